@@ -1,0 +1,80 @@
+"""`python -m tests.local_azure [arguments of the sample]` or `python -m tests.local_azure --serve`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from .wiring import LocalAzure, script_environment
+
+SCRIPT = Path(__file__).resolve().parents[2] / 'batch_python_tutorial_ffmpeg.py'
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _on_terminal() -> bool:
+    """Whether Ctrl-C reaches this process and the sample together, as the foreground group of a terminal."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def run_script(azure: LocalAzure, arguments: list[str]) -> int:
+    """Runs the sample to its end, whatever signals come, and returns its exit code.
+
+    On a terminal the sample shares the process group, so that it can ask its questions and gets Ctrl-C from the terminal itself; otherwise it
+    has its own, and every signal is passed on to it once.
+    """
+    shared = _on_terminal()
+    received: list[int] = []
+    script: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if number == signal.SIGINT and shared:
+            return
+        received.append(number)
+        if script:
+            script.send_signal(number)
+
+    for number in SIGNALS:
+        signal.signal(number, pass_on)
+    script = subprocess.Popen(
+        [sys.executable, SCRIPT, *arguments], env=script_environment(azure), start_new_session=not shared
+    )
+    for number in received[:]:  # came while it was being started
+        script.send_signal(number)
+    code = script.wait()
+    return code if code >= 0 else 128 - code
+
+
+def serve(azure: LocalAzure) -> int:
+    """Prints the environment and serves until SIGINT or SIGTERM."""
+    ended = threading.Event()
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: ended.set())
+    azure.wait_ready()
+    for name, value in azure.environment.items():
+        print(f"export {name}='{value}'" if shlex.quote(value) == value else f'export {name}={shlex.quote(value)}')
+    print('Ready.', flush=True)
+    ended.wait()
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    with LocalAzure() as azure:
+        if arguments == ['--serve']:
+            return serve(azure)
+        return run_script(azure, arguments)
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,172 @@
+"""What can be made to go wrong, each by an explicit call, with a count of how often it did."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal, TypeVar
+
+from .model import Run
+
+Service = Literal['batch', 'storage']
+Source = Literal['client', 'node']
+
+
+@dataclass(kw_only=True, eq=False)
+class Fault:
+    """One thing that goes wrong, `count` times (None: until removed) after the first `skip` occasions."""
+
+    count: int | None = None
+    skip: int = 0
+    hits: int = 0
+    gone: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def check(self) -> None:
+        """Fails the test if the fault never happened."""
+        assert self.hits, f'this fault never happened: {self}'
+
+    def remove(self) -> None:
+        self.gone.set()
+
+
+@dataclass(kw_only=True, eq=False)
+class RequestFault(Fault):
+    """Requests that get a given answer, a cut connection, or none at all."""
+
+    service: Service
+    method: str  # '*' for any
+    path: str  # a regular expression, searched in the path (storage: with the account's name; query: after '?')
+    source: Source | None  # None: requests of the nodes too
+    action: Literal['answer', 'cut', 'hang']
+    status: int = 503
+    code: str = 'ServerBusy'
+    retry_after: int | None = None
+    html: bool = False
+    where: Literal['before', 'after', 'mid-body'] = 'before'  # of a cut: the operation is executed in the last two
+
+
+@dataclass(kw_only=True, eq=False)
+class BeingDeleted(Fault):
+    """After its deletion, a container cannot be created again for the next `creates` times."""
+
+    container: str
+    creates: int
+    armed: bool = False
+
+
+@dataclass(kw_only=True, eq=False)
+class AllocationFault(Fault):
+    code: str
+    message: str | None
+    dedicated: bool | None  # None: both kinds of node
+    allocated: int  # nodes that come nevertheless
+
+
+@dataclass(kw_only=True, eq=False)
+class SlowAllocation(Fault):
+    seconds: float
+
+
+@dataclass(kw_only=True, eq=False)
+class SlowNodes(Fault):
+    creating: float
+    starting: float
+    start_task: float
+
+
+@dataclass(kw_only=True, eq=False)
+class StartTaskFault(Fault):
+    nodes: int | None  # None: all
+    exit_code: int
+    stderr: str
+    failing: set[str] = field(default_factory=set)
+
+
+@dataclass(kw_only=True, eq=False)
+class NodeLoss(Fault):
+    """The node of a running task is preempted or becomes unusable, `after` seconds into the task."""
+
+    task: str
+    unusable: bool
+    after: float
+    restore: bool
+
+    def concerns(self, run: Run) -> bool:
+        return run.task is not None and fnmatchcase(run.task.id, self.task)
+
+
+@dataclass(kw_only=True, eq=False)
+class OutputFault(Fault):
+    """Output files that are refused by the storage, lost, or arrive empty, by task id or blob name (wildcards)."""
+
+    pattern: str
+    kind: Literal['refused', 'lost', 'empty']
+
+    def concerns(self, task_id: str, blob: str) -> bool:
+        return fnmatchcase(task_id, self.pattern) or fnmatchcase(blob, self.pattern)
+
+
+@dataclass(kw_only=True, eq=False)
+class StaleCounts(Fault):
+    counts: dict[str, int] | None
+    frozen: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+
+AnyFault = TypeVar('AnyFault', bound=Fault)
+
+
+class Faults:
+    """The faults that are armed now."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._armed: list[Fault] = []
+
+    def add(self, fault: AnyFault) -> AnyFault:
+        with self._lock:
+            self._armed.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        with self._lock:
+            for fault in self._armed:
+                fault.remove()
+            self._armed = []
+
+    def find(self, kind: type[AnyFault], concerns: Callable[[AnyFault], bool] = lambda _: True) -> AnyFault | None:
+        """The oldest armed fault of this kind that is concerned, without using it up."""
+        if not self._armed:
+            return None
+        with self._lock:
+            self._armed = [fault for fault in self._armed if not fault.gone.is_set()]
+            return next((fault for fault in self._armed if isinstance(fault, kind) and concerns(fault)), None)
+
+    def take(self, kind: type[AnyFault], concerns: Callable[[AnyFault], bool] = lambda _: True) -> AnyFault | None:
+        """The oldest armed fault of this kind that is concerned, used once; None when there is none or it is skipped."""
+        if not self._armed:
+            return None
+        with self._lock:
+            for fault in self._armed:
+                if isinstance(fault, kind) and not fault.gone.is_set() and concerns(fault):
+                    if fault.skip > 0:
+                        fault.skip -= 1
+                        return None
+                    fault.hits += 1
+                    if fault.count is not None and fault.hits >= fault.count:
+                        self._armed.remove(fault)
+                    return fault
+        return None
+
+    def take_request(self, service: Service, method: str, target: str, source: Source) -> RequestFault | None:
+        return self.take(
+            RequestFault,
+            lambda fault: (
+                fault.service == service
+                and fault.method in ('*', method)
+                and fault.source in (None, source)
+                and re.search(fault.path, target) is not None
+            ),
+        )

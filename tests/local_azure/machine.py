@@ -1,0 +1,256 @@
+"""The machines of the nodes: folders, environment, real processes, resource files, output files."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+
+from .executor import Done
+from .faults import Faults, OutputFault
+from .model import Failure, Node, Outcome, Run
+from .transfer import TransferError, blob_url, download, list_blobs, refused_upload, upload
+from .watchdog import Watchdog, kill_group
+
+# What a task finds on its PATH besides its node's own bin folder: never the package tools of this machine.
+ORDINARY_TOOLS = """
+    [ awk base64 basename bash bunzip2 bzip2 cat chmod chown cmp comm cp curl cut date dd df diff dirname du echo egrep env expr false
+    fgrep file find flock fold free gawk getopt grep gunzip gzip head hostname id install join kill less ln ls mawk md5 md5sum mkdir mkfifo
+    mktemp mv nice nl nohup nproc od paste perl pgrep pkill printenv printf ps pwd python3 readlink realpath rev rm rmdir sed seq setsid sh
+    sha1sum sha256sum shasum sleep sort split stat stdbuf strings sync tac tail tar tee test time timeout top touch tr true truncate tty
+    uname uniq unxz unzip uptime wait wc wget which whoami xargs xxd xz yes zcat zip
+""".split()
+WILDCARDS = re.compile(r'[*?\[]')
+
+
+class Machines:
+    """The executor of real processes. Below `root`: tools/, nodes/<node>/bin/ and nodes/<node>/tasks/ (a node's root directory)."""
+
+    def __init__(
+        self,
+        root: Path,
+        account: tuple[str, str],
+        faults: Faults,
+        watchdog: Watchdog,
+        on_crash: Callable[[BaseException], None],
+    ) -> None:
+        self._root, self._account, self._faults = root, account, faults
+        self._watchdog, self._on_crash = watchdog, on_crash
+        self._lock = threading.Lock()
+        self._processes: dict[Run, int] = {}
+        self._stopped: set[Run] = set()
+        self._cleaner = ThreadPoolExecutor(1, 'cleaner')
+        self._ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
+        self._tools = root / 'tools'
+        self._tools.mkdir()
+        for tool in ORDINARY_TOOLS:
+            if found := shutil.which(tool):
+                (self._tools / tool).symlink_to(found)
+
+    def close(self) -> None:
+        self._cleaner.shutdown()
+
+    # Nodes
+
+    def add_node(self, node: Node) -> None:
+        home = self._root / 'nodes' / node.id
+        (home / 'bin').mkdir(parents=True)
+        stand_in = home / 'bin' / 'apt-get'
+        shutil.copyfile(Path(__file__).with_name('apt-get'), stand_in)
+        stand_in.chmod(0o755)
+        node.root = home / 'tasks'
+        # The folders of recorded traffic: GET /pools/{id}/nodes/{id}/files.
+        for folder in ('applications', 'fsmounts', 'shared', 'startup/wd', 'volatile/startup', 'workitems'):
+            (node.root / folder).mkdir(parents=True)
+
+    def remove_node(self, node: Node) -> None:
+        if node.root:
+            self._cleaner.submit(shutil.rmtree, node.root.parent, ignore_errors=True)
+            node.root = None
+
+    # Runs
+
+    def start(self, run: Run, done: Done) -> None:
+        threading.Thread(target=self._work, args=(run, done), name=run.directory, daemon=True).start()
+
+    def stop(self, run: Run) -> None:
+        with self._lock:
+            self._stopped.add(run)
+            if group := self._processes.get(run):
+                kill_group(group)
+
+    def _work(self, run: Run, done: Done) -> None:
+        try:
+            outcome = self._execute(run)
+        except TransferError as error:
+            outcome = Outcome(None, error.failure)
+        except Exception as error:  # noqa: BLE001: the thread ends here, and the test must hear of it
+            outcome = Outcome(None, Failure('Unknown', f'The node agent failed: {error}', 'ServerError'))
+            if not run.over:
+                self._on_crash(error)
+        if not run.over:
+            done(run, outcome)
+        with self._lock:
+            self._stopped.discard(run)
+
+    def _execute(self, run: Run) -> Outcome:
+        assert run.node.root
+        folder = run.node.root / run.directory
+        retry = run.task is not None and run.task.execution.retries > 0
+        if run.task and not retry:  # left over from an earlier job of the same name
+            shutil.rmtree(folder, ignore_errors=True)
+        (folder / 'wd').mkdir(parents=True, exist_ok=True)
+        for name in ('stdout.txt', 'stderr.txt'):
+            (folder / name).write_bytes(b'')
+        for resource in run.spec.get('resourceFiles', ()):
+            self._fetch(resource, folder / 'wd')
+        if run.delay:
+            threading.Event().wait(run.delay)
+        outcome = self._process(run, folder)
+        if run.spec.get('outputFiles') and not run.over:
+            failure = self._upload_all(run, folder, succeeded=outcome.exit_code == 0 and not outcome.failure)
+            # The command's own failure is what counts if both failed.
+            if failure and not outcome.exit_code and not outcome.failure:
+                return Outcome(outcome.exit_code, failure)
+        return outcome
+
+    def _process(self, run: Run, folder: Path) -> Outcome:
+        if run.forced:
+            (folder / 'stderr.txt').write_text(run.forced[1])
+            return Outcome(run.forced[0])
+        with (folder / 'stdout.txt').open('wb') as stdout, (folder / 'stderr.txt').open('wb') as stderr:
+            try:
+                arguments = shlex.split(run.spec['commandLine'])  # no shell (SDK14 TaskAddParameter.command_line)
+                with self._lock:
+                    if run in self._stopped:
+                        return Outcome(None)
+                    process = subprocess.Popen(
+                        arguments,
+                        cwd=folder / 'wd',
+                        env=self._environment(run, folder),
+                        stdin=subprocess.DEVNULL,
+                        stdout=stdout,
+                        stderr=stderr,
+                        start_new_session=True,
+                    )
+                    self._processes[run] = process.pid
+            except FileNotFoundError:
+                return Outcome(None, Failure('CommandProgramNotFound', 'The specified command program is not found'))
+            except (OSError, ValueError) as error:
+                return Outcome(None, Failure('CommandLaunchFailed', f'The command could not be launched: {error}'))
+        self._watchdog.watch(process.pid)
+        exit_code = process.wait()
+        kill_group(process.pid)  # what it left running in the background
+        with self._lock:
+            del self._processes[run]
+        self._watchdog.forget(process.pid)
+        return Outcome(exit_code if exit_code >= 0 else 128 - exit_code)
+
+    def _environment(self, run: Run, folder: Path) -> dict[str, str]:
+        """Azure docs, batch-compute-node-environment-variables; nothing of this process's own environment but the locale."""
+        node = run.node
+        assert node.root
+        environment = {
+            'PATH': f'{node.root.parent / "bin"}:{self._tools}',
+            'HOME': str(folder / 'wd'),
+            'LANG': os.environ.get('LANG', 'C.UTF-8'),
+            'LOCAL_AZURE_FFMPEG': self._ffmpeg,
+            'AZ_BATCH_ACCOUNT_NAME': self._account[0],
+            'AZ_BATCH_ACCOUNT_URL': f'{self._account[1]}/',
+            'AZ_BATCH_POOL_ID': node.pool.id,
+            'AZ_BATCH_NODE_ID': node.id,
+            'AZ_BATCH_NODE_IS_DEDICATED': str(node.dedicated).lower(),
+            'AZ_BATCH_NODE_ROOT_DIR': str(node.root),
+            'AZ_BATCH_NODE_SHARED_DIR': str(node.root / 'shared'),
+            'AZ_BATCH_NODE_STARTUP_DIR': str(node.root / 'startup'),
+            'AZ_BATCH_TASK_DIR': str(folder),
+            'AZ_BATCH_TASK_WORKING_DIR': str(folder / 'wd'),
+        }
+        if run.task:
+            environment |= {'AZ_BATCH_JOB_ID': run.task.job.id, 'AZ_BATCH_TASK_ID': run.task.id}
+        return environment | run.environment
+
+    # Files in and out
+
+    def _fetch(self, resource: dict[str, Any], working: Path) -> None:
+        target = resource.get('filePath', '')
+        if 'httpUrl' in resource:
+            wanted = [(resource['httpUrl'], working / target)]
+        else:
+            container = resource['storageContainerUrl']
+            names = list_blobs(container, resource.get('blobPrefix', ''))
+            wanted = [(blob_url(container, name), working / target / name) for name in names]
+        for url, path in wanted:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                failure = Failure(
+                    'ResourceDirectoryCreateFailed', f'A directory could not be created: {error}', 'ServerError'
+                )
+                raise TransferError(failure) from error
+            download(url, path)
+            path.chmod(int(resource.get('fileMode', '0770'), 8))  # SDK14 ResourceFile.file_mode
+
+    def _upload_all(self, run: Run, folder: Path, succeeded: bool) -> Failure | None:
+        """Uploads what the conditions ask for and keeps its own log beside stdout.txt (Azure docs: batch-task-output-files)."""
+        wanted = {'TaskCompletion', 'TaskSuccess' if succeeded else 'TaskFailure'}
+        failure = None
+        with (folder / 'fileuploadout.txt').open('w') as out, (folder / 'fileuploaderr.txt').open('w') as err:
+            for output in run.spec['outputFiles']:
+                if output['uploadOptions']['uploadCondition'] not in wanted:
+                    continue
+                for path, blob in _matches(output, folder, self._environment(run, folder)):
+                    try:
+                        self._upload(run, output['destination']['container']['containerUrl'], blob, path)
+                        print(f'Uploaded {path.name}', file=out)
+                    except TransferError as error:
+                        failure = failure or error.failure
+                        print(f'{error.failure.code}: {path.name}', file=err)
+        return failure
+
+    def _upload(self, run: Run, container: str, blob: str, path: Path) -> None:
+        assert run.task
+        task_id = run.task.id
+        fault = self._faults.take(OutputFault, lambda fault: fault.concerns(task_id, blob))
+        if fault and fault.kind == 'refused':
+            raise refused_upload(blob)
+        if fault and fault.kind == 'lost':
+            return
+        if fault:
+            upload(container, blob, BytesIO(), 0)
+            return
+        with path.open('rb') as file:
+            upload(container, blob, file, path.stat().st_size)
+
+
+def _matches(output: dict[str, Any], folder: Path, environment: dict[str, str]) -> Iterator[tuple[Path, str]]:
+    """Files and their blob names (SDK14 OutputFile.file_pattern, OutputFileBlobContainerDestination.path).
+
+    A pattern may match no file at all, and that is no failure (Azure docs: batch-task-output-files).
+    """
+    pattern = re.sub(r'\$\{?(AZ_BATCH_\w+)\}?', lambda m: environment.get(m[1], m[0]), output['filePattern'])
+    path = output['destination']['container'].get('path')
+    working = folder / 'wd'
+    if not WILDCARDS.search(pattern):
+        file = working / pattern
+        if file.is_file():
+            yield file, path or file.name
+        return
+    fixed = WILDCARDS.split(pattern)[0].rpartition('/')[0]
+    base = (working / fixed).resolve()
+    for name in sorted(glob.glob(pattern, root_dir=working, recursive=True)):
+        file = (working / name).resolve()
+        if file.is_file():
+            below = file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name
+            yield file, f'{path}/{below}' if path else below

@@ -1,0 +1,201 @@
+"""Pools: adding, resizing, quotas, deletion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .durations import SECOND, parse_duration
+from .errors import BatchError
+from .faults import AllocationFault, SlowAllocation
+from .images import VM_SIZES, image_of
+from .model import Node, Pool, Spec
+from .states import AllocationState, NodeState, PoolState
+from .timeline import Action
+
+if TYPE_CHECKING:
+    from .account import Account
+
+_KIND = {True: 'dedicated', False: 'low priority'}  # the words of recorded resizeErrors
+# Codes: .NET PoolResizeErrorCodes. Texts of ResizeStopped are recorded, the others are quoted by users (MicrosoftDocs/azure-docs issue 53298,
+# Azure/batch-shipyard issue 191).
+_RESIZE_TEXTS = {
+    'AccountCoreQuotaReached': 'The specified account has reached core quota',
+    'AccountLowPriorityCoreQuotaReached': 'The specified account has reached low priority core quota',
+    'AllocationFailed': 'Desired number of {kind} nodes could not be allocated',
+    'AllocationTimedOut': 'Desired number of {kind} nodes could not be allocated as the resize timeout was reached',
+    'ResizeStopped': 'Desired number of {kind} nodes could not be allocated due to a stop resize operation',
+}
+
+
+class Pools:
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.by_key: dict[str, Pool] = {}
+
+    # Operations
+
+    def get(self, pool_id: str) -> Pool:
+        with self._account.lock:
+            if pool := self.by_key.get(pool_id.lower()):
+                return pool
+            raise BatchError('PoolNotFound')
+
+    def node(self, pool_id: str, node_id: str) -> Node:
+        with self._account.lock:
+            if node := self.get(pool_id).nodes.get(node_id.lower()):
+                return node
+            raise BatchError('NodeNotFound')
+
+    def add(self, spec: Spec) -> Pool:
+        """A new pool, already resizing to its targets (recorded traffic: GET /pools/{id} just after POST)."""
+        account = self._account
+        with account.lock:
+            if old := self.by_key.get(spec['id'].lower()):
+                deleting = old.state is PoolState.DELETING and not account.exists_while_deleting
+                raise BatchError('PoolBeingDeleted' if deleting else 'PoolExists')
+            if account.quotas.pools is not None and len(self.by_key) >= account.quotas.pools:
+                raise BatchError('PoolQuotaReached')
+            now = account.stamp()
+            targets = {True: spec['targetDedicatedNodes'], False: spec['targetLowPriorityNodes']}
+            pool = Pool(spec['id'], spec, now, now, now, now, targets, parse_duration(spec['resizeTimeout']))
+            self.by_key[pool.key] = pool
+            self._begin_resize(pool)
+            return pool
+
+    def resize(self, pool_id: str, spec: Spec) -> Pool:
+        with self._account.lock:
+            pool = self._updatable(pool_id)
+            if pool.allocation is not AllocationState.STEADY:
+                raise BatchError('PoolBeingResized')
+            pool.modified = self._account.stamp()
+            pool.targets[True] = spec.get('targetDedicatedNodes', pool.targets[True])
+            pool.targets[False] = spec.get('targetLowPriorityNodes', pool.targets[False])
+            pool.resize_timeout = parse_duration(spec.get('resizeTimeout', 'PT15M'))
+            pool.dealloc = spec['nodeDeallocationOption']
+            self._begin_resize(pool)
+            return pool
+
+    def stop_resize(self, pool_id: str) -> Pool:
+        """First `stopping`, then `steady` with errors; targets stay (recorded traffic: POST /pools/{id}/stopresize)."""
+        with self._account.lock:
+            pool = self._updatable(pool_id)
+            if pool.allocation is not AllocationState.RESIZING:
+                raise BatchError('OperationInvalidForCurrentState')
+            pool.allocate(AllocationState.STOPPING, self._account.stamp())
+            self._replan(pool, self._account.delays.allocation, lambda: self._stopped(pool))
+            return pool
+
+    def delete(self, pool_id: str) -> None:
+        """Deleting: targets 0, tasks requeued, nodes leave, then the pool is gone (SDK14 pool.delete; recorded traffic)."""
+        account = self._account
+        with account.lock:
+            pool = self._updatable(pool_id)
+            now = account.stamp()
+            pool.move(PoolState.DELETING, now)
+            pool.modified = now
+            pool.targets = {True: 0, False: 0}
+            pool.resize_errors = []
+            if pool.allocation is not AllocationState.RESIZING:
+                pool.allocate(AllocationState.RESIZING, now)
+            for node in list(pool.nodes.values()):
+                account.nodes.leave(node)
+            self._replan(pool, account.delays.pool_deleting, lambda: self._deleted(pool))
+            account.notify()
+
+    def clear(self) -> None:
+        for pool in self.by_key.values():
+            if pool.plan:
+                pool.plan.cancel()
+            for node in list(pool.nodes.values()):
+                self._account.nodes.abandon(node)
+                self._account.executor.remove_node(node)
+        self.by_key.clear()
+
+    # Allocation
+
+    def _updatable(self, pool_id: str) -> Pool:
+        pool = self.get(pool_id)
+        if pool.state is PoolState.DELETING:
+            raise BatchError('PoolBeingDeleted')
+        return pool
+
+    def _replan(self, pool: Pool, seconds: float, action: Action) -> None:
+        if pool.plan:
+            pool.plan.cancel()
+        pool.plan = self._account.later(seconds, action)
+
+    def _begin_resize(self, pool: Pool) -> None:
+        account = self._account
+        pool.allocate(AllocationState.RESIZING, account.stamp())
+        pool.resize_errors = []
+        slow = account.faults.take(SlowAllocation)
+        seconds = account.delays.allocation + (slow.seconds if slow else 0)
+        timeout = pool.resize_timeout / SECOND
+        if seconds > timeout:
+            self._replan(pool, timeout, lambda: self._steady(pool, 'AllocationTimedOut'))
+        else:
+            self._replan(pool, seconds, lambda: self._allocate(pool))
+        account.notify()
+
+    def _allocate(self, pool: Pool) -> None:
+        leaving = False
+        for dedicated in (True, False):
+            missing = pool.targets[dedicated] - pool.count(dedicated)
+            if missing > 0:
+                self._add_nodes(pool, dedicated, missing)
+            elif missing < 0:
+                self._remove_nodes(pool, dedicated, -missing)
+                leaving = True
+        self._replan(pool, self._account.delays.node_leaving if leaving else 0, lambda: self._steady(pool))
+
+    def _steady(self, pool: Pool, error: str | None = None) -> None:
+        for node in list(pool.nodes.values()):
+            if node.state is NodeState.LEAVING_POOL:
+                self._account.nodes.gone(node)
+        if error:
+            for dedicated in (True, False):
+                if pool.count(dedicated) != pool.targets[dedicated]:
+                    self._resize_error(pool, error, dedicated)
+        pool.allocate(AllocationState.STEADY, self._account.stamp())
+
+    def _stopped(self, pool: Pool) -> None:
+        self._steady(pool, 'ResizeStopped')
+
+    def _resize_error(self, pool: Pool, code: str, dedicated: bool, message: str | None = None, **values: str) -> None:
+        text = message or _RESIZE_TEXTS.get(code, 'Desired number of {kind} nodes could not be allocated')
+        pool.resize_errors.append((code, text.format(kind=_KIND[dedicated]), values))
+
+    def _add_nodes(self, pool: Pool, dedicated: bool, wanted: int) -> None:
+        account, size = self._account, VM_SIZES[pool.spec['vmSize']]
+        image = image_of(pool.spec['virtualMachineConfiguration']['imageReference'])
+        if image.generation not in size.generations:
+            # That the allocation fails is confirmed (Azure-Samples/azure-batch-samples pull request 328); the text is Compute's.
+            reason = (
+                f"The selected VM size '{pool.spec['vmSize']}' cannot boot Hypervisor Generation '{image.generation}'."
+            )
+            self._resize_error(pool, 'AllocationFailed', dedicated, Reason=reason)
+            return
+        if fault := account.faults.take(AllocationFault, lambda fault: fault.dedicated in (None, dedicated)):
+            self._resize_error(pool, fault.code, dedicated, fault.message)
+            wanted = min(wanted, fault.allocated)
+        quota = account.quotas.dedicated_cores if dedicated else account.quotas.low_priority_cores
+        if quota is not None:
+            used = sum(VM_SIZES[p.spec['vmSize']].cores * p.count(dedicated) for p in self.by_key.values())
+            room = max(0, (quota - used) // size.cores)
+            if room < wanted:
+                kind = 'AccountCoreQuotaReached' if dedicated else 'AccountLowPriorityCoreQuotaReached'
+                self._resize_error(pool, kind, dedicated)
+                wanted = room
+        for _ in range(wanted):
+            account.nodes.create(pool, dedicated)
+
+    def _remove_nodes(self, pool: Pool, dedicated: bool, surplus: int) -> None:
+        nodes = [node for node in pool.nodes.values() if node.dedicated is dedicated]
+        nodes.sort(key=lambda node: node.state is NodeState.RUNNING)  # the idle ones first
+        for node in nodes[:surplus]:
+            self._account.nodes.leave(node)
+
+    def _deleted(self, pool: Pool) -> None:
+        for node in list(pool.nodes.values()):
+            self._account.nodes.gone(node)
+        del self.by_key[pool.key]
