@@ -1,0 +1,890 @@
+"""Convert MP4 videos to MP3 in parallel on Azure Batch.
+
+The sample of the tutorial "Run a parallel workload with Azure Batch using the Python API":
+
+1. check the settings and find the videos in InputFiles/; up to here nothing is contacted
+2. upload the videos to a container in Azure Storage
+3. create a pool of compute nodes; each node installs ffmpeg when it starts
+4. create a job and add one task for each video: ffmpeg converts it, the node uploads the MP3
+5. wait for the tasks and look at the result of every one
+6. download the MP3s to OutputFiles/
+7. delete the input container and, if you agree, the job and the pool
+
+Put your credentials into the settings below, or into the environment variables named beside them, and run
+
+    python batch_python_tutorial_ffmpeg.py
+
+Without an Azure account, on this machine:
+
+    python -m tests.local_azure
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import concurrent.futures
+import contextlib
+import email.utils
+import functools
+import io
+import itertools
+import os
+import random
+import re
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
+
+import azure.storage.blob as azureblob
+from azure.batch import BatchServiceClient
+from azure.batch import models as batchmodels
+from azure.batch.batch_auth import SharedKeyCredentials
+from azure.core.exceptions import AzureError
+from azure.storage.blob import BlobServiceClient
+from msrest.exceptions import ClientException
+
+# --- Settings ---------------------------------------------------------------------------------------------------------
+
+# Credentials: replace the placeholders, or set the environment variables, which win.
+_BATCH_ACCOUNT_NAME = os.environ.get('AZURE_BATCH_ACCOUNT', '<Batch account>')
+_BATCH_ACCOUNT_KEY = os.environ.get('AZURE_BATCH_ACCESS_KEY', '<Batch account key>')
+_BATCH_ACCOUNT_URL = os.environ.get('AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com')
+_STORAGE_ACCOUNT_NAME = os.environ.get('AZURE_STORAGE_ACCOUNT', '<storage account>')
+_STORAGE_ACCOUNT_KEY = os.environ.get('AZURE_STORAGE_KEY', '<storage account key>')
+_DEFAULT_STORAGE_URL = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
+_STORAGE_ACCOUNT_URL = os.environ.get('AZURE_STORAGE_SERVICE_ENDPOINT', _DEFAULT_STORAGE_URL)
+
+# Storage
+# Storage
+_INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
+_OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
+
+# Pool: a node bills from the moment it exists until it is gone, busy or not.
+_POOL_ID = 'LinuxFFmpegPool'
+_DEDICATED_POOL_NODE_COUNT = 0
+_LOW_PRIORITY_POOL_NODE_COUNT = 5  # Spot nodes: much cheaper, and Azure may take them back
+_POOL_VM_SIZE = 'STANDARD_A1_v2'
+_POOL_IMAGE = batchmodels.ImageReference(
+    publisher='canonical', offer='ubuntu-24_04-lts', sku='server-gen1', version='latest'
+)
+_POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # A1_v2 boots generation 1 only, hence server-gen1, not server
+# A fresh Ubuntu node holds the apt lock for its first minutes, and a start task runs again at every reboot.
+_START_TASK_COMMAND = (
+    "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; for attempt in 1 2 3 4 5 6; do command -v ffmpeg && exit 0; "
+    'apt-get -o DPkg::Lock::Timeout=60 update && '
+    'apt-get -o DPkg::Lock::Timeout=60 install -y --no-install-recommends ffmpeg && continue; '
+    "sleep 15; done; command -v ffmpeg'"
+)
+
+# Job: names on the node are fixed, so that no part of a user's file name ever becomes part of a command.
+_JOB_ID = 'LinuxFFmpegJob'
+_TASK_COMMAND = "/bin/bash -c 'ffmpeg -nostdin -hide_banner -nostats -y -i input.mp4 -vn output.mp3'"
+
+# Time limits
+_UPLOAD_TIMEOUT = timedelta(hours=2)  # all uploads together
+_JOB_TIMEOUT = timedelta(minutes=30)  # from adding the tasks to the end of the last one, waiting for nodes included
+_TASK_TIMEOUT = timedelta(minutes=20)  # one conversion
+_DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job of the same id that is still being deleted
+_MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and the job live
+
+# Requests
+_BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
+_CONNECTIONS = 16  # requests under way at once
+_BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
+_RETRY_SECONDS = 60  # how long a failing request is tried again
+_SHOWN_FAILURES = 20  # more are only counted
+_FIRST_RETRY_SECONDS = 15  # the same before the service has answered once: a wrong URL is likelier than a passing fault
+
+# What it costs to leave something behind, and the Azure CLI command that deletes it
+_AZ_ACCOUNT = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
+_LEFT_BEHIND = {
+    'container': 'Its files bill. To delete it:\n'
+    f'  az storage container delete --name {_INPUT_CONTAINER_NAME} --account-name {_STORAGE_ACCOUNT_NAME}',
+    'job': f'It costs nothing. To delete it:\n  az batch job delete --job-id {_JOB_ID} --yes {_AZ_ACCOUNT}',
+    'pool': f'Its nodes bill. To delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
+}
+
+# --- Errors and the way out -------------------------------------------------------------------------------------------
+
+# What users really meet: error code -> cause and remedy.
+_QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
+_REMEDIES = {
+    'AuthenticationFailed': 'The key does not belong to the account: see az batch (or storage) account keys list.',
+    'AuthorizationFailure': 'A firewall or network rule of the storage account refuses this machine.',
+    'AccountCoreQuotaReached': f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.',
+    'AccountLowPriorityCoreQuotaReached': f'No Spot quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
+    'AccountSpotCoreQuotaReached': f'No Spot quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
+    'AccountVMSeriesCoreQuotaReached': f'No quota for this VM series is left. {_QUOTA} choose another _POOL_VM_SIZE.',
+    'PoolQuotaReached': f'The account cannot hold another pool. {_QUOTA} delete one.',
+    'ActiveJobAndScheduleQuotaReached': f'The account cannot hold another active job. {_QUOTA} delete one.',
+    'AllocationFailed': 'Azure has no such nodes free, or _POOL_VM_SIZE does not fit the image (generation 1 or 2).',
+    'AllocationTimedOut': 'Azure found no free nodes in time. Try later, or choose another _POOL_VM_SIZE or region.',
+    'UnsupportedRequestVersion': 'Batch no longer accepts this version. Change _BATCH_API_VERSION.',
+}
+
+
+class SampleError(Exception):
+    """Something that the user should know about: the message says what, why and the way out."""
+
+    exit_code = 1
+
+
+class UsageError(SampleError):
+    """Wrong usage or settings; nothing was contacted."""
+
+    exit_code = 2
+
+
+_EXPECTED_ERRORS = (SampleError, ClientException, AzureError, OSError)  # ClientException: all of azure-batch and below
+
+
+def error_code(error: BaseException) -> str:
+    """Return the service's code of a Batch or Storage error, '' when it has none."""
+    batch_error = getattr(error, 'error', None)  # something else than a Batch error if a proxy answered in its place
+    return str(getattr(batch_error, 'code', None) or getattr(error, 'error_code', None) or '')
+
+
+def describe(error: BaseException) -> str:
+    """Return one message for an expected error: what happened and the way out, without keys and SAS."""
+    code, response = error_code(error), getattr(error, 'response', None)
+    if isinstance(error, OSError):
+        return f'{error.filename or "Output"}: {error.strerror or error}'
+    if 'authentication' in code.lower() and (offset := clock_offset(response)) > timedelta(minutes=14):
+        return f'{code}: the clock of this machine is wrong by {offset}. Set it, and run again.'
+    message = getattr(getattr(error, 'error', None), 'message', None) or getattr(error, 'message', None) or error
+    text = str(getattr(message, 'value', message))
+    if code:  # the first line; the others have no news but a signature
+        text = f'{code}: {text.splitlines()[0]} {_REMEDIES.get(code, "")}'.strip()
+    return re.sub(r'\?\S*', '', text)  # a SAS stands after a question mark
+
+
+def clock_offset(response: Any) -> timedelta:
+    """Return how far this machine's clock is from the service's; 0 when the response does not say."""
+    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+        service_time = email.utils.parsedate_to_datetime(response.headers['Date'])
+        return abs(datetime.now(timezone.utc).replace(microsecond=0) - service_time)
+    return timedelta()
+
+
+def print_batch_exception(batch_exception: BaseException) -> None:
+    """Print what a service refused, why, and the way out."""
+    say(f'Error: {describe(batch_exception)}', sys.stderr)
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print a line, on stdout by default; when nobody reads any more (`| head`), go on in silence."""
+    stream = stream or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """Print a line on stderr, the first time only."""
+    say(text, sys.stderr)
+
+
+# --- Settings, clients and inputs -------------------------------------------------------------------------------------
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description='Convert MP4 videos to MP3 in parallel on Azure Batch.')
+    parser.add_argument('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
+    parser.add_argument('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete the job and the pool')
+    answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep the job and the pool')
+    parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
+    return parser.parse_args(argv)
+
+
+def check_settings() -> None:
+    """Pass if every credential can be right; otherwise raise one UsageError that names each that cannot."""
+    forms = {
+        'NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
+        'KEY': ('([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
+        'URL': (r'https://[^/\s]+.*|http://(localhost|127\.[0-9.]+|\[::1\])(:\d+)?(/.*)?', 'an https:// address'),
+    }
+    problems = []
+    for setting in (f'_{service}_ACCOUNT_{part}' for service in ('BATCH', 'STORAGE') for part in forms):
+        value, (pattern, form) = globals()[setting].strip(), forms[setting.rpartition('_')[2]]
+        if not value or '<' in value or value.startswith('xxxx'):
+            problems.append(f'{setting} is {"still a placeholder" if value else "empty"}')
+        elif not re.fullmatch(pattern, value):
+            problems.append(f'{setting} is not {form}')
+    if problems:
+        raise UsageError(
+            f'{"; ".join(problems)}. Edit the settings in {Path(__file__).name}, or set the environment variables named '
+            'there. To try it without an Azure account: python -m tests.local_azure'
+        )
+
+
+def find_input_files(folder: Path) -> dict[str, Path]:
+    """Return every MP4 file in `folder` and below, sorted: its name, relative to `folder`, and its path.
+
+    UsageError if there is none, or if two would become the same MP3.
+    """
+    if not folder.is_dir():
+        raise UsageError(f'The input folder {folder} does not exist.')
+    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() == '.mp4' and path.is_file())
+    if not paths:
+        raise UsageError(f'The input folder {folder} holds no .mp4 file.')
+    names: dict[str, str] = {}
+    for name in (path.relative_to(folder).as_posix() for path in paths):
+        if not name.isprintable():
+            raise UsageError(f'Rename {name!a}: its name has characters that cannot be shown.')
+        if mp3_name(name) in names:
+            raise UsageError(f'{names[mp3_name(name)]} and {name} would both become {mp3_name(name)}: rename one.')
+        names[mp3_name(name)] = name
+    return dict(zip(names.values(), paths, strict=True))
+
+
+def mp3_name(name: str) -> str:
+    """Return the name of the MP3 made of the video `name`: 'sub/a.b.mp4' becomes 'sub/a.b.mp3'."""
+    return PurePosixPath(name).with_suffix('.mp3').as_posix()
+
+
+def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
+    """Return the client of the Batch account and that of the storage account; nothing is sent yet."""
+    batch_service_client = BatchServiceClient(
+        SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY), batch_url=_BATCH_ACCOUNT_URL.rstrip('/')
+    )
+    for operations in vars(batch_service_client).values():
+        if hasattr(operations, 'api_version'):
+            operations.api_version = _BATCH_API_VERSION
+    config = batch_service_client.config
+    config.keep_alive = True  # one connection a thread instead of one a request
+    config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
+    config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()
+    config.pipeline.run = retried(config.pipeline.run)
+    blob_service_client = BlobServiceClient(
+        _STORAGE_ACCOUNT_URL,
+        credential={'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY},
+        retry_total=5,
+        initial_backoff=1,  # seconds: 2, 3, 5, 9 and 17, give or take 3
+        increment_base=2,
+        connection_timeout=10,
+        read_timeout=60,
+        max_single_put_size=_BLOCK_SIZE,
+        max_block_size=_BLOCK_SIZE,
+        max_single_get_size=_BLOCK_SIZE,
+        max_chunk_get_size=_BLOCK_SIZE,
+    )
+    return batch_service_client, blob_service_client
+
+
+def retried(send: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `send` with patience: what may pass (connection, timeout, 408, 429, 5xx, a proxy's HTML) is sent again.
+
+    The client's own retries leave out POST and PATCH, and its add_collection repeats a 5xx for ever without a pause.
+    """
+    answered = False
+
+    def send_with_retries(request: Any, **options: Any) -> Any:
+        nonlocal answered
+        started, wait, problem = time.monotonic(), 0.0, ''
+        for attempt in itertools.count():
+            if attempt and time.monotonic() + wait - started > (_RETRY_SECONDS if answered else _FIRST_RETRY_SECONDS):
+                break
+            time.sleep(wait)
+            wait = min(2**attempt, 10) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
+            try:
+                result = send(request, **options)
+            except (ClientException, OSError) as error:  # an exception of requests is an OSError
+                problem = f'cannot be reached. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})'
+                continue
+            answered, response = True, result.http_response
+            html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
+            if response.status_code not in (408, 429, 500, 502, 503, 504) and not html:
+                return result
+            problem = f'does not work at the moment. Try again later. ({response.status_code} {response.reason})'
+            if response.headers.get('Retry-After', '').isdigit():
+                wait = int(response.headers['Retry-After'])
+        raise SampleError(f'The Batch service at {_BATCH_ACCOUNT_URL} {problem}')
+
+    return send_with_retries
+
+
+def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Yield the results of `action` for all `items` as they come, from _CONNECTIONS threads; the first error stops it.
+
+    An item is taken only when a thread is free for it, so that memory does not grow with their number.
+    """
+    executor, remaining = concurrent.futures.ThreadPoolExecutor(_CONNECTIONS), iter(items)
+    try:
+        running = {executor.submit(action, item) for item in itertools.islice(remaining, _CONNECTIONS)}
+        while running:
+            done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+            running |= {executor.submit(action, item) for item in itertools.islice(remaining, len(done))}
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+# --- What exists already: containers, pool and job carry a mark, and only what carries this run's is ever deleted -------
+_MARK = {'createdby': 'batch_python_tutorial_ffmpeg', 'run': uuid.uuid4().hex}
+_MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value in _MARK.items()]
+
+
+def is_ours(resource: Any, *, run: bool = False) -> bool:
+    """Return whether a container, pool or job was created (or taken over) by this sample, or even by this run."""
+    metadata = resource.metadata or {}
+    if not isinstance(metadata, dict):  # Storage has a dictionary, Batch a list of items
+        metadata = {item.name: item.value for item in metadata}
+    return metadata.get('createdby') == _MARK['createdby'] and (not run or metadata.get('run') == _MARK['run'])
+
+
+def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Return what `get` returns, None if the service does not know the thing."""
+    try:
+        return get(*arguments, **options)
+    except (batchmodels.BatchErrorException, AzureError) as error:
+        if error_code(error).endswith('NotFound'):
+            return None
+        raise
+
+
+def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, patience: timedelta) -> Any:
+    """Call `add` and return None, or the thing of that name that exists; wait while the service still deletes it."""
+    deadline = time.monotonic() + patience.total_seconds()
+    while True:
+        try:
+            add()
+        except (batchmodels.BatchErrorException, AzureError) as error:
+            if not error_code(error).endswith(('Exists', 'BeingDeleted')):
+                raise
+        else:
+            return None
+        existing = find(get)
+        if existing is not None and str(getattr(existing, 'state', '')).lower() != 'deleting':
+            return existing
+        if time.monotonic() > deadline:
+            raise SampleError(f'{what} is still being deleted after {patience}. Try again later.')
+        say_once(f'{what} is still being deleted: waiting until it is gone...')
+        time.sleep(2)
+
+
+def check_accounts(batch_service_client: BatchServiceClient, blob_service_client: BlobServiceClient) -> Any:
+    """Return the job of an earlier run, None if there is none; SampleError if an account cannot be used."""
+    job = find(batch_service_client.job.get, _JOB_ID)
+    container = blob_service_client.get_container_client(_INPUT_CONTAINER_NAME)
+    existing = find(container.get_container_properties, retry_total=1)  # little patience, as with _FIRST_RETRY_SECONDS
+    if existing is not None and not is_ours(existing):
+        raise SampleError(
+            f'Container [{_INPUT_CONTAINER_NAME}] exists and was not made by this sample, which would delete it at the '
+            'end. Nothing was touched. Choose another _INPUT_CONTAINER_NAME, or delete it yourself.'
+        )
+    return job
+
+
+def check_only(
+    batch_client: BatchServiceClient, blob_client: BlobServiceClient, input_paths: Mapping[str, Path]
+) -> int:
+    """Print what a run would find and make, without making anything; SampleError if it would not work."""
+    job, pool = check_accounts(batch_client, blob_client), find(batch_client.pool.get, _POOL_ID)
+    options = batchmodels.AccountListSupportedImagesOptions(filter=f"nodeAgentSKUId eq '{_POOL_NODE_AGENT_SKU_ID}'")
+    for image in batch_client.account.list_supported_images(options):
+        if (image.image_reference.offer, image.image_reference.sku) == (_POOL_IMAGE.offer, _POOL_IMAGE.sku):
+            until = image.batch_support_end_of_life
+            break
+    else:
+        raise SampleError(f'Batch does not support {_POOL_IMAGE.offer} {_POOL_IMAGE.sku}. Change _POOL_IMAGE.')
+    say('Sign-in: both accounts answer.')
+    say(f'Input: {len(input_paths)} files, {sum(path.stat().st_size for path in input_paths.values()) / 1e6:.1f} MB.')
+    say(f'Image: {_POOL_IMAGE.sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
+    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {cost_limit()}.')
+    say(f'Job [{_JOB_ID}]: {"exists: you would be asked whether to delete it" if job else "would be created"}.')
+    return 0
+
+
+def cost_limit() -> str:
+    """Return the most that a run can use of the pool."""
+    nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
+    return f'{nodes} nodes {_POOL_VM_SIZE}, at most {nodes * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours'
+
+
+def ask_about_old_job(batch_service_client: BatchServiceClient, job: Any, answer: str | None) -> None:
+    """Delete the job of an earlier run if the user agrees; otherwise SampleError."""
+    if job is None or job.state == batchmodels.JobState.deleting:
+        return
+    counts = batch_service_client.job.get_task_counts(_JOB_ID).task_counts
+    tasks = counts.active + counts.running + counts.completed
+    say(f'Job [{_JOB_ID}] exists, with {tasks} tasks, {counts.completed} of them completed.')
+    if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
+        ways = 'Wait for its end, run again with -y, or choose another _JOB_ID.'
+        raise SampleError(f'Job [{_JOB_ID}] exists. {ways} {_LEFT_BEHIND["job"]}')
+    batch_service_client.job.delete(_JOB_ID)
+
+
+# --- Storage ----------------------------------------------------------------------------------------------------------
+def create_container(blob_service_client: BlobServiceClient, container_name: str) -> None:
+    """Create a container that carries this run's mark, or use an existing one."""
+    container = blob_service_client.get_container_client(container_name)
+    add, what = functools.partial(container.create_container, metadata=_MARK), f'Container [{container_name}]'
+    existing = add_or_find(add, container.get_container_properties, what, timedelta(minutes=1))
+    if existing is None:
+        say(f'{what} created.')
+        return
+    if is_ours(existing):  # left by an earlier run: taken over
+        container.set_container_metadata(_MARK)
+    say(f'{what} exists and is used again.')
+
+
+def upload_input_files(blob_service_client: BlobServiceClient, input_paths: Mapping[str, Path]) -> list[Any]:
+    """Upload all videos; return them as resource files, sorted by name."""
+
+    def names() -> Iterator[str]:
+        for name in input_paths:
+            if datetime.now(timezone.utc) > end_of_run() - _JOB_TIMEOUT - _MARGIN:
+                raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
+            say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
+            yield name
+
+    def upload(name: str) -> batchmodels.ResourceFile:
+        return upload_file_to_container(blob_service_client, _INPUT_CONTAINER_NAME, input_paths[name], blob_name=name)
+
+    return sorted(in_parallel(upload, names()), key=lambda resource_file: str(resource_file.file_path))
+
+
+def upload_file_to_container(
+    blob_service_client: BlobServiceClient, container_name: str, file_path: str | Path, *, blob_name: str = ''
+) -> batchmodels.ResourceFile:
+    """Upload a file and return it as a resource file, whose SAS lets a compute node read this one blob."""
+    blob_name = blob_name or Path(file_path).name
+    blob_client = blob_service_client.get_blob_client(container_name, blob_name)
+    with Path(file_path).open('rb') as data:
+        blob_client.upload_blob(data, overwrite=True, max_concurrency=4)
+    read_only = azureblob.BlobSasPermissions(read=True)
+    sas_token = azureblob.generate_blob_sas(
+        _STORAGE_ACCOUNT_NAME, container_name, blob_name, permission=read_only, **sas_options()
+    )
+    return batchmodels.ResourceFile(http_url=f'{blob_client.url}?{sas_token}', file_path=blob_name)
+
+
+def get_container_sas_url(
+    blob_service_client: BlobServiceClient, container_name: str, blob_permissions: azureblob.ContainerSasPermissions
+) -> str:
+    """Return the URL of a container with a SAS that grants `blob_permissions`."""
+    sas_token = azureblob.generate_container_sas(
+        _STORAGE_ACCOUNT_NAME, container_name, permission=blob_permissions, **sas_options()
+    )
+    return f'{blob_service_client.get_container_client(container_name).url}?{sas_token}'
+
+
+def sas_options() -> dict[str, Any]:
+    """Return what every SAS is signed with and when it ends."""
+    return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': end_of_run()}
+
+
+@functools.cache
+def end_of_run() -> datetime:
+    """Return when all time limits of this run will have passed; no SAS lives longer."""
+    return datetime.now(timezone.utc) + _UPLOAD_TIMEOUT + _JOB_TIMEOUT + _MARGIN
+
+
+# --- Pool, job and tasks ----------------------------------------------------------------------------------------------
+def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
+    """Create a pool whose nodes install ffmpeg when they start, or use an existing one of the same shape."""
+    say(f'Creating pool [{pool_id}]...')
+    say(f'It has {cost_limit()}.', sys.stderr)
+    administrator = batchmodels.AutoUserSpecification(
+        scope=batchmodels.AutoUserScope.pool, elevation_level=batchmodels.ElevationLevel.admin
+    )
+    new_pool = batchmodels.PoolAddParameter(
+        id=pool_id,
+        virtual_machine_configuration=batchmodels.VirtualMachineConfiguration(
+            image_reference=_POOL_IMAGE, node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID
+        ),
+        vm_size=_POOL_VM_SIZE,
+        target_dedicated_nodes=_DEDICATED_POOL_NODE_COUNT,
+        target_low_priority_nodes=_LOW_PRIORITY_POOL_NODE_COUNT,
+        start_task=batchmodels.StartTask(
+            command_line=_START_TASK_COMMAND,
+            wait_for_success=True,  # no task runs on a node without ffmpeg
+            max_task_retry_count=2,
+            user_identity=batchmodels.UserIdentity(auto_user=administrator),
+        ),
+        metadata=_MARK_ITEMS,
+    )
+    pools = batch_service_client.pool
+    existing = add_or_find(
+        lambda: pools.add(new_pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]', _DELETION_TIMEOUT
+    )
+    if existing is None or is_ours(existing, run=True):  # the latter after a request whose answer was lost
+        return
+    if differences := pool_differences(existing, new_pool):
+        ways = 'Adapt the settings, or choose another _POOL_ID.'
+        raise SampleError(f'Pool [{pool_id}] exists and is another one ({differences}). {ways} {_LEFT_BEHIND["pool"]}')
+    if is_ours(existing):  # left by an earlier run: taken over
+        pools.patch(pool_id, batchmodels.PoolPatchParameter(metadata=_MARK_ITEMS))
+    say(f'Pool [{pool_id}] exists with the same shape and is used again.')
+
+
+def pool_differences(existing: Any, wanted: Any) -> str:
+    """Return in which ways one pool cannot take the place of another, '' if it can."""
+    image = 'virtual_machine_configuration.image_reference.'
+    names = 'vm_size', f'{image}offer', f'{image}sku', 'start_task.command_line'
+    differences = []
+    for name in (*names, 'target_dedicated_nodes', 'target_low_priority_nodes'):
+        found, asked = (
+            functools.reduce(lambda value, part: getattr(value, part, None), name.split('.'), pool)
+            for pool in (existing, wanted)
+        )
+        if str(found).lower() != str(asked).lower():
+            differences.append(f'{name.rpartition(".")[2]} {found} instead of {asked}')
+    return '; '.join(differences)
+
+
+def create_job(batch_service_client: BatchServiceClient, job_id: str, pool_id: str) -> None:
+    """Create a job on a pool; its time limit ends its tasks even if this machine disappears."""
+    say(f'Creating job [{job_id}]...')
+    job = batchmodels.JobAddParameter(
+        id=job_id,
+        pool_info=batchmodels.PoolInformation(pool_id=pool_id),
+        constraints=batchmodels.JobConstraints(max_wall_clock_time=_JOB_TIMEOUT + _MARGIN),
+        metadata=_MARK_ITEMS,
+    )
+    jobs = batch_service_client.job
+    existing = add_or_find(lambda: jobs.add(job), lambda: jobs.get(job_id), f'Job [{job_id}]', _DELETION_TIMEOUT)
+    if existing is not None and not is_ours(existing, run=True):
+        raise SampleError(f'Job [{job_id}] has just been created by somebody else. Choose another _JOB_ID.')
+
+
+def add_tasks(
+    batch_service_client: BatchServiceClient,
+    job_id: str,
+    input_files: Sequence[batchmodels.ResourceFile],
+    output_container_sas_url: str,
+) -> None:
+    """Add one task for each input file; SampleError if the service does not confirm each."""
+    say(f'Adding {len(input_files)} tasks to job [{job_id}]...')
+    tasks = [new_task(f'Task{i}', file, output_container_sas_url) for i, file in enumerate(input_files)]
+
+    def add(start: int) -> None:
+        chunk = tasks[start : start + 100]  # one request carries at most 100
+        added = {result.task_id for result in batch_service_client.task.add_collection(job_id, chunk).value}
+        if missing := [task.id for task in chunk if task.id not in added]:
+            raise SampleError(f'The Batch service did not confirm {len(missing)} tasks, among them {missing[0]}.')
+
+    for _ in in_parallel(add, range(0, len(tasks), 100)):
+        pass
+
+
+def new_task(task_id: str, input_file: Any, output_container_sas_url: str) -> batchmodels.TaskAddParameter:
+    """Return a task that converts one file and, if that succeeds, uploads the MP3."""
+    container = batchmodels.OutputFileBlobContainerDestination(
+        container_url=output_container_sas_url, path=mp3_name(input_file.file_path)
+    )
+    on_success = batchmodels.OutputFileUploadOptions(
+        upload_condition=batchmodels.OutputFileUploadCondition.task_success
+    )
+    destination = batchmodels.OutputFileDestination(container=container)
+    return batchmodels.TaskAddParameter(
+        id=task_id,
+        display_name=input_file.file_path,
+        command_line=_TASK_COMMAND,
+        resource_files=[batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')],
+        output_files=[
+            batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=on_success)
+        ],
+        constraints=batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1),
+    )
+
+
+# --- Monitoring -------------------------------------------------------------------------------------------------------
+def wait_for_tasks_to_complete(
+    batch_service_client: BatchServiceClient, job_id: str, timeout: timedelta, *, pool_id: str = _POOL_ID
+) -> dict[str, str]:
+    """Return the files without success, and why, when all tasks have completed or `timeout` has passed.
+
+    SampleError when it is clear that the pool will run none. A poll is at most three small requests, however many tasks
+    there are. Task counts may lag (REST reference, "Get Task Counts"): the end is read from the tasks themselves.
+    """
+    say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
+    deadline = time.monotonic() + timeout.total_seconds()
+    status, nodes, interval, unchanged = '', '', 1.0, 0
+    while time.monotonic() < deadline:
+        counts = batch_service_client.job.get_task_counts(job_id).task_counts
+        if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:
+            if not has_unfinished_tasks(batch_service_client, job_id):
+                return failed_tasks(batch_service_client, job_id)
+        else:
+            nodes = describe_nodes(batch_service_client, pool_id)
+        tasks = f'{counts.active} tasks queued, {counts.running} running, {counts.completed} done'
+        status, last = f'{nodes}; {tasks}', status
+        unchanged = unchanged + 1 if status == last else 0
+        if not unchanged:
+            say(status, sys.stderr)
+        interval = min(interval * 1.5, 5) if unchanged else 1.0
+        time.sleep(max(0, min(interval, deadline - time.monotonic())))
+    unfinished = failed_tasks(batch_service_client, job_id, unfinished=True)
+    say(f'Timeout: {timeout!s:0>8} have passed, and {len(unfinished)} tasks are not done.', sys.stderr)
+    return failed_tasks(batch_service_client, job_id) | unfinished
+
+
+def has_unfinished_tasks(batch_service_client: BatchServiceClient, job_id: str) -> bool:
+    """Return whether any task of a job has not completed."""
+    options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='id', max_results=1)
+    return any(True for _ in batch_service_client.task.list(job_id, options))
+
+
+def failed_tasks(batch_service_client: BatchServiceClient, job_id: str, *, unfinished: bool = False) -> dict[str, str]:
+    """Return the files of the tasks that failed, or of those that did not complete, and why."""
+    options = batchmodels.TaskListOptions(select='id,displayName,state,executionInfo')
+    options.filter = "state ne 'completed'" if unfinished else "executionInfo/result eq 'Failure'"
+    failures: dict[str, str] = {}
+    for task in batch_service_client.task.list(job_id, options):
+        info = task.execution_info
+        if unfinished:
+            reason = f'not done in time ({task.state.value})'
+        elif info.exit_code:
+            reason = f'exit code {info.exit_code}'
+        else:
+            reason = f'{info.failure_info.code}: {info.failure_info.message}'
+        if len(failures) < _SHOWN_FAILURES and not unfinished:
+            reason += last_lines(batch_service_client.file.get_from_task, job_id, task.id, 'stderr.txt')
+        failures[task.display_name] = reason
+    return failures
+
+
+def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> str:
+    """Return how many nodes are ready and what the others do; SampleError if there will be none."""
+    pool = batch_service_client.pool.get(pool_id)
+    options = batchmodels.AccountListPoolNodeCountsOptions(filter=f"poolId eq '{pool_id}'")
+    states: collections.Counter[str] = collections.Counter()
+    for counts in batch_service_client.account.list_pool_node_counts(options):
+        for kind in (counts.dedicated, counts.low_priority):
+            states.update({s: n for s, n in vars(kind or {}).items() if isinstance(n, int)})
+    total, ready = states.pop('total', 0), states.pop('idle', 0) + states.pop('running', 0)
+    if pool.allocation_state == batchmodels.AllocationState.steady and pool.resize_errors:
+        reasons = ' '.join(f'{e.code}: {e.message} {_REMEDIES.get(e.code, "")}' for e in pool.resize_errors)
+        if not pool.current_dedicated_nodes + pool.current_low_priority_nodes:
+            raise SampleError(f'Pool [{pool_id}] gets no nodes. {reasons}')
+        say_once(f'Warning: pool [{pool_id}] gets fewer nodes than asked for. {reasons}')
+    if failed := states['start_task_failed']:
+        if failed >= pool.target_dedicated_nodes + pool.target_low_priority_nodes:
+            failed_nodes = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
+            node = next(iter(batch_service_client.compute_node.list(pool_id, failed_nodes)))
+            get_file = batch_service_client.file.get_from_compute_node
+            stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt')
+            raise SampleError(f'The start task failed on all nodes of pool [{pool_id}].{stderr}')
+        say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].')
+    others = ', '.join(f'{number} {state.replace("_", " ")}' for state, number in states.items() if number)
+    target = pool.target_dedicated_nodes + pool.target_low_priority_nodes
+    return f'{ready} of {target} nodes ready' + (f' ({others})' if others else '')
+
+
+def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
+    """Return the last five lines of a file on a node, each indented on a new line."""
+    tail = b''
+    try:
+        for chunk in get_file(*where):
+            tail = (tail + chunk)[-2000:]
+    except _EXPECTED_ERRORS as error:
+        return f'\n    (no stderr: {describe(error)})'
+    lines = tail.decode('utf-8', 'replace').splitlines()[-5:]
+    return ''.join('\n    ' + ''.join(c if c.isprintable() else ' ' for c in line) for line in lines)
+
+
+# --- Outputs ----------------------------------------------------------------------------------------------------------
+def find_outputs(
+    blob_client: BlobServiceClient, input_paths: Iterable[str], failures: dict[str, str]
+) -> dict[str, int]:
+    """Return name and size in bytes of each MP3 that has arrived in the output container.
+
+    "Completed" is not "succeeded", and a task may succeed without its MP3: such a file joins the `failures`.
+    """
+    began = (
+        blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
+    )  # now marked as ours
+    blobs = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME).list_blobs()
+    sizes = {blob.name: blob.size for blob in blobs if blob.last_modified >= began}  # older ones are of other runs
+    outputs = {mp3_name(name): name for name in input_paths if name not in failures}
+    for output, name in outputs.items():
+        if not sizes.get(output):
+            failures[name] = f'the task succeeded, but {output} is {"empty" if output in sizes else "missing"}'
+    if not failures:
+        say('Success! All tasks completed successfully within the specified timeout period.')
+    return {output: sizes[output] for output in outputs if sizes.get(output)}
+
+
+def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int], folder: Path) -> dict[str, str]:
+    """Download the MP3s, none under its final name before it is complete; return those that failed and why."""
+    say(f'Downloading {len(outputs)} files from container [{_OUTPUT_CONTAINER_NAME}] to {folder}...')
+
+    def download(name: str) -> tuple[str, str]:
+        target = folder / name
+        part = target.with_name(f'.{uuid.uuid4().hex}.part')
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, name)
+            with part.open('xb') as file:
+                size = blob.download_blob(max_concurrency=4).readinto(file)
+            if size != outputs[name]:
+                return name, f'{size} of {outputs[name]} bytes arrived'
+            part.replace(target)
+        except (AzureError, OSError) as error:
+            return name, f'not downloaded: {describe(error)}'
+        finally:
+            part.unlink(missing_ok=True)
+        return name, ''
+
+    return {name: problem for name, problem in in_parallel(download, outputs) if problem}
+
+
+def report_failures(failures: Mapping[str, str], total: int) -> None:
+    """Pass if there are none; otherwise print the first ones and raise SampleError."""
+    shown = dict(itertools.islice(failures.items(), _SHOWN_FAILURES))
+    for file, reason in shown.items():
+        say(f'Failed: {file:<{max(map(len, shown))}}  {reason}', sys.stderr)
+    if failures:
+        raise SampleError(f'{len(failures)} of {total} files failed.')
+
+
+# --- Cleanup and the run ----------------------------------------------------------------------------------------------
+def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = None) -> str:
+    """Return 'yes' or 'no': `answer` if given, what the user types, or `default` where there is no terminal."""
+    prompt = f'{question} [{"Y/n" if default == "yes" else "y/N"}] '
+    if answer or not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        say(prompt + (answer or f'{default} (there is no terminal to ask)'))
+        return answer or default
+    while True:
+        try:
+            reply = input(prompt).strip().lower() or default
+        except EOFError:
+            reply = default
+        if reply in ('y', 'yes', 'n', 'no'):
+            return 'yes' if reply.startswith('y') else 'no'
+        say("Please answer 'yes' or 'no' ('y' or 'n').")
+
+
+def clean_up(
+    batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None, began: datetime
+) -> None:
+    """Delete what this run made: the input container and, if the user agrees, job and pool. Name what is left."""
+    container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
+    get, delete = container.get_container_properties, container.delete_container
+    remove_inputs = functools.partial(remove, 'container', get, delete, None)
+    try:
+        inputs_needed = find(has_unfinished_tasks, batch_client, _JOB_ID)
+    except _EXPECTED_ERRORS:
+        inputs_needed = True
+    if not inputs_needed:
+        remove_inputs()
+    ended = datetime.now().replace(microsecond=0)
+    say(f'\nSample end: {ended}\nElapsed time: {ended - began}\n')
+    jobs, pools = batch_client.job, batch_client.pool
+    job_is_gone = remove('job', lambda: jobs.get(_JOB_ID), lambda: jobs.delete(_JOB_ID), answer)
+    if remove('pool', lambda: pools.get(_POOL_ID), lambda: pools.delete(_POOL_ID), answer):
+        say('Nothing is left that bills, but for files in Storage.', sys.stderr)
+    if inputs_needed and job_is_gone:
+        remove_inputs()
+    elif inputs_needed:
+        say(f'Container [{_INPUT_CONTAINER_NAME}] is kept: the job still needs it.', sys.stderr)
+
+
+def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer: str | None) -> bool:
+    """Return whether a container, job or pool is gone; it is deleted if it is this run's and the user agrees."""
+    try:
+        existing = find(get)
+        if existing is None:
+            return True
+        if not is_ours(existing, run=True):
+            state = 'was there before this run'
+        elif kind != 'container' and query_yes_no(f'Delete {kind}?', answer=answer) == 'no':
+            state = 'is kept'
+        else:
+            if kind == 'container':
+                say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
+            find(delete)  # already gone if the answer to an earlier try was lost
+            return True
+    except _EXPECTED_ERRORS as error:
+        if error_code(error).endswith('BeingDeleted'):
+            return True
+        state = f'may be left ({describe(error)})'
+    say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
+    return False
+
+
+class Run:
+    """A block whose errors become one message and an exit code, and after which the cleanup always happens.
+
+    The first Ctrl-C or SIGTERM ends the block, the second one the program.
+    """
+
+    exit_code = 0
+    interrupts = 0
+    in_cleanup = False
+    cleanup: Callable[[], None] | None = None
+
+    def __enter__(self) -> Run:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+        self.began = datetime.now().replace(microsecond=0)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.interrupt)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors='backslashreplace')  # a name that the terminal cannot show is no error
+        return self
+
+    def interrupt(self, *_: Any) -> None:
+        """Handle a signal; os.write, because print() may be in the middle of a line."""
+        self.interrupts += 1
+        if self.interrupts > 1:
+            os.write(2, f'Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}\n'.encode())
+            os._exit(130)
+        os.write(2, b'\nInterrupted: cleaning up. Once more leaves at once.\n')
+        if not self.in_cleanup:
+            raise KeyboardInterrupt
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+        self.in_cleanup = True
+        if error is not None:
+            self.exit_code = getattr(error, 'exit_code', 1)
+        if isinstance(error, _EXPECTED_ERRORS):
+            print_batch_exception(error)
+        if self.cleanup:
+            self.cleanup()
+        if self.interrupts:
+            self.exit_code = 130
+        return isinstance(error, (*_EXPECTED_ERRORS, KeyboardInterrupt))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the sample; return 0 if all files were converted, 1 for a failure, 2 for wrong usage, 130 if interrupted."""
+    options = parse_arguments(argv)
+    with Run() as run:
+        check_settings()
+        input_paths = find_input_files(options.input)
+        batch_client, blob_client = create_clients()
+        if options.check:
+            return check_only(batch_client, blob_client, input_paths)
+        options.output.mkdir(parents=True, exist_ok=True)
+        say(f'Sample start: {run.began}\n')
+        ask_about_old_job(batch_client, check_accounts(batch_client, blob_client), options.answer)
+        run.cleanup = functools.partial(clean_up, batch_client, blob_client, options.answer, run.began)
+        create_container(blob_client, _INPUT_CONTAINER_NAME)
+        create_container(blob_client, _OUTPUT_CONTAINER_NAME)
+        input_files = upload_input_files(blob_client, input_paths)
+        write_only = azureblob.ContainerSasPermissions(create=True, write=True)
+        output_container_sas_url = get_container_sas_url(blob_client, _OUTPUT_CONTAINER_NAME, write_only)
+
+        create_pool(batch_client, _POOL_ID)
+        create_job(batch_client, _JOB_ID, _POOL_ID)
+        add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
+        failures = wait_for_tasks_to_complete(batch_client, _JOB_ID, _JOB_TIMEOUT)
+
+        outputs = find_outputs(blob_client, input_paths, failures)
+        failures |= download_outputs(blob_client, outputs, options.output)
+        report_failures(failures, len(input_paths))
+    return run.exit_code
+
+
+if __name__ == '__main__':
+    sys.exit(main())
