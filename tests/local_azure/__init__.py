@@ -1,4 +1,7 @@
-"""Azure on this machine: Azurite and a local Batch service, for trying the sample and for its tests. See README.md beside this file."""
+"""Azure on this machine: Azurite and a local Batch service, for trying the sample and for its tests.
+
+See README.md beside this file.
+"""
 
 from .account import Delays
 from .server import Request

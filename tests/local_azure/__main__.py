@@ -28,8 +28,8 @@ def _on_terminal() -> bool:
 def run_script(azure: LocalAzure, arguments: list[str]) -> int:
     """Runs the sample to its end, whatever signals come, and returns its exit code.
 
-    On a terminal the sample shares the process group, so that it can ask its questions and gets Ctrl-C from the terminal itself; otherwise it
-    has its own, and every signal is passed on to it once.
+    On a terminal the sample shares the process group, so that it can ask its questions and gets Ctrl-C from the
+    terminal itself; otherwise it has its own, and every signal is passed on to it once.
     """
     shared = _on_terminal()
     received: list[int] = []
@@ -47,8 +47,8 @@ def run_script(azure: LocalAzure, arguments: list[str]) -> int:
     script = subprocess.Popen(
         [sys.executable, SCRIPT, *arguments], env=script_environment(azure), start_new_session=not shared
     )
-    for number in received[:]:  # came while it was being started
-        script.send_signal(number)
+    for early in received[:]:  # came while it was being started
+        script.send_signal(early)
     code = script.wait()
     return code if code >= 0 else 128 - code
 

@@ -1,4 +1,7 @@
-"""Who may call the local Batch service: the SharedKey signature (REST reference, "Authenticate requests to the Azure Batch service")."""
+"""Who may call the local Batch service: the SharedKey signature.
+
+REST reference, "Authenticate requests to the Azure Batch service".
+"""
 
 from __future__ import annotations
 
@@ -49,8 +52,8 @@ def check(
     expected = base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256)).decode()
     if not hmac.compare_digest(expected.encode(), signature.encode('utf-8', 'replace')):
         raise _refuse(
-            f"The MAC signature found in the HTTP request '{signature[:100]}' is not the same as any computed signature. "
-            f"Server used following string to sign: '{text}'."
+            f"The MAC signature found in the HTTP request '{signature[:100]}' is not the same as any computed "
+            f"signature. Server used following string to sign: '{text}'."
         )
 
 

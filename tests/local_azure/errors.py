@@ -1,8 +1,8 @@
 """The service's errors: status and message for each code.
 
-Recorded word for word: AuthenticationFailed, ConditionNotMet, InvalidPropertyValue, JobBeingDeleted, OperationTimedOut, PoolExists,
-PoolNotFound, RequestBodyTooLarge, TaskNotFound, TooManyRequests. The other texts are those of the REST reference, "Batch status and
-error codes".
+Recorded word for word: AuthenticationFailed, ConditionNotMet, InvalidPropertyValue, JobBeingDeleted, OperationTimedOut,
+PoolExists, PoolNotFound, RequestBodyTooLarge, TaskNotFound, TooManyRequests. The other texts are those of the REST
+reference, "Batch status and error codes".
 """
 
 from __future__ import annotations

@@ -47,6 +47,12 @@ class RequestFault(Fault):
     html: bool = False
     where: Literal['before', 'after', 'mid-body'] = 'before'  # of a cut: the operation is executed in the last two
 
+    def cuts_before(self) -> bool:
+        """Whether the connection ends without the operation; a hanging request first waits for the fault's end."""
+        if self.action == 'hang':
+            self.gone.wait()
+        return self.action == 'hang' or (self.action == 'cut' and self.where == 'before')
+
 
 @dataclass(kw_only=True, eq=False)
 class BeingDeleted(Fault):
@@ -145,7 +151,10 @@ class Faults:
             return next((fault for fault in self._armed if isinstance(fault, kind) and concerns(fault)), None)
 
     def take(self, kind: type[AnyFault], concerns: Callable[[AnyFault], bool] = lambda _: True) -> AnyFault | None:
-        """The oldest armed fault of this kind that is concerned, used once; None when there is none or it is skipped."""
+        """The oldest armed fault of this kind that is concerned, used once.
+
+        None when there is none or it is skipped.
+        """
         if not self._armed:
             return None
         with self._lock:

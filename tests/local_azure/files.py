@@ -1,4 +1,7 @@
-"""Files on a node as the service lists and serves them (recorded traffic: GET and HEAD .../files, 2023-05-01.17.0, Linux)."""
+"""Files on a node as the service lists and serves them.
+
+Recorded traffic: GET and HEAD .../files, 2023-05-01.17.0, Linux.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,10 @@ def file_fields(base: str) -> dict[str, Any]:
 
 
 def task_folder(task: Task) -> Path:
-    """Where a task's files are; 409 before it ran and after its node has gone (MicrosoftDocs/azure-docs issues 53298 and 100370)."""
+    """Where a task's files are; 409 before it ran and after its node has gone.
+
+    MicrosoftDocs/azure-docs issues 53298 and 100370.
+    """
     if not task.ran or task.node is None:
         active = task.state is TaskState.ACTIVE
         text = 'state is still active' if active else 'moved to completed state without running'

@@ -19,8 +19,9 @@ class VmSize(NamedTuple):
     generations: tuple[int, ...]
 
 
-# Triples and node agents: github.com/Azure/Batch issues 178 and 200, Azure-Samples/azure-batch-samples pull request 328. That 22.04 ends on
-# 2027-06-30 is announced in Azure/Batch issue 200; its triple is recorded traffic (GET /supportedimages, 2022).
+# Triples and node agents: github.com/Azure/Batch issues 178 and 200, Azure-Samples/azure-batch-samples pull request
+# 328. That 22.04 ends on 2027-06-30 is announced in Azure/Batch issue 200; its triple is recorded traffic (GET
+# /supportedimages, 2022).
 IMAGES = (
     Image(
         'canonical', '0001-com-ubuntu-server-jammy', '22_04-lts', 'batch.node.ubuntu 22.04', 1, '2027-06-30T00:00:00Z'
@@ -37,7 +38,8 @@ IMAGES = (
     Image('canonical', 'ubuntu-24_04-lts', 'server-gen1', 'batch.node.ubuntu 24.04', 1),
 )
 
-# Cores and generations: the size pages of Azure Virtual Machines (Av2 and Dv2: generation 1 only; v3 and v5: both; Dsv6: 2 only).
+# Cores and generations: the size pages of Azure Virtual Machines (Av2 and Dv2: generation 1 only; v3 and v5: both;
+# Dsv6: 2 only).
 VM_SIZES = {
     **{f'standard_a{n}_v2': VmSize(n, (1,)) for n in (1, 2, 4, 8)},
     **{f'standard_a{n}m_v2': VmSize(n, (1,)) for n in (2, 4, 8)},

@@ -209,7 +209,10 @@ class Jobs:
             return task
 
     def reactivate_task(self, job_id: str, task_id: str) -> Task:
-        """Back to active with everything wiped (recorded traffic: GET after POST .../reactivate; SDK14 task.reactivate)."""
+        """Back to active with everything wiped.
+
+        Recorded traffic: GET after POST .../reactivate; SDK14 task.reactivate.
+        """
         with self._account.lock:
             job = self._active(job_id)
             task = self.task(job_id, task_id)
@@ -236,7 +239,7 @@ class Jobs:
     def _add(self, job: Job, spec: Spec) -> Task:
         if spec['id'].lower() in job.tasks:
             raise BatchError('TaskExists')
-        constraints = {  # retries come from the job, its wall clock does not (recorded traffic: GET /jobs/{id}/tasks/{id})
+        constraints = {  # retries come from the job, its wall clock does not (recorded: GET /jobs/{id}/tasks/{id})
             'maxWallClockTime': format_duration(NEVER),
             'retentionTime': 'P7D',
             'maxTaskRetryCount': job.spec['constraints'].get('maxTaskRetryCount', 0),
@@ -370,7 +373,8 @@ class Jobs:
     def node_lost(self, run: Run, dealloc: str | None) -> None:
         """The node of a running task goes away. `dealloc`: what the user asked for; None: it was lost.
 
-        The task runs again from the front of the queue; only a requeue on request is counted (SDK14 TaskExecutionInformation.requeue_count).
+        The task runs again from the front of the queue; only a requeue on request is counted (SDK14
+        TaskExecutionInformation.requeue_count).
         """
         task = run.task
         assert task

@@ -24,18 +24,22 @@ from .transfer import TransferError, blob_url, download, list_blobs, refused_upl
 from .watchdog import Watchdog, kill_group
 
 # What a task finds on its PATH besides its node's own bin folder: never the package tools of this machine.
-ORDINARY_TOOLS = """
-    [ awk base64 basename bash bunzip2 bzip2 cat chmod chown cmp comm cp curl cut date dd df diff dirname du echo egrep env expr false
-    fgrep file find flock fold free gawk getopt grep gunzip gzip head hostname id install join kill less ln ls mawk md5 md5sum mkdir mkfifo
-    mktemp mv nice nl nohup nproc od paste perl pgrep pkill printenv printf ps pwd python3 readlink realpath rev rm rmdir sed seq setsid sh
-    sha1sum sha256sum shasum sleep sort split stat stdbuf strings sync tac tail tar tee test time timeout top touch tr true truncate tty
-    uname uniq unxz unzip uptime wait wc wget which whoami xargs xxd xz yes zcat zip
-""".split()
+ORDINARY_TOOLS = (
+    '[ awk base64 basename bash bunzip2 bzip2 cat chmod chown cmp comm cp curl cut date dd df diff dirname du '
+    'echo egrep env expr false fgrep file find flock fold free gawk getopt grep gunzip gzip head hostname id '
+    'install join kill less ln ls mawk md5 md5sum mkdir mkfifo mktemp mv nice nl nohup nproc od paste perl pgrep '
+    'pkill printenv printf ps pwd python3 readlink realpath rev rm rmdir sed seq setsid sh sha1sum sha256sum '
+    'shasum sleep sort split stat stdbuf strings sync tac tail tar tee test time timeout top touch tr true '
+    'truncate tty uname uniq unxz unzip uptime wait wc wget which whoami xargs xxd xz yes zcat zip '
+)
 WILDCARDS = re.compile(r'[*?\[]')
 
 
 class Machines:
-    """The executor of real processes. Below `root`: tools/, nodes/<node>/bin/ and nodes/<node>/tasks/ (a node's root directory)."""
+    """The executor of real processes.
+
+    Below `root`: tools/, nodes/<node>/bin/ and nodes/<node>/tasks/ (a node's root directory).
+    """
 
     def __init__(
         self,
@@ -54,7 +58,7 @@ class Machines:
         self._ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
         self._tools = root / 'tools'
         self._tools.mkdir()
-        for tool in ORDINARY_TOOLS:
+        for tool in ORDINARY_TOOLS.split():
             if found := shutil.which(tool):
                 (self._tools / tool).symlink_to(found)
 
@@ -95,7 +99,7 @@ class Machines:
             outcome = self._execute(run)
         except TransferError as error:
             outcome = Outcome(None, error.failure)
-        except Exception as error:  # noqa: BLE001: the thread ends here, and the test must hear of it
+        except Exception as error:  # noqa: BLE001 - the thread ends here, and the test must hear of it
             outcome = Outcome(None, Failure('Unknown', f'The node agent failed: {error}', 'ServerError'))
             if not run.over:
                 self._on_crash(error)
@@ -158,7 +162,10 @@ class Machines:
         return Outcome(exit_code if exit_code >= 0 else 128 - exit_code)
 
     def _environment(self, run: Run, folder: Path) -> dict[str, str]:
-        """Azure docs, batch-compute-node-environment-variables; nothing of this process's own environment but the locale."""
+        """Azure docs, batch-compute-node-environment-variables.
+
+        Nothing of this process's own environment but the locale.
+        """
         node = run.node
         assert node.root
         environment = {
@@ -203,7 +210,10 @@ class Machines:
             path.chmod(int(resource.get('fileMode', '0770'), 8))  # SDK14 ResourceFile.file_mode
 
     def _upload_all(self, run: Run, folder: Path, succeeded: bool) -> Failure | None:
-        """Uploads what the conditions ask for and keeps its own log beside stdout.txt (Azure docs: batch-task-output-files)."""
+        """Uploads what the conditions ask for and keeps its own log beside stdout.txt.
+
+        Azure docs: batch-task-output-files.
+        """
         wanted = {'TaskCompletion', 'TaskSuccess' if succeeded else 'TaskFailure'}
         failure = None
         with (folder / 'fileuploadout.txt').open('w') as out, (folder / 'fileuploaderr.txt').open('w') as err:
@@ -249,7 +259,7 @@ def _matches(output: dict[str, Any], folder: Path, environment: dict[str, str]) 
         return
     fixed = WILDCARDS.split(pattern)[0].rpartition('/')[0]
     base = (working / fixed).resolve()
-    for name in sorted(glob.glob(pattern, root_dir=working, recursive=True)):
+    for name in sorted(glob.glob(pattern, root_dir=working, recursive=True)):  # noqa: PTH207 - ignores dotfiles, as asked
         file = (working / name).resolve()
         if file.is_file():
             below = file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name

@@ -1,7 +1,7 @@
-"""What the account holds: pools, nodes, jobs, tasks, and runs of command lines. Data only; `pools` and `jobs` act on it.
+"""What the account holds: pools, nodes, jobs, tasks, runs of command lines. Data only; others act on it.
 
-Times are .NET ticks (100 ns since the year 1), because the service's times have 7 decimals and its ETags are the ticks of the last change
-(recorded traffic: lastModified 2022-09-06T23:44:11.5153711Z, eTag 0x8DA9061B2F7BB2F).
+Times are .NET ticks (100 ns since the year 1), because the service's times have 7 decimals and its ETags are the ticks
+of the last change (recorded traffic: lastModified 2022-09-06T23:44:11.5153711Z, eTag 0x8DA9061B2F7BB2F).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .states import AllocationState, JobState, NodeState, PoolState, TaskState
 from .timeline import Plan
 
 Spec = Mapping[str, Any]  # a request body after `schema` has checked it, defaults filled in
+COUNTERS = ('active', 'running', 'completed', 'succeeded', 'failed')  # of tasks, and of their slots
 NEVER = 10675199 * 86_400 * 10**7 + 100_854_775_807  # ticks of P10675199DT2H48M5.4775807S, the service's "no limit"
 
 
@@ -197,6 +198,3 @@ class Job:
         for name in task.counter:
             self.counts[name] += by
             self.slots[name] += by * task.spec['requiredSlots']
-
-
-COUNTERS = ('active', 'running', 'completed', 'succeeded', 'failed')

@@ -78,7 +78,10 @@ class Nodes:
         self._account.executor.start(node.start_run, self._start_task_done)
 
     def _start_task_done(self, run: Run, outcome: Outcome) -> None:
-        """SDK14 StartTask: retried on a non-zero exit code; with waitForSuccess the node is unusable for tasks afterwards."""
+        """SDK14 StartTask: retried on a non-zero exit code.
+
+        With waitForSuccess the node is unusable for tasks afterwards.
+        """
         account, node = self._account, run.node
         with account.lock:
             if run.over:
@@ -160,7 +163,10 @@ class Nodes:
                         self._arm_loss(run)
 
     def _lose(self, run: Run) -> None:
-        """Spot eviction or a broken node: its tasks run again elsewhere (Azure docs: batch-spot-vms, node error checking)."""
+        """Spot eviction or a broken node: its tasks run again elsewhere.
+
+        Azure docs: batch-spot-vms, node error checking.
+        """
         account, node = self._account, run.node
         if run.over or not (fault := account.faults.take(NodeLoss, lambda fault: fault.concerns(run))):
             return

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .account import Account
 
 _KIND = {True: 'dedicated', False: 'low priority'}  # the words of recorded resizeErrors
-# Codes: .NET PoolResizeErrorCodes. Texts of ResizeStopped are recorded, the others are quoted by users (MicrosoftDocs/azure-docs issue 53298,
-# Azure/batch-shipyard issue 191).
+# Codes: .NET PoolResizeErrorCodes. Texts of ResizeStopped are recorded, the others are quoted by users
+# (MicrosoftDocs/azure-docs issue 53298, Azure/batch-shipyard issue 191).
 _RESIZE_TEXTS = {
     'AccountCoreQuotaReached': 'The specified account has reached core quota',
     'AccountLowPriorityCoreQuotaReached': 'The specified account has reached low priority core quota',
@@ -86,7 +86,10 @@ class Pools:
             return pool
 
     def delete(self, pool_id: str) -> None:
-        """Deleting: targets 0, tasks requeued, nodes leave, then the pool is gone (SDK14 pool.delete; recorded traffic)."""
+        """Deleting: targets 0, tasks requeued, nodes leave, then the pool is gone.
+
+        SDK14 pool.delete; recorded traffic.
+        """
         account = self._account
         with account.lock:
             pool = self._updatable(pool_id)
@@ -169,7 +172,8 @@ class Pools:
         account, size = self._account, VM_SIZES[pool.spec['vmSize']]
         image = image_of(pool.spec['virtualMachineConfiguration']['imageReference'])
         if image.generation not in size.generations:
-            # That the allocation fails is confirmed (Azure-Samples/azure-batch-samples pull request 328); the text is Compute's.
+            # That the allocation fails is confirmed (Azure-Samples/azure-batch-samples pull request 328); the text is
+            # Compute's.
             reason = (
                 f"The selected VM size '{pool.spec['vmSize']}' cannot boot Hypervisor Generation '{image.generation}'."
             )

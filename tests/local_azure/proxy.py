@@ -1,27 +1,28 @@
-"""A small HTTP proxy in front of Azurite: requests on record, latency and faults on demand. Bodies are streamed, connections kept alive."""
+"""A small HTTP proxy in front of Azurite: requests on record, latency and faults on demand.
+
+Bodies are streamed, connections kept alive.
+"""
 
 from __future__ import annotations
 
 import re
 import socket
 import socketserver
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import parse_qs
 
 from .faults import BeingDeleted, RequestFault, Source
-from .server import HTML, Conditions, Connections, Request, cut
+from .server import HTML, Conditions, LoopbackServer, Request, cut
 from .transfer import AGENT
 
 CHUNK = 1 << 18
 _HEAD_LIMIT = 1 << 16
 
 
-class _Broken(Exception):  # noqa: N818: control flow, not an error
+class _BrokenError(Exception):
     """The connection ends here."""
 
 
@@ -41,20 +42,21 @@ class _Head:
     def length(self) -> int:
         text = self.headers.get('content-length', '0')
         if not text.isascii() or not text.isdigit():
-            raise _Broken
+            raise _BrokenError
         return int(text)
 
 
-def _read_head(stream: BinaryIO) -> _Head | None:
+def _read_head(stream: IO[bytes]) -> _Head | None:
     """None at the end of the connection."""
-    lines, size = [], 0
+    lines: list[bytes] = []
+    size = 0
     while True:
         line = stream.readline(_HEAD_LIMIT)
         size += len(line)
         if not line or not line.endswith(b'\n') or size > _HEAD_LIMIT:
             if not lines and not line:
                 return None
-            raise _Broken
+            raise _BrokenError
         lines.append(line)
         if line in (b'\r\n', b'\n'):
             break
@@ -63,7 +65,7 @@ def _read_head(stream: BinaryIO) -> _Head | None:
     return _Head(lines[0].decode('latin-1').strip(), b''.join(lines), headers)
 
 
-def _copy(source: BinaryIO, head: _Head, write: Callable[[bytes], object]) -> int:
+def _copy(source: IO[bytes], head: _Head, write: Callable[[bytes], object]) -> int:
     """Passes a body on as it comes; its size without the framing of chunks."""
     if not head.chunked:
         return _copy_exactly(source, head.length, write)
@@ -73,7 +75,7 @@ def _copy(source: BinaryIO, head: _Head, write: Callable[[bytes], object]) -> in
         try:
             size = int(line.split(b';')[0], 16)
         except ValueError as error:
-            raise _Broken from error
+            raise _BrokenError from error
         write(line)
         total += _copy_exactly(source, size, write)
         write(source.readline(_HEAD_LIMIT))  # the line end after a chunk; the empty line after the last one
@@ -81,12 +83,12 @@ def _copy(source: BinaryIO, head: _Head, write: Callable[[bytes], object]) -> in
             return total
 
 
-def _copy_exactly(source: BinaryIO, length: int, write: Callable[[bytes], object]) -> int:
+def _copy_exactly(source: IO[bytes], length: int, write: Callable[[bytes], object]) -> int:
     left = length
     while left:
         data = source.read(min(left, CHUNK))
         if not data:
-            raise _Broken
+            raise _BrokenError
         write(data)
         left -= len(data)
     return length
@@ -98,7 +100,7 @@ class _Upstream:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(('127.0.0.1', port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.stream: BinaryIO = self.socket.makefile('rb', CHUNK)
+        self.stream: IO[bytes] = self.socket.makefile('rb')
 
     def close(self) -> None:
         self.stream.close()
@@ -108,14 +110,15 @@ class _Upstream:
 class _Handler(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
     rbufsize = CHUNK
-    server: _Server
+    server: StorageProxy
+    rfile: IO[bytes]  # type: ignore[assignment]
 
     def handle(self) -> None:
         self._upstream: _Upstream | None = None
         try:
             while (head := _read_head(self.rfile)) and self._one(head):
                 pass
-        except (_Broken, OSError, ValueError):
+        except (_BrokenError, OSError, ValueError):
             cut(self.connection)
         finally:
             if self._upstream:
@@ -138,11 +141,8 @@ class _Handler(socketserver.StreamRequestHandler):
         )
         status, size_in, size_out = 0, 0, 0
         try:
-            if fault and fault.action == 'hang':
-                fault.gone.wait()
-                raise _Broken
-            if fault and fault.action == 'cut' and fault.where == 'before':
-                raise _Broken
+            if fault and fault.cuts_before():
+                raise _BrokenError
             if fault and fault.action == 'answer':
                 size_in = _copy(self.rfile, head, len)
                 status, size_out = fault.status, self._answer(fault, method)
@@ -165,7 +165,7 @@ class _Handler(socketserver.StreamRequestHandler):
         size_in = _copy(self.rfile, head, upstream.socket.sendall)
         answer = _read_head(upstream.stream)
         if answer is None:
-            raise _Broken
+            raise _BrokenError
         status = int(answer.line.split()[1])
         empty = method == 'HEAD' or status in (204, 304)
         if not fault:
@@ -177,11 +177,11 @@ class _Handler(socketserver.StreamRequestHandler):
         if fault.where == 'mid-body':
             whole = b''.join(body)
             self.wfile.write(answer.raw + whole[: len(whole) // 2])
-        raise _Broken
+        raise _BrokenError
 
     def _answer(self, fault: RequestFault, method: str) -> int:
-        """An error of the storage service (REST reference, "Blob service error codes"), or HTML as of a broken gateway."""
-        text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{fault.code}</Code><Message>{fault.code}</Message></Error>'
+        """An error of the storage service (REST reference, "Blob service error codes"), or a broken gateway's HTML."""
+        text = f'<?xml version="1.0"?><Error><Code>{fault.code}</Code><Message>{fault.code}</Message></Error>'
         body = HTML if fault.html else text.encode()
         lines = [f'HTTP/1.1 {fault.status} {fault.code}', f'Content-Length: {len(body)}']
         if fault.html:
@@ -222,29 +222,9 @@ class _Handler(socketserver.StreamRequestHandler):
         )
 
 
-class _Server(Connections, socketserver.ThreadingTCPServer):
-    request_queue_size = 1024
-    daemon_threads = True
-    conditions: Conditions
-    azurite_port: Callable[[], int]
-
-    def handle_error(self, *_: object) -> None:
-        """A client that went away is no news."""
-
-
-class StorageProxy:
-    """Listens at once on a free loopback port; its first request waits for Azurite."""
+class StorageProxy(LoopbackServer):
+    """Accepts connections at once; the first request waits for Azurite."""
 
     def __init__(self, conditions: Conditions, azurite_port: Callable[[], int]) -> None:
-        self._server = _Server(('127.0.0.1', 0), _Handler)
-        self._server.conditions, self._server.azurite_port = conditions, azurite_port
-        self.url = f'http://127.0.0.1:{self._server.server_address[1]}'
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name='storage', daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        with suppress(OSError):
-            self._server.server_close()
-        self._server.cut_all()
+        super().__init__(_Handler, conditions, 'storage')
+        self.azurite_port = azurite_port

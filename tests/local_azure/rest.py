@@ -1,4 +1,7 @@
-"""The REST side of the local Batch service: routes, conditions, lists, headers (SDK14 operations: paths, methods, status codes)."""
+"""The REST side of the local Batch service: routes, conditions, lists, headers.
+
+SDK14 operations: paths, methods, status codes.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ def error_answer(base: str, error: BatchError, now: int, request_id: str) -> Res
 def error_body(error: BatchError, now: int, request_id: str, base: str | None = None) -> dict[str, Any]:
     metadata = '$metadata#Microsoft.Azure.Batch.Protocol.Entities.Container.errors/@Element'
     text = f'{error.message}\nRequestId:{request_id}\nTime:{format_time(now)}'
-    body = {'code': error.code, 'message': {'lang': 'en-US', 'value': text}}
+    body: dict[str, Any] = {'code': error.code, 'message': {'lang': 'en-US', 'value': text}}
     if error.values:
         body['values'] = [{'key': key, 'value': value} for key, value in error.values.items()]
     return {'odata.metadata': f'{base}/{metadata}', **body} if base else body
@@ -108,7 +111,7 @@ def _header_date(name: str) -> datetime | None:
         raise BatchError('InvalidHeaderValue', HeaderName=name) from error
 
 
-class NotModified(Exception):  # noqa: N818: an answer, not an error
+class NotModified(Exception):  # noqa: N818 - an answer, not an error
     """304: the read resource has not changed."""
 
 
@@ -444,4 +447,7 @@ class _Keyed:
 
 
 def _of_keyed(fields: wire.Fields) -> wire.Fields:
-    return {name: (lambda keyed, get=get: get(keyed.item)) for name, get in fields.items()}
+    def unwrapped(get: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda keyed: get(keyed.item)
+
+    return {name: unwrapped(get) for name, get in fields.items()}

@@ -1,6 +1,7 @@
 """Request bodies: known properties, their types, the service's limits and defaults.
 
-Names and types are taken from the SDK's own model classes (SDK14: azure.batch.models, `_attribute_map` and `_validation`).
+Names and types are taken from the SDK's own model classes (SDK14: azure.batch.models, `_attribute_map` and
+`_validation`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 import azure.batch.models
@@ -48,7 +49,7 @@ class _Property(NamedTuple):
     required: bool
 
 
-@lru_cache(maxsize=None)
+@cache
 def properties(model: str) -> dict[str, _Property]:
     """The properties of one SDK model by their wire names."""
     cls = getattr(azure.batch.models, model)
@@ -172,7 +173,10 @@ def _check_resource_file(resource: dict[str, Any]) -> None:
 
 
 def pool(body: object, version: str) -> dict[str, Any]:
-    """A checked PoolAddParameter with the defaults of recorded traffic (POST, then GET /pools/{id}, 2022-01-01.15.0)."""
+    """A checked PoolAddParameter with the defaults of recorded traffic.
+
+    POST, then GET /pools/{id}, 2022-01-01.15.0.
+    """
     spec = _model('pool', body, 'PoolAddParameter', version)
     _check_id(spec)
     spec['vmSize'] = spec['vmSize'].lower()  # recorded traffic: comes back in lower case
@@ -271,7 +275,10 @@ def job_patch(body: object, version: str) -> dict[str, Any]:
 
 
 def terminate_reason(body: object, version: str) -> str:
-    """The caller's text, or UserTerminate without one (recorded traffic: POST /jobs/{id}/terminate with an empty body)."""
+    """The caller's text, or UserTerminate without one.
+
+    Recorded traffic: POST /jobs/{id}/terminate with an empty body.
+    """
     spec = _model('terminate', body, 'JobTerminateParameter', version) if body is not None else {}
     return str(spec.get('terminateReason') or 'UserTerminate')
 
@@ -293,7 +300,10 @@ def task(body: object, version: str) -> dict[str, Any]:
 
 
 def task_collection(body: object) -> list[object]:
-    """The tasks of one collection, not yet checked: each gets its own result (SDK14 task.add_collection: at most 100)."""
+    """The tasks of one collection, not yet checked: each gets its own result.
+
+    SDK14 task.add_collection: at most 100.
+    """
     if not isinstance(body, dict) or not isinstance(body.get('value'), list):
         raise BatchError('InvalidRequestBody', Reason='an object with a list named value is expected')
     tasks: list[object] = body['value']

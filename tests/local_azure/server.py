@@ -14,15 +14,17 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
-from socketserver import ThreadingTCPServer
-from typing import Any, NamedTuple
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from flask import Flask
 from werkzeug.test import run_wsgi_app
 
 from .errors import ERRORS
 from .faults import Faults, RequestFault, Service, Source
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 LARGEST_BODY = 8 << 20
 HTML = b'<html><head><title>Proxy Error</title></head><body><h1>Proxy Error</h1></body></html>'
@@ -66,28 +68,43 @@ def cut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-class Connections:
-    """Mixed into a socket server: knows its open connections, so that it can close them all."""
+class LoopbackServer(ThreadingTCPServer):
+    """A thread for each connection to a free loopback port; knows those that are open, so that it can close them."""
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        self._open: set[socket.socket] = set()
+    request_queue_size = 1024
+    daemon_threads = True
+
+    def __init__(self, handler: type[BaseRequestHandler], conditions: Conditions, name: str) -> None:
+        self.conditions = conditions
+        self._open: set[Any] = set()
         self._open_lock = threading.Lock()
-        super().__init__(*arguments, **keywords)
+        super().__init__(('127.0.0.1', 0), handler)
+        self.url = f'http://127.0.0.1:{self.server_address[1]}'
+        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=name, daemon=True)
 
-    def process_request(self, request: socket.socket, client_address: Any) -> None:
-        with self._open_lock:
-            self._open.add(request)
-        super().process_request(request, client_address)  # type: ignore[misc]
+    def start(self) -> None:
+        self._thread.start()
 
-    def shutdown_request(self, request: socket.socket) -> None:
-        with self._open_lock:
-            self._open.discard(request)
-        super().shutdown_request(request)  # type: ignore[misc]
-
-    def cut_all(self) -> None:
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
         with self._open_lock:
             for connection in self._open:
                 cut(connection)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is no news; crashes of the service are caught where they happen."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -96,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     disable_nagle_algorithm = True
     wbufsize = -1  # a response leaves in one piece
-    server: _Server
+    server: BatchServer
 
     def handle_one_request(self) -> None:
         try:
@@ -124,23 +141,16 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             fault = conditions.faults.take_request('batch', self.command, self.path, 'client')
             conditions.delay('client')
-            if fault and fault.action == 'hang':
-                fault.gone.wait()
-                raise ConnectionAbortedError
+            if fault and fault.cuts_before():
+                self._cut()
             if fault and fault.action == 'answer':
                 line, headers, content = _faulty(fault, request_id)
-            elif fault and fault.where == 'before':
-                raise ConnectionAbortedError
             else:
                 line, headers, content = self._call(path, query, body, request_id)
-            if fault and fault.where == 'after' and fault.action == 'cut':
-                raise ConnectionAbortedError
-            if fault and fault.where == 'mid-body' and fault.action == 'cut':
-                self._send(line, headers, content, cut_in_half=True)
-            status, size = self._send(line, headers, content), len(content)
-        except ConnectionAbortedError:
-            cut(self.connection)
-            raise
+                if fault and fault.where == 'after':
+                    self._cut()
+            half = fault is not None and fault.action == 'cut'
+            status, size = self._send(line, headers, content, half=half), len(content)
         finally:
             seconds = time.monotonic() - started
             conditions.record(
@@ -199,13 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
         return status, list(headers.items()), b''.join(chunks)
 
     def _send(
-        self,
-        line: str,
-        headers: list[tuple[str, str]],
-        content: bytes,
-        *,
-        close: bool = False,
-        cut_in_half: bool = False,
+        self, line: str, headers: list[tuple[str, str]], content: bytes, *, close: bool = False, half: bool = False
     ) -> int:
         status, _, reason = line.partition(' ')
         self.send_response_only(int(status), reason)
@@ -221,24 +225,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if self.command != 'HEAD' and status not in ('204', '304'):
-            self.wfile.write(content[: len(content) // 2] if cut_in_half else content)
+            self.wfile.write(content[: len(content) // 2] if half else content)
         self.wfile.flush()
-        if cut_in_half:
-            raise ConnectionAbortedError
+        if half:
+            self._cut()
         return int(status)
+
+    def _cut(self) -> None:
+        cut(self.connection)
+        raise ConnectionAbortedError
 
     def log_message(self, *_: object) -> None:
         """Says nothing: the requests are on record."""
-
-
-class _Server(Connections, ThreadingTCPServer):
-    request_queue_size = 1024
-    daemon_threads = True
-    app: Callable[..., Any]
-    conditions: Conditions
-
-    def handle_error(self, *_: object) -> None:
-        """A client that went away is no news; crashes of the service are caught where they happen."""
 
 
 def _faulty(fault: RequestFault, request_id: str) -> tuple[str, list[tuple[str, str]], bytes]:
@@ -252,20 +250,8 @@ def _faulty(fault: RequestFault, request_id: str) -> tuple[str, list[tuple[str, 
     return f'{fault.status} {message}', headers, HTML if fault.html else json.dumps(error).encode()
 
 
-class BatchServer:
-    """Listens on a free loopback port."""
+class BatchServer(LoopbackServer):
+    app: WSGIApplication
 
-    def __init__(self) -> None:
-        self._server = _Server(('127.0.0.1', 0), _Handler)
-        self.url = f'http://127.0.0.1:{self._server.server_address[1]}'
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name='batch', daemon=True)
-
-    def start(self, app: Flask, conditions: Conditions) -> None:
-        self._server.app, self._server.conditions = app.wsgi_app, conditions
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server.cut_all()
+    def __init__(self, conditions: Conditions) -> None:
+        super().__init__(_Handler, conditions, 'batch')

@@ -1,7 +1,7 @@
 """The states of pools, allocations, nodes, jobs and tasks, and the moves between them that are legal.
 
-Values are those on the wire (SDK14: PoolState, AllocationState, ComputeNodeState, JobState, TaskState). States that only
-operations outside of this subset lead to (disabling, rebooting, preparing, ...) are left out.
+Values are those on the wire (SDK14: PoolState, AllocationState, ComputeNodeState, JobState, TaskState). States that
+only operations outside of this subset lead to (disabling, rebooting, preparing, ...) are left out.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class RealTimeline:
         while action := self._next_action():
             try:
                 action()
-            except Exception as error:  # noqa: BLE001: a crash belongs to the test, the thread goes on
+            except Exception as error:  # noqa: BLE001 - a crash belongs to the test, the thread goes on
                 self._on_crash(error)
 
 

@@ -1,7 +1,7 @@
 """Blobs to and from a node: the HTTP requests of the node agent, and the service's failure codes when they fail.
 
-Codes: REST reference, "Batch status and error codes" (Blob...) and .NET TaskFailureInformationCodes (FileUpload..., ResourceContainer...).
-No recording of any of these failures was found: the details are ours.
+Codes: REST reference, "Batch status and error codes" (Blob...) and .NET TaskFailureInformationCodes (FileUpload...,
+ResourceContainer...). No recording of any of these failures was found: the details are ours.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _BLOB = {
     'ResourceContainerListMiscError': 'Unknown error in listing one of the specified Azure Blob container(s).',
 }
 _UPLOAD = {
-    'FileUploadContainerNotFound': 'One of the specified Azure container(s) was not found while attempting to upload an output file',
-    'FileUploadAccessDenied': 'Access was denied to one of the specified Azure container(s) while uploading an output file',
+    'FileUploadContainerNotFound': 'A container for output files was not found',
+    'FileUploadAccessDenied': 'Access to a container for output files was denied',
     'FileUploadTimedOut': 'The upload of an output file timed out',
     'FileUploadMiscError': 'A miscellaneous error was encountered while uploading one of the output files',
 }
@@ -109,7 +109,7 @@ def list_blobs(container_url: str, prefix: str) -> Iterator[str]:
         url = urlunsplit(parts._replace(query=f'{parts.query}&{query}'))
         try:
             with _request('GET', url, None, 0, {}) as response:
-                root: Any = ET.fromstring(response.read())  # noqa: S314: it comes from our own Azurite
+                root: Any = ET.fromstring(response.read())  # noqa: S314 - it comes from our own Azurite
         except urllib.error.HTTPError as error:
             error.close()
             denied = error.code in (401, 403)

@@ -1,7 +1,7 @@
-"""Ends what is left when this process dies without a chance to clean up (kill -9): process groups and the temporary folder.
+"""Ends what is left when this process dies without a chance to clean up (kill -9): processes, temporary folder.
 
-Run as a program, it reads '+<process group>' and '-<process group>' lines; at the end of its input, which is the end of its parent, it kills
-the groups that are still there and removes the folder given as its argument.
+Run as a program, it reads '+<process group>' and '-<process group>' lines; at the end of its input, which is the end of
+its parent, it kills the groups that are still there and removes the folder given as its argument.
 """
 
 from __future__ import annotations

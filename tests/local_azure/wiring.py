@@ -16,6 +16,7 @@ from typing import Literal
 import azure.batch
 from azure.batch.batch_auth import SharedKeyCredentials
 from azure.storage.blob import BlobServiceClient
+from typing_extensions import Self
 
 from .account import Account, Delays, Quotas
 from .azurite import Azurite
@@ -63,7 +64,7 @@ class LocalAzure:
 
     # Life
 
-    def start(self) -> LocalAzure:
+    def start(self) -> None:
         self._keys = (_random_key(), _random_key())
         self.root = Path(tempfile.mkdtemp(prefix='local-azure-'))
         self._watchdog = Watchdog(self.root)
@@ -71,7 +72,7 @@ class LocalAzure:
         self.faults = Faults()
         self._conditions = Conditions(self.faults)
         self._proxy = StorageProxy(self._conditions, self._azurite.port)
-        self._server = BatchServer()
+        self._server = BatchServer(self._conditions)
         self._timeline = RealTimeline(self.crashes.append)
         self._machines = Machines(
             self.root, (BATCH_ACCOUNT, self._server.url), self.faults, self._watchdog, self.crashes.append
@@ -83,8 +84,9 @@ class LocalAzure:
         if self._delays:
             self.batch.delays = self._delays
         self._conditions.on_request = self._requested
-        self._server.start(create_app(self.batch, self._keys[0], self._now, self.crashes.append), self._conditions)
-        return self
+        self._server.app = create_app(self.batch, self._keys[0], self._now, self.crashes.append)
+        self._proxy.start()
+        self._server.start()
 
     def stop(self) -> None:
         """Ends every process, closes every port, removes the folder."""
@@ -97,8 +99,9 @@ class LocalAzure:
         self._watchdog.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def __enter__(self) -> LocalAzure:
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -108,7 +111,10 @@ class LocalAzure:
             self._raise_crash()
 
     def clear(self) -> None:
-        """Ends all work, empties both accounts, removes faults, latency and the record of requests; raises what has crashed."""
+        """Ends all work, empties both accounts, removes faults, latency and the record of requests.
+
+        Raises what has crashed.
+        """
         self.batch.clear()
         if self._delays is None:
             self.batch.delays = Delays()
@@ -162,7 +168,10 @@ class LocalAzure:
         return self._conditions.requests
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 30, describe: str = 'the condition') -> None:
-        """Waits for the predicate, asked again after every change and request; TimeoutError with the account's state."""
+        """Waits for the predicate, asked again after every change and request.
+
+        TimeoutError with the account's state.
+        """
         self.batch.wait_until(predicate, timeout, describe)
 
     def _now(self) -> datetime:
@@ -189,7 +198,8 @@ class LocalAzure:
     ) -> RequestFault:
         """The next `count` matching requests (None: all) are answered with an error and not executed.
 
-        `path_regex` is searched in path and query as sent; storage paths begin with the account's name. `source`: None also hits the nodes.
+        `path_regex` is searched in path and query as sent; storage paths begin with the account's name. `source`: None
+        also hits the nodes.
         """
         return self.faults.add(
             RequestFault(
@@ -217,7 +227,7 @@ class LocalAzure:
         skip: int = 0,
         source: Source | None = 'client',
     ) -> RequestFault:
-        """The connection is closed: before anything is executed, after it was executed without an answer, or in mid-answer."""
+        """The connection is closed before anything is executed, after it (without an answer), or in mid-answer."""
         return self.faults.add(
             RequestFault(
                 service=service,
@@ -285,7 +295,7 @@ class LocalAzure:
     # Faults of the services
 
     def container_being_deleted(self, container: str, creates: int = 1, *, now: bool = False) -> BeingDeleted:
-        """After its next deletion (`now`: at once), creating the container is refused `creates` times with ContainerBeingDeleted."""
+        """After its next deletion (`now`: at once) the next `creates` creations get 409 ContainerBeingDeleted."""
         return self.faults.add(BeingDeleted(container=container, creates=creates, count=creates, armed=now))
 
     def set_quota(
@@ -333,7 +343,10 @@ class LocalAzure:
     def preempt_node(
         self, task: str = '*', *, after: float = 0.0, restore: bool = True, count: int | None = 1
     ) -> NodeLoss:
-        """A node that runs this task (id with wildcards), now or later, is preempted `after` seconds into it; `restore`: comes back."""
+        """A node that runs this task (id with wildcards), now or later, is preempted `after` seconds into it.
+
+        `restore`: comes back.
+        """
         return self._lose_node(NodeLoss(task=task, unusable=False, after=after, restore=restore, count=count))
 
     def make_node_unusable(self, task: str = '*', *, after: float = 0.0, count: int | None = 1) -> NodeLoss:
@@ -350,11 +363,14 @@ class LocalAzure:
         return self.faults.add(OutputFault(pattern=pattern, kind='refused', count=count))
 
     def lose_output(self, pattern: str = '*', *, empty: bool = False, count: int | None = None) -> OutputFault:
-        """Output files of this task id or blob name never arrive, or arrive empty, and the task succeeds all the same."""
+        """Output files of this task id or blob name never arrive, or arrive empty; the task succeeds all the same."""
         return self.faults.add(OutputFault(pattern=pattern, kind='empty' if empty else 'lost', count=count))
 
     def stale_task_counts(self, answers: int | None = None, counts: dict[str, int] | None = None) -> StaleCounts:
-        """The next `answers` task counts (None: all) are `counts`, or those of this moment; zeros for jobs that do not exist yet."""
+        """The next `answers` task counts (None: all) are `counts`, or those of this moment.
+
+        Zeros for jobs that do not exist yet.
+        """
         with self.batch.lock:
             frozen = {job.key: {'tasks': dict(job.counts), 'slots': dict(job.slots)} for job in self.batch.all_jobs()}
         return self.faults.add(StaleCounts(counts=counts, frozen=frozen, count=answers))
