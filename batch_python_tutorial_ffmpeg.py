@@ -11,11 +11,8 @@ The sample of the tutorial "Run a parallel workload with Azure Batch using the P
 7. delete the input container and, if you agree, the job and the pool
 
 Put your credentials into the settings below, or into the environment variables named beside them, and run
-
     python batch_python_tutorial_ffmpeg.py
-
 Without an Azure account, on this machine:
-
     python -m tests.local_azure
 """
 
@@ -24,10 +21,7 @@ from __future__ import annotations
 import argparse
 import collections
 import concurrent.futures
-import contextlib
-import email.utils
 import functools
-import io
 import itertools
 import os
 import random
@@ -50,7 +44,6 @@ from azure.storage.blob import BlobServiceClient
 from msrest.exceptions import ClientException
 
 # --- Settings ---------------------------------------------------------------------------------------------------------
-
 # Credentials: replace the placeholders, or set the environment variables, which win.
 _BATCH_ACCOUNT_NAME = os.environ.get('AZURE_BATCH_ACCOUNT', '<Batch account>')
 _BATCH_ACCOUNT_KEY = os.environ.get('AZURE_BATCH_ACCESS_KEY', '<Batch account key>')
@@ -61,7 +54,6 @@ _DEFAULT_STORAGE_URL = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
 _STORAGE_ACCOUNT_URL = os.environ.get('AZURE_STORAGE_SERVICE_ENDPOINT', _DEFAULT_STORAGE_URL)
 
 # Storage
-# Storage
 _INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
 _OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
 
@@ -70,9 +62,7 @@ _POOL_ID = 'LinuxFFmpegPool'
 _DEDICATED_POOL_NODE_COUNT = 0
 _LOW_PRIORITY_POOL_NODE_COUNT = 5  # Spot nodes: much cheaper, and Azure may take them back
 _POOL_VM_SIZE = 'STANDARD_A1_v2'
-_POOL_IMAGE = batchmodels.ImageReference(
-    publisher='canonical', offer='ubuntu-24_04-lts', sku='server-gen1', version='latest'
-)
+_POOL_IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1', 'version': 'latest'}
 _POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # A1_v2 boots generation 1 only, hence server-gen1, not server
 # A fresh Ubuntu node holds the apt lock for its first minutes, and a start task runs again at every reboot.
 _START_TASK_COMMAND = (
@@ -101,21 +91,22 @@ _RETRY_SECONDS = 60  # how long a failing request is tried again
 _SHOWN_FAILURES = 20  # more are only counted
 _FIRST_RETRY_SECONDS = 15  # the same before the service has answered once: a wrong URL is likelier than a passing fault
 
-# What it costs to leave something behind, and the Azure CLI command that deletes it
+# What a run can cost; what it costs to leave something behind, and the Azure CLI command that deletes it
+_NODES = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
+_COST_LIMIT = f'{_NODES} nodes {_POOL_VM_SIZE}, at most {_NODES * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours'
+_AZ_STORAGE = f'--account-name {_STORAGE_ACCOUNT_NAME}'
 _AZ_ACCOUNT = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
 _LEFT_BEHIND = {
-    'container': 'Its files bill. To delete it:\n'
-    f'  az storage container delete --name {_INPUT_CONTAINER_NAME} --account-name {_STORAGE_ACCOUNT_NAME}',
-    'job': f'It costs nothing. To delete it:\n  az batch job delete --job-id {_JOB_ID} --yes {_AZ_ACCOUNT}',
-    'pool': f'Its nodes bill. To delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
+    'container': f'Its files bill. Delete it:\n  az storage container delete -n {_INPUT_CONTAINER_NAME} {_AZ_STORAGE}',
+    'job': f'It costs nothing. Delete it:\n  az batch job delete --job-id {_JOB_ID} --yes {_AZ_ACCOUNT}',
+    'pool': f'Its nodes bill. Delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
 }
 
 # --- Errors and the way out -------------------------------------------------------------------------------------------
-
 # What users really meet: error code -> cause and remedy.
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
 _REMEDIES = {
-    'AuthenticationFailed': 'The key does not belong to the account: see az batch (or storage) account keys list.',
+    'AuthenticationFailed': 'The key is not that of the account, or the clock of this machine is wrong.',
     'AuthorizationFailure': 'A firewall or network rule of the storage account refuses this machine.',
     'AccountCoreQuotaReached': f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.',
     'AccountLowPriorityCoreQuotaReached': f'No Spot quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
@@ -132,13 +123,9 @@ _REMEDIES = {
 class SampleError(Exception):
     """Something that the user should know about: the message says what, why and the way out."""
 
-    exit_code = 1
-
 
 class UsageError(SampleError):
     """Wrong usage or settings; nothing was contacted."""
-
-    exit_code = 2
 
 
 _EXPECTED_ERRORS = (SampleError, ClientException, AzureError, OSError)  # ClientException: all of azure-batch and below
@@ -155,21 +142,14 @@ def describe(error: BaseException) -> str:
     code, response = error_code(error), getattr(error, 'response', None)
     if isinstance(error, OSError):
         return f'{error.filename or "Output"}: {error.strerror or error}'
-    if 'authentication' in code.lower() and (offset := clock_offset(response)) > timedelta(minutes=14):
-        return f'{code}: the clock of this machine is wrong by {offset}. Set it, and run again.'
     message = getattr(getattr(error, 'error', None), 'message', None) or getattr(error, 'message', None) or error
     text = str(getattr(message, 'value', message))
     if code:  # the first line; the others have no news but a signature
         text = f'{code}: {text.splitlines()[0]} {_REMEDIES.get(code, "")}'.strip()
+    if 'authentication' in code.lower() and response is not None:
+        ours = f'{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT'
+        text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
     return re.sub(r'\?\S*', '', text)  # a SAS stands after a question mark
-
-
-def clock_offset(response: Any) -> timedelta:
-    """Return how far this machine's clock is from the service's; 0 when the response does not say."""
-    with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
-        service_time = email.utils.parsedate_to_datetime(response.headers['Date'])
-        return abs(datetime.now(timezone.utc).replace(microsecond=0) - service_time)
-    return timedelta()
 
 
 def print_batch_exception(batch_exception: BaseException) -> None:
@@ -186,10 +166,7 @@ def say(text: str, stream: TextIO | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-@functools.cache
-def say_once(text: str) -> None:
-    """Print a line on stderr, the first time only."""
-    say(text, sys.stderr)
+say_once = functools.cache(say)  # each text once only
 
 
 # --- Settings, clients and inputs -------------------------------------------------------------------------------------
@@ -220,17 +197,11 @@ def check_settings() -> None:
         elif not re.fullmatch(pattern, value):
             problems.append(f'{setting} is not {form}')
     if problems:
-        raise UsageError(
-            f'{"; ".join(problems)}. Edit the settings in {Path(__file__).name}, or set the environment variables named '
-            'there. To try it without an Azure account: python -m tests.local_azure'
-        )
+        raise UsageError(f'{"; ".join(problems)}. To try it without an Azure account: python -m tests.local_azure')
 
 
 def find_input_files(folder: Path) -> dict[str, Path]:
-    """Return every MP4 file in `folder` and below, sorted: its name, relative to `folder`, and its path.
-
-    UsageError if there is none, or if two would become the same MP3.
-    """
+    """Return name (relative to `folder`) and path of every MP4 file in it and below, sorted; UsageError if none."""
     if not folder.is_dir():
         raise UsageError(f'The input folder {folder} does not exist.')
     paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() == '.mp4' and path.is_file())
@@ -264,19 +235,17 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
     config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()
     config.pipeline.run = retried(config.pipeline.run)
-    blob_service_client = BlobServiceClient(
-        _STORAGE_ACCOUNT_URL,
-        credential={'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY},
-        retry_total=5,
-        initial_backoff=1,  # seconds: 2, 3, 5, 9 and 17, give or take 3
-        increment_base=2,
-        connection_timeout=10,
-        read_timeout=60,
-        max_single_put_size=_BLOCK_SIZE,
-        max_block_size=_BLOCK_SIZE,
-        max_single_get_size=_BLOCK_SIZE,
-        max_chunk_get_size=_BLOCK_SIZE,
-    )
+    patience = {
+        'retry_total': 5,
+        'initial_backoff': 1,
+        'increment_base': 2,
+        'connection_timeout': 10,
+        'read_timeout': 60,
+    }
+    sizes = 'max_single_put_size', 'max_block_size', 'max_single_get_size', 'max_chunk_get_size'
+    options: dict[str, Any] = patience | dict.fromkeys(sizes, _BLOCK_SIZE)
+    credential = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
+    blob_service_client = BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, **options)
     return batch_service_client, blob_service_client
 
 
@@ -285,50 +254,38 @@ def retried(send: Callable[..., Any]) -> Callable[..., Any]:
 
     The client's own retries leave out POST and PATCH, and its add_collection repeats a 5xx for ever without a pause.
     """
-    answered = False
+    patience = _FIRST_RETRY_SECONDS
 
     def send_with_retries(request: Any, **options: Any) -> Any:
-        nonlocal answered
-        started, wait, problem = time.monotonic(), 0.0, ''
-        for attempt in itertools.count():
-            if attempt and time.monotonic() + wait - started > (_RETRY_SECONDS if answered else _FIRST_RETRY_SECONDS):
-                break
-            time.sleep(wait)
-            wait = min(2**attempt, 10) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
+        nonlocal patience
+        started, pause = time.monotonic(), 0.5
+        while True:
+            wait = pause = min(pause * random.uniform(1.5, 2), 10)  # noqa: S311 - jitter, not a secret
             try:
                 result = send(request, **options)
+                response, patience = result.http_response, _RETRY_SECONDS
+                html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
+                if response.status_code not in (408, 429, 500, 502, 503, 504) and not html:
+                    return result
+                problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
+                retry_after = response.headers.get('Retry-After', '')
+                wait = int(retry_after) if retry_after.isdigit() else wait
             except (ClientException, OSError) as error:  # an exception of requests is an OSError
                 problem = f'cannot be reached. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})'
-                continue
-            answered, response = True, result.http_response
-            html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
-            if response.status_code not in (408, 429, 500, 502, 503, 504) and not html:
-                return result
-            problem = f'does not work at the moment. Try again later. ({response.status_code} {response.reason})'
-            if response.headers.get('Retry-After', '').isdigit():
-                wait = int(response.headers['Retry-After'])
-        raise SampleError(f'The Batch service at {_BATCH_ACCOUNT_URL} {problem}')
+            if time.monotonic() + wait - started > patience:
+                raise SampleError(f'The Batch service at {_BATCH_ACCOUNT_URL} {problem}')
+            time.sleep(wait)
 
     return send_with_retries
 
 
 def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Yield the results of `action` for all `items` as they come, from _CONNECTIONS threads; the first error stops it.
-
-    An item is taken only when a thread is free for it, so that memory does not grow with their number.
-    """
-    executor, remaining = concurrent.futures.ThreadPoolExecutor(_CONNECTIONS), iter(items)
-    try:
-        running = {executor.submit(action, item) for item in itertools.islice(remaining, _CONNECTIONS)}
-        while running:
-            done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-            running |= {executor.submit(action, item) for item in itertools.islice(remaining, len(done))}
-    finally:
-        executor.shutdown(cancel_futures=True)
+    """Yield the results of `action` for all `items`, in order, from _CONNECTIONS threads; an error cancels the rest."""
+    with concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as executor:
+        yield from executor.map(action, items)
 
 
-# --- What exists already: containers, pool and job carry a mark, and only what carries this run's is ever deleted -------
+# --- What exists already: only what carries the mark of this run is ever deleted --------------------------------------
 _MARK = {'createdby': 'batch_python_tutorial_ffmpeg', 'run': uuid.uuid4().hex}
 _MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value in _MARK.items()]
 
@@ -354,73 +311,53 @@ def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
 def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, patience: timedelta) -> Any:
     """Call `add` and return None, or the thing of that name that exists; wait while the service still deletes it."""
     deadline = time.monotonic() + patience.total_seconds()
-    while True:
+    while time.monotonic() < deadline:
         try:
             add()
+            return None
         except (batchmodels.BatchErrorException, AzureError) as error:
             if not error_code(error).endswith(('Exists', 'BeingDeleted')):
                 raise
-        else:
-            return None
         existing = find(get)
         if existing is not None and str(getattr(existing, 'state', '')).lower() != 'deleting':
             return existing
-        if time.monotonic() > deadline:
-            raise SampleError(f'{what} is still being deleted after {patience}. Try again later.')
-        say_once(f'{what} is still being deleted: waiting until it is gone...')
+        say_once(f'{what} is still being deleted: waiting until it is gone...', sys.stderr)
         time.sleep(2)
+    raise SampleError(f'{what} is still being deleted after {patience}. Try again later.')
 
 
-def check_accounts(batch_service_client: BatchServiceClient, blob_service_client: BlobServiceClient) -> Any:
-    """Return the job of an earlier run, None if there is none; SampleError if an account cannot be used."""
-    job = find(batch_service_client.job.get, _JOB_ID)
-    container = blob_service_client.get_container_client(_INPUT_CONTAINER_NAME)
+def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None) -> None:
+    """Sign in to both accounts; SampleError if anything is in the way. An old job is asked about."""
+    job = find(batch_client.job.get, _JOB_ID)
+    container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
     existing = find(container.get_container_properties, retry_total=1)  # little patience, as with _FIRST_RETRY_SECONDS
     if existing is not None and not is_ours(existing):
-        raise SampleError(
-            f'Container [{_INPUT_CONTAINER_NAME}] exists and was not made by this sample, which would delete it at the '
-            'end. Nothing was touched. Choose another _INPUT_CONTAINER_NAME, or delete it yourself.'
-        )
-    return job
+        text = "exists and is not this sample's. Nothing was touched. Choose another _INPUT_CONTAINER_NAME."
+        raise SampleError(f'Container [{_INPUT_CONTAINER_NAME}] {text}')
+    if job is not None and job.state != batchmodels.JobState.deleting:
+        counts = batch_client.job.get_task_counts(_JOB_ID).task_counts
+        tasks = counts.active + counts.running + counts.completed
+        say(f'Job [{_JOB_ID}] exists, with {tasks} tasks, {counts.completed} of them completed.')
+        if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
+            raise SampleError(f'Job [{_JOB_ID}] exists. Wait for its end, or run again with -y. {_LEFT_BEHIND["job"]}')
+        batch_client.job.delete(_JOB_ID)
 
 
-def check_only(
-    batch_client: BatchServiceClient, blob_client: BlobServiceClient, input_paths: Mapping[str, Path]
-) -> int:
+def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> int:
     """Print what a run would find and make, without making anything; SampleError if it would not work."""
-    job, pool = check_accounts(batch_client, blob_client), find(batch_client.pool.get, _POOL_ID)
+    check_what_exists(batch_client, blob_client, answer='no')
+    pool = find(batch_client.pool.get, _POOL_ID)
     options = batchmodels.AccountListSupportedImagesOptions(filter=f"nodeAgentSKUId eq '{_POOL_NODE_AGENT_SKU_ID}'")
-    for image in batch_client.account.list_supported_images(options):
-        if (image.image_reference.offer, image.image_reference.sku) == (_POOL_IMAGE.offer, _POOL_IMAGE.sku):
-            until = image.batch_support_end_of_life
-            break
-    else:
-        raise SampleError(f'Batch does not support {_POOL_IMAGE.offer} {_POOL_IMAGE.sku}. Change _POOL_IMAGE.')
+    images = {image.image_reference.sku: image for image in batch_client.account.list_supported_images(options)}
+    if (sku := _POOL_IMAGE['sku']) not in images:
+        raise SampleError(f'Batch does not support the image {sku}. Change _POOL_IMAGE.')
+    until = images[sku].batch_support_end_of_life
     say('Sign-in: both accounts answer.')
     say(f'Input: {len(input_paths)} files, {sum(path.stat().st_size for path in input_paths.values()) / 1e6:.1f} MB.')
-    say(f'Image: {_POOL_IMAGE.sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
-    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {cost_limit()}.')
-    say(f'Job [{_JOB_ID}]: {"exists: you would be asked whether to delete it" if job else "would be created"}.')
+    say(f'Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
+    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {_COST_LIMIT}.')
+    say(f'Job [{_JOB_ID}]: would be created, with a task for each file.')
     return 0
-
-
-def cost_limit() -> str:
-    """Return the most that a run can use of the pool."""
-    nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
-    return f'{nodes} nodes {_POOL_VM_SIZE}, at most {nodes * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours'
-
-
-def ask_about_old_job(batch_service_client: BatchServiceClient, job: Any, answer: str | None) -> None:
-    """Delete the job of an earlier run if the user agrees; otherwise SampleError."""
-    if job is None or job.state == batchmodels.JobState.deleting:
-        return
-    counts = batch_service_client.job.get_task_counts(_JOB_ID).task_counts
-    tasks = counts.active + counts.running + counts.completed
-    say(f'Job [{_JOB_ID}] exists, with {tasks} tasks, {counts.completed} of them completed.')
-    if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
-        ways = 'Wait for its end, run again with -y, or choose another _JOB_ID.'
-        raise SampleError(f'Job [{_JOB_ID}] exists. {ways} {_LEFT_BEHIND["job"]}')
-    batch_service_client.job.delete(_JOB_ID)
 
 
 # --- Storage ----------------------------------------------------------------------------------------------------------
@@ -437,20 +374,17 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
     say(f'{what} exists and is used again.')
 
 
-def upload_input_files(blob_service_client: BlobServiceClient, input_paths: Mapping[str, Path]) -> list[Any]:
-    """Upload all videos; return them as resource files, sorted by name."""
-
-    def names() -> Iterator[str]:
-        for name in input_paths:
-            if datetime.now(timezone.utc) > end_of_run() - _JOB_TIMEOUT - _MARGIN:
-                raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
-            say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
-            yield name
+def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> list[Any]:
+    """Upload all videos; return them as resource files."""
 
     def upload(name: str) -> batchmodels.ResourceFile:
-        return upload_file_to_container(blob_service_client, _INPUT_CONTAINER_NAME, input_paths[name], blob_name=name)
+        if datetime.now(timezone.utc) > sas_options()['expiry'] - _JOB_TIMEOUT - _MARGIN:
+            raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
+        return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], blob_name=name)
 
-    return sorted(in_parallel(upload, names()), key=lambda resource_file: str(resource_file.file_path))
+    for name in input_paths:
+        say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
+    return list(in_parallel(upload, input_paths))
 
 
 def upload_file_to_container(
@@ -478,30 +412,25 @@ def get_container_sas_url(
     return f'{blob_service_client.get_container_client(container_name).url}?{sas_token}'
 
 
-def sas_options() -> dict[str, Any]:
-    """Return what every SAS is signed with and when it ends."""
-    return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': end_of_run()}
-
-
 @functools.cache
-def end_of_run() -> datetime:
-    """Return when all time limits of this run will have passed; no SAS lives longer."""
-    return datetime.now(timezone.utc) + _UPLOAD_TIMEOUT + _JOB_TIMEOUT + _MARGIN
+def sas_options() -> dict[str, Any]:
+    """Return what every SAS is signed with, and when it ends: when all time limits of this run have passed."""
+    expiry = datetime.now(timezone.utc) + _UPLOAD_TIMEOUT + _JOB_TIMEOUT + _MARGIN
+    return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': expiry}
 
 
 # --- Pool, job and tasks ----------------------------------------------------------------------------------------------
 def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     """Create a pool whose nodes install ffmpeg when they start, or use an existing one of the same shape."""
     say(f'Creating pool [{pool_id}]...')
-    say(f'It has {cost_limit()}.', sys.stderr)
-    administrator = batchmodels.AutoUserSpecification(
-        scope=batchmodels.AutoUserScope.pool, elevation_level=batchmodels.ElevationLevel.admin
+    say(f'It has {_COST_LIMIT}.', sys.stderr)
+    machine = batchmodels.VirtualMachineConfiguration(
+        image_reference=batchmodels.ImageReference(**_POOL_IMAGE), node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID
     )
+    administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
     new_pool = batchmodels.PoolAddParameter(
         id=pool_id,
-        virtual_machine_configuration=batchmodels.VirtualMachineConfiguration(
-            image_reference=_POOL_IMAGE, node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID
-        ),
+        virtual_machine_configuration=machine,
         vm_size=_POOL_VM_SIZE,
         target_dedicated_nodes=_DEDICATED_POOL_NODE_COUNT,
         target_low_priority_nodes=_LOW_PRIORITY_POOL_NODE_COUNT,
@@ -519,27 +448,21 @@ def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     )
     if existing is None or is_ours(existing, run=True):  # the latter after a request whose answer was lost
         return
-    if differences := pool_differences(existing, new_pool):
-        ways = 'Adapt the settings, or choose another _POOL_ID.'
-        raise SampleError(f'Pool [{pool_id}] exists and is another one ({differences}). {ways} {_LEFT_BEHIND["pool"]}')
+    if unlike := '; '.join(differences(new_pool.as_dict(), existing.as_dict())):
+        raise SampleError(f'Pool [{pool_id}] exists and is another one ({unlike}). {_LEFT_BEHIND["pool"]}')
     if is_ours(existing):  # left by an earlier run: taken over
         pools.patch(pool_id, batchmodels.PoolPatchParameter(metadata=_MARK_ITEMS))
     say(f'Pool [{pool_id}] exists with the same shape and is used again.')
 
 
-def pool_differences(existing: Any, wanted: Any) -> str:
-    """Return in which ways one pool cannot take the place of another, '' if it can."""
-    image = 'virtual_machine_configuration.image_reference.'
-    names = 'vm_size', f'{image}offer', f'{image}sku', 'start_task.command_line'
-    differences = []
-    for name in (*names, 'target_dedicated_nodes', 'target_low_priority_nodes'):
-        found, asked = (
-            functools.reduce(lambda value, part: getattr(value, part, None), name.split('.'), pool)
-            for pool in (existing, wanted)
-        )
-        if str(found).lower() != str(asked).lower():
-            differences.append(f'{name.rpartition(".")[2]} {found} instead of {asked}')
-    return '; '.join(differences)
+def differences(wanted: dict[str, Any], existing: dict[str, Any]) -> Iterator[str]:
+    """Yield what is asked for in one description of a pool and is not so in another."""
+    for name, value in wanted.items():
+        found = existing.get(name)
+        if isinstance(value, dict):
+            yield from differences(value, found if isinstance(found, dict) else {})
+        elif name != 'metadata' and str(found).lower() != str(value).lower():
+            yield f'{name}: {found} instead of {value}'
 
 
 def create_job(batch_service_client: BatchServiceClient, job_id: str, pool_id: str) -> None:
@@ -563,39 +486,35 @@ def add_tasks(
     input_files: Sequence[batchmodels.ResourceFile],
     output_container_sas_url: str,
 ) -> None:
-    """Add one task for each input file; SampleError if the service does not confirm each."""
-    say(f'Adding {len(input_files)} tasks to job [{job_id}]...')
-    tasks = [new_task(f'Task{i}', file, output_container_sas_url) for i, file in enumerate(input_files)]
+    """Add one task for each input file: convert it and, if that succeeds, upload the MP3."""
+
+    def task(number: int, input_file: Any) -> batchmodels.TaskAddParameter:
+        name = input_file.file_path
+        container = batchmodels.OutputFileBlobContainerDestination(
+            container_url=output_container_sas_url, path=mp3_name(name)
+        )
+        output_file = batchmodels.OutputFile(
+            file_pattern='output.mp3',
+            destination=batchmodels.OutputFileDestination(container=container),
+            upload_options=batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess'),
+        )
+        return batchmodels.TaskAddParameter(
+            id=f'Task{number}',
+            display_name=name,
+            command_line=_TASK_COMMAND,
+            resource_files=[batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')],
+            output_files=[output_file],
+            constraints=batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1),
+        )
 
     def add(start: int) -> None:
-        chunk = tasks[start : start + 100]  # one request carries at most 100
+        chunk = [task(number, input_files[number]) for number in range(start, min(start + 100, len(input_files)))]
         added = {result.task_id for result in batch_service_client.task.add_collection(job_id, chunk).value}
-        if missing := [task.id for task in chunk if task.id not in added]:
-            raise SampleError(f'The Batch service did not confirm {len(missing)} tasks, among them {missing[0]}.')
+        if missing := {new.id for new in chunk} - added:
+            raise SampleError(f'Batch did not confirm {len(missing)} tasks, among them {missing.pop()}.')
 
-    for _ in in_parallel(add, range(0, len(tasks), 100)):
-        pass
-
-
-def new_task(task_id: str, input_file: Any, output_container_sas_url: str) -> batchmodels.TaskAddParameter:
-    """Return a task that converts one file and, if that succeeds, uploads the MP3."""
-    container = batchmodels.OutputFileBlobContainerDestination(
-        container_url=output_container_sas_url, path=mp3_name(input_file.file_path)
-    )
-    on_success = batchmodels.OutputFileUploadOptions(
-        upload_condition=batchmodels.OutputFileUploadCondition.task_success
-    )
-    destination = batchmodels.OutputFileDestination(container=container)
-    return batchmodels.TaskAddParameter(
-        id=task_id,
-        display_name=input_file.file_path,
-        command_line=_TASK_COMMAND,
-        resource_files=[batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')],
-        output_files=[
-            batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=on_success)
-        ],
-        constraints=batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1),
-    )
+    say(f'Adding {len(input_files)} tasks to job [{job_id}]...')
+    list(in_parallel(add, range(0, len(input_files), 100)))  # 100 is the most that one request may carry
 
 
 # --- Monitoring -------------------------------------------------------------------------------------------------------
@@ -604,8 +523,8 @@ def wait_for_tasks_to_complete(
 ) -> dict[str, str]:
     """Return the files without success, and why, when all tasks have completed or `timeout` has passed.
 
-    SampleError when it is clear that the pool will run none. A poll is at most three small requests, however many tasks
-    there are. Task counts may lag (REST reference, "Get Task Counts"): the end is read from the tasks themselves.
+    SampleError when it is clear that the pool will run none. A poll is at most three small requests. Counts may lag
+    (REST reference, "Get Task Counts"): the end is read from the tasks themselves.
     """
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
@@ -642,11 +561,8 @@ def failed_tasks(batch_service_client: BatchServiceClient, job_id: str, *, unfin
     failures: dict[str, str] = {}
     for task in batch_service_client.task.list(job_id, options):
         info = task.execution_info
-        if unfinished:
-            reason = f'not done in time ({task.state.value})'
-        elif info.exit_code:
-            reason = f'exit code {info.exit_code}'
-        else:
+        reason = f'exit code {info.exit_code}' if info and info.exit_code else f'not done in time ({task.state.value})'
+        if not unfinished and not info.exit_code:
             reason = f'{info.failure_info.code}: {info.failure_info.message}'
         if len(failures) < _SHOWN_FAILURES and not unfinished:
             reason += last_lines(batch_service_client.file.get_from_task, job_id, task.id, 'stderr.txt')
@@ -667,7 +583,7 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> st
         reasons = ' '.join(f'{e.code}: {e.message} {_REMEDIES.get(e.code, "")}' for e in pool.resize_errors)
         if not pool.current_dedicated_nodes + pool.current_low_priority_nodes:
             raise SampleError(f'Pool [{pool_id}] gets no nodes. {reasons}')
-        say_once(f'Warning: pool [{pool_id}] gets fewer nodes than asked for. {reasons}')
+        say_once(f'Warning: pool [{pool_id}] gets fewer nodes than asked for. {reasons}', sys.stderr)
     if failed := states['start_task_failed']:
         if failed >= pool.target_dedicated_nodes + pool.target_low_priority_nodes:
             failed_nodes = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
@@ -675,7 +591,7 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> st
             get_file = batch_service_client.file.get_from_compute_node
             stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt')
             raise SampleError(f'The start task failed on all nodes of pool [{pool_id}].{stderr}')
-        say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].')
+        say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].', sys.stderr)
     others = ', '.join(f'{number} {state.replace("_", " ")}' for state, number in states.items() if number)
     target = pool.target_dedicated_nodes + pool.target_low_priority_nodes
     return f'{ready} of {target} nodes ready' + (f' ({others})' if others else '')
@@ -697,10 +613,7 @@ def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
 def find_outputs(
     blob_client: BlobServiceClient, input_paths: Iterable[str], failures: dict[str, str]
 ) -> dict[str, int]:
-    """Return name and size in bytes of each MP3 that has arrived in the output container.
-
-    "Completed" is not "succeeded", and a task may succeed without its MP3: such a file joins the `failures`.
-    """
+    """Return name and size of each MP3 that has arrived. A task may succeed without: such a file joins `failures`."""
     began = (
         blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
     )  # now marked as ours
@@ -792,6 +705,7 @@ def clean_up(
 
 def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer: str | None) -> bool:
     """Return whether a container, job or pool is gone; it is deleted if it is this run's and the user agrees."""
+    state = ''
     try:
         existing = find(get)
         if existing is None:
@@ -804,23 +718,18 @@ def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer:
             if kind == 'container':
                 say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
             find(delete)  # already gone if the answer to an earlier try was lost
-            return True
     except _EXPECTED_ERRORS as error:
-        if error_code(error).endswith('BeingDeleted'):
-            return True
-        state = f'may be left ({describe(error)})'
-    say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
-    return False
+        if not error_code(error).endswith('BeingDeleted'):
+            state = f'may be left ({describe(error)})'
+    if state:
+        say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
+    return not state
 
 
 class Run:
-    """A block whose errors become one message and an exit code, and after which the cleanup always happens.
+    """A block whose errors become one message and an exit code; cleanup on every way out, a second Ctrl-C excepted."""
 
-    The first Ctrl-C or SIGTERM ends the block, the second one the program.
-    """
-
-    exit_code = 0
-    interrupts = 0
+    exit_code = interrupts = 0
     in_cleanup = False
     cleanup: Callable[[], None] | None = None
 
@@ -828,9 +737,8 @@ class Run:
         self.began = datetime.now().replace(microsecond=0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.interrupt)
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors='backslashreplace')  # a name that the terminal cannot show is no error
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # a name that the terminal cannot show is no error
+            stream.reconfigure(errors='backslashreplace')
         return self
 
     def interrupt(self, *_: Any) -> None:
@@ -846,7 +754,7 @@ class Run:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
         self.in_cleanup = True
         if error is not None:
-            self.exit_code = getattr(error, 'exit_code', 1)
+            self.exit_code = 2 if isinstance(error, UsageError) else 1
         if isinstance(error, _EXPECTED_ERRORS):
             print_batch_exception(error)
         if self.cleanup:
@@ -867,8 +775,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return check_only(batch_client, blob_client, input_paths)
         options.output.mkdir(parents=True, exist_ok=True)
         say(f'Sample start: {run.began}\n')
-        ask_about_old_job(batch_client, check_accounts(batch_client, blob_client), options.answer)
+        check_what_exists(batch_client, blob_client, options.answer)
         run.cleanup = functools.partial(clean_up, batch_client, blob_client, options.answer, run.began)
+
         create_container(blob_client, _INPUT_CONTAINER_NAME)
         create_container(blob_client, _OUTPUT_CONTAINER_NAME)
         input_files = upload_input_files(blob_client, input_paths)
