@@ -1,0 +1,132 @@
+"""One local Azure for these tests, emptied before each; makers of the usual pool, job and tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import azure.batch.models as models
+import pytest
+import requests
+from azure.batch import BatchServiceClient
+from azure.batch.batch_auth import SharedKeyCredentials
+from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
+
+from tests.local_azure import LocalAzure
+
+
+@pytest.fixture(scope='package')
+def running_azure() -> Iterator[LocalAzure]:
+    with LocalAzure() as azure:
+        yield azure
+
+
+@pytest.fixture
+def azure(running_azure: LocalAzure) -> Iterator[LocalAzure]:
+    running_azure.clear()
+    yield running_azure
+    running_azure.clear()
+
+
+@pytest.fixture
+def client(azure: LocalAzure) -> Iterator[BatchServiceClient]:
+    with azure.batch_client() as client:
+        yield client
+
+
+@pytest.fixture
+def blobs(azure: LocalAzure) -> Iterator[BlobServiceClient]:
+    with azure.blob_service_client() as client:
+        yield client
+
+
+@pytest.fixture
+def container_url(azure: LocalAzure, blobs: BlobServiceClient) -> Callable[..., str]:
+    """Creates a container and returns its URL with a SAS of the given permissions."""
+
+    def create(name: str, permissions: str = 'cw') -> str:
+        container = blobs.create_container(name)
+        sas = generate_container_sas(
+            blobs.account_name,
+            name,
+            account_key=azure.environment['AZURE_STORAGE_KEY'],
+            permission=ContainerSasPermissions.from_string(permissions),
+            expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+        )
+        return f'{container.url}?{sas}'
+
+    return create
+
+
+class Wire:
+    """Signed requests as they are, for what the SDK's client does not send or show."""
+
+    def __init__(self, azure: LocalAzure) -> None:
+        environment = azure.environment
+        self.url = environment['AZURE_BATCH_ENDPOINT']
+        self._session = requests.Session()
+        credentials = SharedKeyCredentials(environment['AZURE_BATCH_ACCOUNT'], environment['AZURE_BATCH_ACCESS_KEY'])
+        self._session.auth = credentials.auth
+
+    def __call__(
+        self, method: str, path: str, body: object = None, version: str | None = '2025-06-01', **more: Any
+    ) -> requests.Response:
+        query = {**({'api-version': version} if version else {}), **more.pop('query', {})}
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        headers = {'Content-Type': 'application/json; odata=minimalmetadata', **more.pop('headers', {})}
+        return self._session.request(
+            method, self.url + path, params=query, data=data, headers=headers, timeout=10, **more
+        )
+
+
+@pytest.fixture
+def wire(azure: LocalAzure) -> Iterator[Wire]:
+    sender = Wire(azure)
+    yield sender
+    sender._session.close()
+
+
+def a_pool(pool_id: str = 'pool', **changes: Any) -> models.PoolAddParameter:
+    image = models.ImageReference(publisher='canonical', offer='ubuntu-24_04-lts', sku='server-gen1', version='latest')
+    configuration = models.VirtualMachineConfiguration(
+        image_reference=image, node_agent_sku_id='batch.node.ubuntu 24.04'
+    )
+    settings = {'vm_size': 'STANDARD_A1_v2', 'virtual_machine_configuration': configuration, **changes}
+    return models.PoolAddParameter(id=pool_id, **settings)
+
+
+def a_job(job_id: str = 'job', pool_id: str = 'pool', **changes: Any) -> models.JobAddParameter:
+    return models.JobAddParameter(id=job_id, pool_info=models.PoolInformation(pool_id=pool_id), **changes)
+
+
+def a_task(task_id: str = 'task', command_line: str = 'true', **changes: Any) -> models.TaskAddParameter:
+    return models.TaskAddParameter(id=task_id, command_line=command_line, **changes)
+
+
+def an_output(pattern: str, container: str, path: str | None = None, condition: str = 'tasksuccess') -> models.OutputFile:
+    destination = models.OutputFileBlobContainerDestination(container_url=container, path=path)
+    return models.OutputFile(
+        file_pattern=pattern,
+        destination=models.OutputFileDestination(container=destination),
+        upload_options=models.OutputFileUploadOptions(upload_condition=condition),
+    )
+
+
+def run_to_end(azure: LocalAzure, *tasks: models.TaskAddParameter, nodes: int = 1, **pool: Any) -> None:
+    """A pool of low-priority nodes, a job, these tasks; returns when all have completed."""
+    client = azure.batch_client()
+    client.pool.add(a_pool(target_low_priority_nodes=nodes, **pool))
+    client.job.add(a_job())
+    client.task.add_collection('job', list(tasks))
+    wait_completed(azure, len(tasks))
+
+
+def wait_completed(azure: LocalAzure, count: int, job_id: str = 'job') -> None:
+    job = azure.batch.jobs.get(job_id)
+    azure.wait_until(lambda: job.counts['completed'] == count, 20, f'{count} tasks completed')
+
+
+def error_code(error: models.BatchErrorException) -> str:
+    return str(error.error.code)
