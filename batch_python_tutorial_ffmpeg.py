@@ -209,8 +209,8 @@ def find_input_files(folder: Path) -> dict[str, Path]:
         raise UsageError(f'The input folder {folder} holds no .mp4 file.')
     names: dict[str, str] = {}
     for name in (path.relative_to(folder).as_posix() for path in paths):
-        if not name.isprintable():
-            raise UsageError(f'Rename {name!a}: its name has characters that cannot be shown.')
+        if not name.isprintable() or '\\' in name:
+            raise UsageError(f'Rename {name!a}: Azure Storage or the terminal would change these characters.')
         if mp3_name(name) in names:
             raise UsageError(f'{names[mp3_name(name)]} and {name} would both become {mp3_name(name)}: rename one.')
         names[mp3_name(name)] = name
@@ -592,9 +592,10 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> st
             stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt')
             raise SampleError(f'The start task failed on all nodes of pool [{pool_id}].{stderr}')
         say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].', sys.stderr)
-    others = ', '.join(f'{number} {state.replace("_", " ")}' for state, number in states.items() if number)
+    others = ', '.join(f'{number} {state}' for state, number in states.items() if number)
+    others = others.replace('waiting_for', 'in').replace('_', ' ')
     target = pool.target_dedicated_nodes + pool.target_low_priority_nodes
-    return f'{ready} of {target} nodes ready' + (f' ({others})' if others else '')
+    return f'{ready} of {target} nodes ready' + (f': {others}' if others else '' if total else ': being allocated')
 
 
 def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
@@ -683,8 +684,8 @@ def clean_up(
 ) -> None:
     """Delete what this run made: the input container and, if the user agrees, job and pool. Name what is left."""
     container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
-    get, delete = container.get_container_properties, container.delete_container
-    remove_inputs = functools.partial(remove, 'container', get, delete, None)
+    get = container.get_container_properties
+    remove_inputs = functools.partial(remove, 'container', get, container.delete_container, None)
     try:
         inputs_needed = find(has_unfinished_tasks, batch_client, _JOB_ID)
     except _EXPECTED_ERRORS:

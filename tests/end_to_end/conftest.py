@@ -1,0 +1,84 @@
+"""Running the sample as a user does, and looking at what it leaves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local_azure import LocalAzure, script_environment
+
+SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
+TIMEOUT = 100  # seconds; a run takes three
+
+
+@dataclass
+class Sample:
+    """The sample with an input and an output folder of its own, on the local Azure."""
+
+    azure: LocalAzure
+    input: Path
+    output: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def command(self, *options: str) -> list[str | Path]:
+        return [sys.executable, SCRIPT, '--input', self.input, '--output', self.output, *options]
+
+    def start(self, *options: str, **streams: Any) -> subprocess.Popen[str]:
+        environment = {**script_environment(self.azure), **self.environment}
+        streams = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **streams}
+        process: subprocess.Popen[str] = subprocess.Popen(
+            self.command(*options), env=environment, cwd=self.output.parent, encoding='utf-8', **streams
+        )
+        return process
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """Run the sample to its end without a terminal; neither keys nor a SAS may be in what it says."""
+        process = self.start(*options)
+        return self.finish(process)
+
+    def finish(self, process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+        out, err = process.communicate(timeout=TIMEOUT)
+        self.check_secrets(out + err)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def check_secrets(self, text: str) -> None:
+        assert 'sig=' not in text
+        assert self.azure.environment['AZURE_BATCH_ACCESS_KEY'] not in text
+        assert self.azure.environment['AZURE_STORAGE_KEY'] not in text
+        assert 'Traceback' not in text
+
+    def mp3s(self) -> list[str]:
+        """Names of all files in the output folder."""
+        return sorted(path.relative_to(self.output).as_posix() for path in self.output.rglob('*') if path.is_file())
+
+    def containers(self) -> list[str]:
+        with self.azure.blob_service_client() as client:
+            return sorted(container.name for container in client.list_containers())
+
+    def jobs(self) -> list[str]:
+        return [job.id for job in self.azure.batch_client().job.list() if job.state != 'deleting']
+
+    def pools(self) -> list[str]:
+        return [pool.id for pool in self.azure.batch_client().pool.list() if pool.state != 'deleting']
+
+    def nothing_is_left(self) -> bool:
+        """Whether job, pool and input container are gone."""
+        return not self.jobs() and not self.pools() and 'input' not in self.containers()
+
+
+@pytest.fixture
+def sample(azure: LocalAzure, tmp_path: Path) -> Iterator[Sample]:
+    (tmp_path / 'in').mkdir()
+    yield Sample(azure, tmp_path / 'in', tmp_path / 'out')
+
+
+@pytest.fixture(scope='session')
+def clips() -> Path:
+    """The five videos that come with the sample."""
+    return SCRIPT.parent / 'InputFiles'

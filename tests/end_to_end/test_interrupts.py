@@ -1,0 +1,118 @@
+"""Ctrl-C, SIGTERM and SIGKILL at bad moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import MakeVideo
+
+from .conftest import Sample
+
+
+@pytest.fixture(autouse=True)
+def video(make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+
+
+def container_exists(sample: Sample) -> bool:
+    return 'input' in sample.containers()
+
+
+def pool_exists(sample: Sample) -> bool:
+    return bool(sample.pools())
+
+
+def job_exists(sample: Sample) -> bool:
+    return bool(sample.jobs())
+
+
+def is_monitoring(sample: Sample) -> bool:
+    return any('taskcounts' in request.path for request in sample.azure.requests)
+
+
+MOMENTS = [container_exists, pool_exists, job_exists, is_monitoring]
+
+
+def start_until(sample: Sample, moment: Callable[[Sample], bool], *options: str) -> subprocess.Popen[str]:
+    """Start the sample and return in that moment; the nodes never get ready, so that it cannot be over."""
+    sample.azure.slow_nodes(start_task=60)
+    process = sample.start(*options)
+    sample.azure.wait_until(lambda: moment(sample))
+    return process
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('moment', MOMENTS)
+def test_the_first_interrupt_cleans_up(
+    sample: Sample, moment: Callable[[Sample], bool], number: signal.Signals
+) -> None:
+    process = start_until(sample, moment, '-y')
+
+    process.send_signal(number)
+    result = sample.finish(process)
+
+    assert result.returncode == 130
+    assert result.stderr.count('Interrupted: cleaning up.') == 1
+    assert 'Sample end' in result.stdout
+    assert sample.nothing_is_left()
+
+
+def test_an_interrupted_run_with_keep_keeps_what_the_job_needs_and_says_so(sample: Sample) -> None:
+    process = start_until(sample, is_monitoring, '--keep')
+
+    process.send_signal(signal.SIGINT)
+    result = sample.finish(process)
+
+    assert result.returncode == 130
+    assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], ['LinuxFFmpegPool'])
+    assert 'input' in sample.containers()
+    assert 'Container [input] is kept: the job still needs it.' in result.stderr
+
+
+def test_the_second_interrupt_leaves_at_once_with_the_two_commands(sample: Sample) -> None:
+    process = start_until(sample, is_monitoring, '-y')
+    hanging = sample.azure.hang_requests('DELETE', '/jobs/', count=None)
+
+    process.send_signal(signal.SIGINT)
+    sample.azure.wait_until(lambda: hanging.hits)
+    process.send_signal(signal.SIGINT)
+    result = sample.finish(process)
+
+    assert result.returncode == 130
+    assert 'az batch job delete --job-id LinuxFFmpegJob' in result.stderr
+    assert 'az batch pool delete --pool-id LinuxFFmpegPool' in result.stderr
+
+
+def test_an_interrupt_during_the_cleanup_does_not_cut_it_short(sample: Sample) -> None:
+    waiting = sample.azure.hang_requests('DELETE', '/jobs/')
+    process = sample.start('-y')
+    sample.azure.wait_until(lambda: waiting.hits)
+
+    process.send_signal(signal.SIGINT)
+    sample.azure.faults.clear()
+    result = sample.finish(process)
+
+    assert result.returncode == 130
+    assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('moment', MOMENTS)
+def test_a_killed_run_followed_by_another_ends_in_success_with_nothing_left(
+    sample: Sample, moment: Callable[[Sample], bool]
+) -> None:
+    process = start_until(sample, moment, '-y')
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    sample.azure.faults.clear()
+    assert not sample.nothing_is_left()
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert sample.mp3s() == ['a.mp3']
+    assert sample.nothing_is_left()

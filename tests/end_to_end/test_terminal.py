@@ -1,0 +1,131 @@
+"""On a real terminal: the two questions; and what happens where a terminal, or a reader, is missing."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeVideo
+
+from .conftest import Sample
+
+
+@pytest.fixture(autouse=True)
+def video(make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+
+
+class Terminal:
+    """The sample on a pseudo-terminal."""
+
+    def __init__(self, sample: Sample, *options: str) -> None:
+        self.master, slave = pty.openpty()
+        self.process = sample.start(*options, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        self.text = ''
+
+    def read_until(self, words: str) -> None:
+        """Return when `words` are on the screen."""
+        while words not in self.text:
+            self.text += os.read(self.master, 4096).decode()
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def finish(self) -> int:
+        try:
+            while data := os.read(self.master, 4096):
+                self.text += data.decode()
+        except OSError:  # Linux: nobody holds the other end any more
+            pass
+        os.close(self.master)
+        return self.process.wait(timeout=60)
+
+
+def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(sample: Sample) -> None:
+    terminal = Terminal(sample)
+
+    terminal.read_until('Delete job? [Y/n] ')
+    terminal.type('maybe\n')
+    terminal.read_until("Please answer 'yes' or 'no'")
+    terminal.type('n\n')
+    terminal.read_until('Delete pool? [Y/n] ')
+    terminal.type('\n')
+
+    assert terminal.finish() == 0
+    assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], [])
+
+
+def test_the_end_of_input_answers_with_the_default(sample: Sample) -> None:
+    terminal = Terminal(sample)
+
+    for question in ('Delete job? [Y/n] ', 'Delete pool? [Y/n] '):
+        terminal.read_until(question)
+        terminal.type('\x04')
+
+    assert terminal.finish() == 0
+    assert sample.nothing_is_left()
+
+
+def test_an_old_job_is_asked_about_and_yes_goes_on(sample: Sample) -> None:
+    assert sample.run('--keep').returncode == 0
+    terminal = Terminal(sample)
+
+    terminal.read_until('Delete it and go on? [y/N] ')
+    assert 'Job [LinuxFFmpegJob] exists, with 1 tasks, 1 of them completed.' in terminal.text
+    terminal.type('y\n')
+    for question in ('Delete job? [Y/n] ', 'Delete pool? [Y/n] '):
+        terminal.read_until(question)
+        terminal.type('y\n')
+
+    assert terminal.finish() == 0
+    assert sample.nothing_is_left()
+
+
+def test_ctrl_c_at_a_question_finishes_the_cleanup_after_the_answer(sample: Sample) -> None:
+    terminal = Terminal(sample)
+
+    terminal.read_until('Delete job? [Y/n] ')
+    terminal.process.send_signal(2)
+    terminal.read_until('Interrupted: cleaning up.')
+    terminal.type('y\n')
+    terminal.read_until('Delete pool? [Y/n] ')
+    terminal.type('y\n')
+
+    assert terminal.finish() == 130
+    assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])
+def test_a_closed_stream_is_no_obstacle(sample: Sample, closed: str) -> None:
+    result = run_in_shell(sample, f'"$@" {closed}')
+
+    assert result.returncode == 0, result.stderr
+    assert sample.mp3s() == ['a.mp3']
+    assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('pipe', ['| head -n 1', '2>&1 | head -n 1', '| true'])
+def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(sample: Sample, pipe: str) -> None:
+    result = run_in_shell(sample, f'set -o pipefail; "$@" {pipe}')
+
+    assert result.returncode == 0, result.stderr
+    assert 'Traceback' not in result.stdout + result.stderr
+    assert 'BrokenPipe' not in result.stdout + result.stderr
+    assert sample.mp3s() == ['a.mp3']
+    assert sample.nothing_is_left()
+
+
+def run_in_shell(sample: Sample, line: str) -> subprocess.CompletedProcess[str]:
+    """Run the sample as "$@" of a bash line."""
+    original = sample.command
+
+    def in_shell(*options: str) -> list[Any]:
+        return ['bash', '-c', line, 'bash', *original(*options)]
+
+    sample.command = in_shell  # type: ignore[method-assign]
+    return sample.run()

@@ -1,0 +1,81 @@
+"""Wrong settings and wrong folders: one line, exit code 2, nothing contacted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import MakeVideo
+
+from .conftest import Sample
+
+
+def assert_refused(sample: Sample, *words: str) -> None:
+    """Run the sample: one line with these words on stderr, nothing on stdout, exit code 2, no request."""
+    result = sample.run('-y')
+
+    assert result.returncode == 2
+    assert result.stdout == ''
+    assert len(result.stderr.splitlines()) == 1
+    for word in words:
+        assert word in result.stderr
+    assert sample.azure.requests == []
+
+
+@pytest.mark.parametrize(
+    ('variable', 'value', 'words'),
+    [
+        ('AZURE_BATCH_ACCOUNT', '<Batch account>', ('_BATCH_ACCOUNT_NAME', 'placeholder')),
+        ('AZURE_BATCH_ACCOUNT', '', ('_BATCH_ACCOUNT_NAME', 'empty')),
+        ('AZURE_BATCH_ACCOUNT', 'My Account', ('_BATCH_ACCOUNT_NAME',)),
+        ('AZURE_BATCH_ACCESS_KEY', 'xxxxxxxx==', ('_BATCH_ACCOUNT_KEY', 'placeholder')),
+        ('AZURE_BATCH_ACCESS_KEY', 'not base64', ('_BATCH_ACCOUNT_KEY', 'base64')),
+        ('AZURE_BATCH_ENDPOINT', 'a.westeurope.batch.azure.com', ('_BATCH_ACCOUNT_URL', 'https://')),
+        ('AZURE_BATCH_ENDPOINT', 'http://a.westeurope.batch.azure.com', ('_BATCH_ACCOUNT_URL', 'https://')),
+        ('AZURE_BATCH_ENDPOINT', 'http://127.0.0.1.example.com', ('_BATCH_ACCOUNT_URL', 'https://')),
+        ('AZURE_STORAGE_ACCOUNT', 'a', ('_STORAGE_ACCOUNT_NAME',)),
+        ('AZURE_STORAGE_KEY', 'abc', ('_STORAGE_ACCOUNT_KEY', 'base64')),
+        ('AZURE_STORAGE_SERVICE_ENDPOINT', 'ftp://x', ('_STORAGE_ACCOUNT_URL', 'https://')),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_named(
+    sample: Sample, make_video: MakeVideo, variable: str, value: str, words: tuple[str, ...]
+) -> None:
+    make_video('a.mp4')
+    sample.environment = {variable: value}
+
+    assert_refused(sample, *words, 'python -m tests.local_azure')
+
+
+def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+    sample.environment = {'AZURE_BATCH_ACCOUNT': '<Batch account>', 'AZURE_STORAGE_KEY': ''}
+
+    assert_refused(sample, '_BATCH_ACCOUNT_NAME', '_STORAGE_ACCOUNT_KEY')
+
+
+def test_a_missing_input_folder_is_refused(sample: Sample) -> None:
+    sample.input = sample.input / 'missing'
+
+    assert_refused(sample, 'missing', 'does not exist')
+
+
+def test_an_input_folder_without_videos_is_refused(sample: Sample) -> None:
+    (sample.input / 'readme.txt').write_text('no video')
+
+    assert_refused(sample, str(sample.input), 'no .mp4 file')
+
+
+def test_two_inputs_with_one_output_name_are_refused(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+    make_video('a.MP4')
+
+    assert_refused(sample, 'a.mp4', 'a.MP4', 'a.mp3')
+
+
+@pytest.mark.parametrize('name', ['new\nline.mp4', 'back\\slash.mp4', 'esc\x1b[2J.mp4'])
+def test_a_name_that_storage_or_a_terminal_would_change_is_refused(
+    sample: Sample, make_video: MakeVideo, name: str
+) -> None:
+    make_video(name)
+
+    assert_refused(sample, 'Rename')
