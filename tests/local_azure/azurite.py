@@ -29,6 +29,7 @@ class Azurite:
         environment = {
             **os.environ,
             'PATH': f'{node / "bin"}{os.pathsep}{os.environ.get("PATH", "")}',
+            'TMPDIR': str(folder),  # where Node.js keeps its compile cache
             'AZURITE_ACCOUNTS': f'{account}:{key}',
             'npm_config_prefer_offline': 'true',
             'npm_config_update_notifier': 'false',

@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,21 @@ ORDINARY_TOOLS = (
 WILDCARDS = re.compile(r'[*?\[]')
 
 
+@dataclass
+class _Activity:
+    """A run in progress: its thread, and the process group while there is one."""
+
+    thread: threading.Thread
+    stopped: threading.Event = field(default_factory=threading.Event)
+    group: int = 0
+
+
+def _remove(folder: Path, threads: list[threading.Thread]) -> None:
+    for thread in threads:  # what they are still writing would stay behind
+        thread.join(5)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class Machines:
     """The executor of real processes.
 
@@ -52,8 +68,7 @@ class Machines:
         self._root, self._account, self._faults = root, account, faults
         self._watchdog, self._on_crash = watchdog, on_crash
         self._lock = threading.Lock()
-        self._processes: dict[Run, int] = {}
-        self._stopped: set[Run] = set()
+        self._active: dict[Run, _Activity] = {}
         self._cleaner = ThreadPoolExecutor(1, 'cleaner')
         self._ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
         self._tools = root / 'tools'
@@ -80,19 +95,25 @@ class Machines:
 
     def remove_node(self, node: Node) -> None:
         if node.root:
-            self._cleaner.submit(shutil.rmtree, node.root.parent, ignore_errors=True)
+            with self._lock:
+                threads = [activity.thread for run, activity in self._active.items() if run.node is node]
+            self._cleaner.submit(_remove, node.root.parent, threads)
             node.root = None
 
     # Runs
 
     def start(self, run: Run, done: Done) -> None:
-        threading.Thread(target=self._work, args=(run, done), name=run.directory, daemon=True).start()
+        thread = threading.Thread(target=self._work, args=(run, done), name=run.directory, daemon=True)
+        with self._lock:
+            self._active[run] = _Activity(thread)
+        thread.start()
 
     def stop(self, run: Run) -> None:
         with self._lock:
-            self._stopped.add(run)
-            if group := self._processes.get(run):
-                kill_group(group)
+            if activity := self._active.get(run):
+                activity.stopped.set()
+                if activity.group:
+                    kill_group(activity.group)
 
     def _work(self, run: Run, done: Done) -> None:
         try:
@@ -106,7 +127,7 @@ class Machines:
         if not run.over:
             done(run, outcome)
         with self._lock:
-            self._stopped.discard(run)
+            del self._active[run]
 
     def _execute(self, run: Run) -> Outcome:
         assert run.node.root
@@ -119,8 +140,7 @@ class Machines:
             (folder / name).write_bytes(b'')
         for resource in run.spec.get('resourceFiles', ()):
             self._fetch(resource, folder / 'wd')
-        if run.delay:
-            threading.Event().wait(run.delay)
+        self._active[run].stopped.wait(run.delay)
         outcome = self._process(run, folder)
         if run.spec.get('outputFiles') and not run.over:
             failure = self._upload_all(run, folder, succeeded=outcome.exit_code == 0 and not outcome.failure)
@@ -137,7 +157,8 @@ class Machines:
             try:
                 arguments = shlex.split(run.spec['commandLine'])  # no shell (SDK14 TaskAddParameter.command_line)
                 with self._lock:
-                    if run in self._stopped:
+                    activity = self._active[run]
+                    if activity.stopped.is_set():
                         return Outcome(None)
                     process = subprocess.Popen(
                         arguments,
@@ -148,7 +169,7 @@ class Machines:
                         stderr=stderr,
                         start_new_session=True,
                     )
-                    self._processes[run] = process.pid
+                    activity.group = process.pid
             except FileNotFoundError:
                 return Outcome(None, Failure('CommandProgramNotFound', 'The specified command program is not found'))
             except (OSError, ValueError) as error:
@@ -157,7 +178,7 @@ class Machines:
         exit_code = process.wait()
         kill_group(process.pid)  # what it left running in the background
         with self._lock:
-            del self._processes[run]
+            activity.group = 0
         self._watchdog.forget(process.pid)
         return Outcome(exit_code if exit_code >= 0 else 128 - exit_code)
 

@@ -103,7 +103,7 @@ class Node:
 @dataclass(eq=False)
 class Pool:
     id: str
-    spec: Spec
+    spec: dict[str, Any]
     created: int
     modified: int
     changed: int

@@ -57,9 +57,17 @@ class Pools:
                 raise BatchError('PoolQuotaReached')
             now = account.stamp()
             targets = {True: spec['targetDedicatedNodes'], False: spec['targetLowPriorityNodes']}
-            pool = Pool(spec['id'], spec, now, now, now, now, targets, parse_duration(spec['resizeTimeout']))
+            pool = Pool(spec['id'], dict(spec), now, now, now, now, targets, parse_duration(spec['resizeTimeout']))
             self.by_key[pool.key] = pool
             self._begin_resize(pool)
+            return pool
+
+    def patch(self, pool_id: str, spec: Spec) -> Pool:
+        """Replaces whole properties, as for a job (SDK14 PoolPatchParameter)."""
+        with self._account.lock:
+            pool = self._updatable(pool_id)
+            pool.modified = self._account.stamp()
+            pool.spec.update(spec)
             return pool
 
     def resize(self, pool_id: str, spec: Spec) -> Pool:

@@ -245,6 +245,13 @@ def create_app(
             return answer(200, None, pool.modified)
         return element('pools', 'CloudPool', pool_fields, pool)
 
+    @app.patch('/pools/<pool_id>')
+    def patch_pool(pool_id: str) -> Response:
+        with account.lock:
+            check_conditions(account.pools.get(pool_id).modified)
+            pool = account.pools.patch(pool_id, schema.pool_patch(json_body(), version()))
+        return answer(200, None, pool.modified, DataServiceId=here())
+
     @app.delete('/pools/<pool_id>')
     def delete_pool(pool_id: str) -> Response:
         with account.lock:

@@ -225,6 +225,14 @@ def _check_image(configuration: dict[str, Any]) -> None:
     reference.setdefault('version', 'latest')  # recorded traffic: GET /pools/{id}
 
 
+def pool_patch(body: object, version: str) -> dict[str, Any]:
+    """A checked PoolPatchParameter; of its properties only the metadata is imitated."""
+    spec = _model('pool', body, 'PoolPatchParameter', version)
+    if spec.keys() - {'metadata'}:
+        raise BatchError('NotImplemented', 'The local Batch service patches the metadata of a pool only.')
+    return spec
+
+
 def resize(body: object, version: str) -> dict[str, Any]:
     spec = _model('resize', body, 'PoolResizeParameter', version)
     _check_targets(spec)

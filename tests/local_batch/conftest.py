@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import azure.batch.models as models
 import pytest
@@ -32,8 +34,9 @@ def azure(running_azure: LocalAzure) -> Iterator[LocalAzure]:
 
 @pytest.fixture
 def client(azure: LocalAzure) -> Iterator[BatchServiceClient]:
-    with azure.batch_client() as client:
-        yield client
+    client = azure.batch_client()
+    yield client
+    client.close()
 
 
 @pytest.fixture
@@ -45,19 +48,19 @@ def blobs(azure: LocalAzure) -> Iterator[BlobServiceClient]:
 @pytest.fixture
 def container_url(azure: LocalAzure, blobs: BlobServiceClient) -> Callable[..., str]:
     """Creates a container and returns its URL with a SAS of the given permissions."""
+    return partial(container_with_sas, azure, blobs)
 
-    def create(name: str, permissions: str = 'cw') -> str:
-        container = blobs.create_container(name)
-        sas = generate_container_sas(
-            blobs.account_name,
-            name,
-            account_key=azure.environment['AZURE_STORAGE_KEY'],
-            permission=ContainerSasPermissions.from_string(permissions),
-            expiry=datetime.now(timezone.utc) + timedelta(hours=1),
-        )
-        return f'{container.url}?{sas}'
 
-    return create
+def container_with_sas(azure: LocalAzure, blobs: BlobServiceClient, name: str, permissions: str = 'cw') -> str:
+    container = blobs.create_container(name)
+    sas = generate_container_sas(
+        azure.environment['AZURE_STORAGE_ACCOUNT'],
+        name,
+        account_key=azure.environment['AZURE_STORAGE_KEY'],
+        permission=ContainerSasPermissions.from_string(permissions),
+        expiry=datetime.now(timezone.utc) + timedelta(hours=1),
+    )
+    return f'{container.url}?{sas}'
 
 
 class Wire:
@@ -105,8 +108,11 @@ def a_task(task_id: str = 'task', command_line: str = 'true', **changes: Any) ->
     return models.TaskAddParameter(id=task_id, command_line=command_line, **changes)
 
 
-def an_output(pattern: str, container: str, path: str | None = None, condition: str = 'tasksuccess') -> models.OutputFile:
-    destination = models.OutputFileBlobContainerDestination(container_url=container, path=path)
+def an_output(
+    pattern: str, container: str, path: str | None = None, condition: str = 'tasksuccess'
+) -> models.OutputFile:
+    destination: Any = models.OutputFileBlobContainerDestination(container_url=container)
+    destination.path = path
     return models.OutputFile(
         file_pattern=pattern,
         destination=models.OutputFileDestination(container=destination),
@@ -128,5 +134,14 @@ def wait_completed(azure: LocalAzure, count: int, job_id: str = 'job') -> None:
     azure.wait_until(lambda: job.counts['completed'] == count, 20, f'{count} tasks completed')
 
 
-def error_code(error: models.BatchErrorException) -> str:
-    return str(error.error.code)
+def refusal(call: Callable[..., object], *arguments: object) -> tuple[int, str]:
+    """Status and code of the error that a call ends with."""
+    with pytest.raises(models.BatchErrorException) as caught:
+        call(*arguments)
+    error: Any = caught.value.error
+    return caught.value.response.status_code, str(error.code)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return str(parts.hostname), int(parts.port or 0)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import azure.batch.models as models
 import pytest
 from azure.batch import BatchServiceClient
+from azure.batch.custom.custom_errors import CreateTasksErrorException
 
 from tests.local_azure import LocalAzure
 
-from .conftest import a_job, a_pool, a_task, error_code, run_to_end, wait_completed
-
-
-def refusal(call: object, *arguments: object) -> tuple[int, str]:
-    """Status and code of the error that a call ends with."""
-    with pytest.raises(models.BatchErrorException) as caught:
-        call(*arguments)  # type: ignore[operator]
-    return caught.value.response.status_code, error_code(caught.value)
+from .conftest import a_job, a_pool, a_task, refusal, run_to_end, wait_completed
 
 
 @pytest.mark.parametrize('version', ['2024-02-01.19.0', '2025-06-01'])
@@ -65,6 +60,15 @@ def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClie
         assert len(list(client.compute_node.list('pool'))) == target
 
 
+def test_metadata_of_a_pool_is_patched(client: BatchServiceClient) -> None:
+    client.pool.add(a_pool())
+
+    client.pool.patch('pool', models.PoolPatchParameter(metadata=[models.MetadataItem(name='a', value='b')]))
+
+    assert [(item.name, item.value) for item in client.pool.get('pool').metadata] == [('a', 'b')]
+    assert refusal(client.pool.patch, 'none', models.PoolPatchParameter(metadata=[])) == (404, 'PoolNotFound')
+
+
 def test_stopped_resize_keeps_what_is_there_and_says_so(azure: LocalAzure, client: BatchServiceClient) -> None:
     azure.slow_allocation(60)
     client.pool.add(a_pool(target_low_priority_nodes=2))
@@ -86,9 +90,7 @@ def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServi
     nodes = list(client.compute_node.list('pool'))
     assert client.compute_node.get('pool', nodes[0].id).id == nodes[0].id
     assert sorted(node.is_dedicated for node in nodes) == [False, False, True]
-    (counts,) = client.account.list_pool_node_counts(
-        models.AccountListPoolNodeCountsOptions(filter="poolId eq 'pool'")
-    )
+    (counts,) = client.account.list_pool_node_counts(models.AccountListPoolNodeCountsOptions(filter="poolId eq 'pool'"))
     assert (counts.dedicated.idle, counts.dedicated.total, counts.low_priority.idle) == (1, 1, 2)
     assert refusal(client.compute_node.get, 'pool', 'other') == (404, 'NodeNotFound')
     assert refusal(lambda: list(client.compute_node.list('other'))) == (404, 'PoolNotFound')
@@ -198,7 +200,7 @@ def test_collection_reports_each_task_and_keeps_the_good_ones(client: BatchServi
     client.job.add(a_job())
     client.task.add('job', a_task('there'))
 
-    with pytest.raises(models.CreateTasksErrorException) as caught:
+    with pytest.raises(CreateTasksErrorException) as caught:
         client.task.add_collection('job', [a_task('there'), a_task('new'), a_task('bad id!')])
 
     assert [(task.task_id, task.error.code) for task in caught.value.failure_tasks] == [
@@ -207,9 +209,7 @@ def test_collection_reports_each_task_and_keeps_the_good_ones(client: BatchServi
     assert [task.id for task in client.task.list('job')] == ['new', 'there']
 
 
-def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
-    azure: LocalAzure, client: BatchServiceClient
-) -> None:
+def test_collection_of_101_tasks_is_refused_and_a_large_one_too(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.job.add(a_job())
     many = models.TaskAddCollectionParameter(value=[a_task(f'{n}') for n in range(101)])
     body = client.task._serialize.body(many, 'TaskAddCollectionParameter')
@@ -223,7 +223,7 @@ def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
     assert azure.batch.jobs.get('job').counts['active'] == 100
 
 
-def _post(client: BatchServiceClient, url: str, body: object) -> None:
+def _post(client: Any, url: str, body: object) -> None:
     headers = {'Content-Type': 'application/json; odata=minimalmetadata; charset=utf-8'}
     request = client._client.post(f'{client.config.batch_url}{url}', {'api-version': '2025-06-01'}, headers, body)
     response = client._client.send(request, stream=False)
@@ -273,7 +273,9 @@ def test_node_files_are_listed_and_read(azure: LocalAzure, client: BatchServiceC
 
     top = [file.name for file in client.file.list_from_compute_node('pool', node.id)]
     filtered = models.FileListFromComputeNodeOptions(filter="startswith(name, 'workitems/job/job-1/task/std')")
-    logs = client.file.list_from_compute_node('pool', node.id, recursive=True, file_list_from_compute_node_options=filtered)
+    logs = client.file.list_from_compute_node(
+        'pool', node.id, recursive=True, file_list_from_compute_node_options=filtered
+    )
 
     assert top == ['applications', 'fsmounts', 'shared', 'startup', 'volatile', 'workitems']
     assert [file.name.rpartition('/')[2] for file in logs] == ['stderr.txt', 'stdout.txt']
@@ -284,7 +286,7 @@ def test_lists_are_filtered_selected_and_paged(client: BatchServiceClient) -> No
     client.job.add(a_job())
     client.task.add_collection('job', [a_task(f't{n:03}', f'echo {n}') for n in range(25)])
 
-    def ids(**options: object) -> list[str]:
+    def ids(**options: Any) -> list[str]:
         return [task.id for task in client.task.list('job', models.TaskListOptions(**options))]
 
     assert ids(max_results=4) == [f't{n:03}' for n in range(25)]
@@ -315,7 +317,7 @@ def test_lists_are_filtered_selected_and_paged(client: BatchServiceClient) -> No
     ],
     ids=str,
 )
-def test_bad_list_clauses_are_400(client: BatchServiceClient, option: dict[str, object]) -> None:
+def test_bad_list_clauses_are_400(client: BatchServiceClient, option: dict[str, Any]) -> None:
     client.job.add(a_job())
 
     refused = refusal(lambda: list(client.task.list('job', models.TaskListOptions(**option))))
@@ -353,9 +355,7 @@ def test_bad_pools_are_refused(client: BatchServiceClient, pool: models.PoolAddP
     assert refusal(client.pool.add, pool)[1] == code
 
 
-def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(
-    azure: LocalAzure, client: BatchServiceClient
-) -> None:
+def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(azure: LocalAzure, client: BatchServiceClient) -> None:
     pool = a_pool(target_low_priority_nodes=1)
     pool.virtual_machine_configuration.image_reference.sku = 'server'
 
@@ -372,4 +372,5 @@ def test_what_is_not_imitated_answers_501_with_method_and_path(client: BatchServ
         client.job.disable('job', 'requeue')
 
     assert caught.value.response.status_code == 501
-    assert 'POST /jobs/job/disable' in caught.value.error.message.value
+    error: Any = caught.value.error
+    assert 'POST /jobs/job/disable' in error.message.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import azure.batch.models as models
 import pytest
@@ -16,7 +17,7 @@ from azure.storage.blob import BlobServiceClient
 from tests.local_azure import LocalAzure
 from tests.local_azure.faults import Fault
 
-from .conftest import Wire, a_job, a_pool, a_task, an_output, run_to_end, wait_completed
+from .conftest import Wire, a_job, a_pool, a_task, an_output, refusal, run_to_end, wait_completed
 
 
 def node_states(azure: LocalAzure) -> list[str]:
@@ -93,12 +94,14 @@ def test_storage_requests_fail_too_but_not_those_of_the_nodes(
         blobs.get_blob_client('out', 'x').upload_blob(b'x')
     run_to_end(azure, a_task(command_line='touch a', output_files=[an_output('a', url)]))
 
-    assert caught.value.error_code == 'BlobImmutableDueToPolicy'
+    assert 'BlobImmutableDueToPolicy' in str(caught.value)
     assert fault.hits == 1
     assert [blob.name for blob in blobs.get_container_client('out').list_blobs()] == ['a']
 
 
-def test_download_cut_in_the_middle_is_repeated_by_the_storage_client(azure: LocalAzure, blobs: BlobServiceClient) -> None:
+def test_download_cut_in_the_middle_is_repeated_by_the_storage_client(
+    azure: LocalAzure, blobs: BlobServiceClient
+) -> None:
     blobs.create_container('out').upload_blob('x', b'0123456789' * 1000)
     fault = azure.cut_requests('GET', '/out/x', service='storage', where='mid-body')
 
@@ -127,13 +130,15 @@ def test_container_being_deleted(azure: LocalAzure, blobs: BlobServiceClient) ->
     for _ in range(2):
         with pytest.raises(ResourceExistsError) as caught:
             blobs.create_container('input')
-        assert caught.value.error_code == 'ContainerBeingDeleted'
+        assert 'ContainerBeingDeleted' in str(caught.value)
     blobs.create_container('input')
 
     assert fault.hits == 2
 
 
-def test_latency_is_added_to_each_request_of_both_services(azure: LocalAzure, wire: Wire, blobs: BlobServiceClient) -> None:
+def test_latency_is_added_to_each_request_of_both_services(
+    azure: LocalAzure, wire: Wire, blobs: BlobServiceClient
+) -> None:
     azure.set_latency(0.1)
     started = time.monotonic()
 
@@ -160,7 +165,7 @@ def test_clock_that_is_off(azure: LocalAzure, wire: Wire, minutes: int, status: 
     ],
 )
 def test_core_quota(
-    azure: LocalAzure, client: BatchServiceClient, quota: dict[str, int], targets: dict[str, int], nodes: int, code: str
+    azure: LocalAzure, client: BatchServiceClient, quota: dict[str, int], targets: dict[str, Any], nodes: int, code: str
 ) -> None:
     azure.set_quota(**quota)
 
@@ -172,17 +177,12 @@ def test_core_quota(
     assert pool.current_dedicated_nodes + pool.current_low_priority_nodes == nodes
 
 
-def test_pool_and_job_quota(azure: LocalAzure, wire: Wire, client: BatchServiceClient) -> None:
+def test_pool_and_job_quota(azure: LocalAzure, client: BatchServiceClient) -> None:
     azure.set_quota(pools=0, jobs=1)
     client.job.add(a_job('one'))
 
-    for call, code in (
-        (lambda: client.pool.add(a_pool()), 'PoolQuotaReached'),
-        (lambda: client.job.add(a_job('two')), 'ActiveJobAndScheduleQuotaReached'),
-    ):
-        with pytest.raises(models.BatchErrorException) as caught:
-            call()
-        assert (caught.value.response.status_code, caught.value.error.code) == (409, code)
+    assert refusal(client.pool.add, a_pool()) == (409, 'PoolQuotaReached')
+    assert refusal(client.job.add, a_job('two')) == (409, 'ActiveJobAndScheduleQuotaReached')
 
 
 def test_failed_allocation_of_one_kind_of_node(azure: LocalAzure, client: BatchServiceClient) -> None:
@@ -228,7 +228,7 @@ def test_failing_start_task(azure: LocalAzure, client: BatchServiceClient, nodes
 
 def test_preempted_node_comes_back_and_its_task_runs_again(azure: LocalAzure, client: BatchServiceClient) -> None:
     fault = azure.preempt_node('long', after=0.1)
-    first_time = 'bash -c "if mkdir ../../../../../../../seen 2> /dev/null; then sleep 60; fi"'
+    first_time = 'bash -c "if mkdir ../../../../../../../../seen 2> /dev/null; then sleep 60; fi"'
 
     run_to_end(azure, a_task('long', first_time))
 
@@ -305,7 +305,9 @@ def test_stale_task_counts(azure: LocalAzure, client: BatchServiceClient) -> Non
     assert [client.job.get_task_counts('job').task_counts.completed for _ in range(3)] == [9, 9, 9]
 
 
-def test_clear_leaves_nothing_running_and_nothing_stored(azure: LocalAzure, client: BatchServiceClient, wire: Wire) -> None:
+def test_clear_leaves_nothing_running_and_nothing_stored(
+    azure: LocalAzure, client: BatchServiceClient, wire: Wire
+) -> None:
     azure.fail_requests('*', '.', None)
     azure.set_quota(pools=0)
     azure.set_latency(0.5)
@@ -329,7 +331,13 @@ def test_requests_are_on_record(azure: LocalAzure, wire: Wire, blobs: BlobServic
     blobs.create_container('box').upload_blob('x', b'12345')
 
     batch, create, put = azure.requests
-    assert (batch.service, batch.method, batch.path, batch.status, batch.bytes_in) == ('batch', 'POST', '/jobs', 201, 40)
+    assert (batch.service, batch.method, batch.path, batch.status, batch.bytes_in) == (
+        'batch',
+        'POST',
+        '/jobs',
+        201,
+        40,
+    )
     assert (create.service, create.status, put.method, put.bytes_in) == ('storage', 201, 'PUT', 5)
     assert batch.query == 'api-version=2025-06-01'
 
@@ -337,7 +345,7 @@ def test_requests_are_on_record(azure: LocalAzure, wire: Wire, blobs: BlobServic
 def test_wait_until_says_what_the_state_was(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.job.add(a_job())
 
-    with pytest.raises(TimeoutError, match='a miracle did not come true within 0.05 s: job job active'):
+    with pytest.raises(TimeoutError, match=r'a miracle did not come true within 0\.05 s: job job active'):
         azure.wait_until(lambda: False, 0.05, 'a miracle')
 
 

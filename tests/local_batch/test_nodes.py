@@ -184,7 +184,9 @@ def test_output_files_of_a_failed_task(
     azure: LocalAzure, blobs: BlobServiceClient, container_url: Callable[..., str]
 ) -> None:
     url = container_url('out')
-    outputs = [an_output('a', url, condition, condition) for condition in ('tasksuccess', 'taskfailure', 'taskcompletion')]
+    outputs = [
+        an_output('a', url, condition, condition) for condition in ('tasksuccess', 'taskfailure', 'taskcompletion')
+    ]
 
     run_to_end(azure, a_task(command_line='bash -c "touch a; exit 1"', output_files=outputs))
 
@@ -195,7 +197,7 @@ def test_output_files_of_a_failed_task(
     ('container', 'permissions', 'code'),
     [('gone', 'cw', 'FileUploadContainerNotFound'), ('out', 'r', 'FileUploadAccessDenied')],
 )
-def test_output_file_that_cannot_be_uploaded(  # noqa: PLR0913
+def test_output_file_that_cannot_be_uploaded(
     azure: LocalAzure,
     client: BatchServiceClient,
     blobs: BlobServiceClient,
@@ -221,7 +223,9 @@ def test_retries_are_counted_and_stop(azure: LocalAzure, client: BatchServiceCli
     constraints = models.TaskConstraints(max_task_retry_count=2)
     second_time = 'bash -c "echo x >> tries; test $(wc -l < tries) -ge 2"'
 
-    run_to_end(azure, a_task('bad', 'false', constraints=constraints), a_task('late', second_time, constraints=constraints))
+    run_to_end(
+        azure, a_task('bad', 'false', constraints=constraints), a_task('late', second_time, constraints=constraints)
+    )
 
     assert result(client, 'bad') == ('failure', 1, 'FailureExitCode')
     assert client.task.get('job', 'bad').execution_info.retry_count == 2

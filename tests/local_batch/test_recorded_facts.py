@@ -1,7 +1,8 @@
 """The local service's answers against facts from recorded traffic with the real one.
 
-The recordings are those of the public tests of azure-sdk-for-python, azure-cli, azure-powershell and azure-sdk-for-java (2016 to 2024). Only
-what they establish stands here: names, order and types of fields, defaults, headers, status codes, the order of states.
+The recordings are those of the public tests of azure-sdk-for-python, azure-cli, azure-powershell and azure-sdk-for-java
+(2016 to 2024). Only what they establish stands here: names, order and types of fields, defaults, headers, status codes,
+the order of states.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def test_etag_is_the_ticks_of_the_last_call_and_not_moved_by_the_service(azure: 
         ('HEAD', '/pools/none', None, 404, None, False),
     ],
 )
-def test_status_and_headers(  # noqa: PLR0913
+def test_status_and_headers(
     azure: LocalAzure,
     wire: Wire,
     method: str,
@@ -361,7 +362,7 @@ def test_stopped_resize_has_errors_for_each_kind_and_keeps_targets(azure: LocalA
         ),
     ],
 )
-def test_errors(  # noqa: PLR0913
+def test_errors(
     azure: LocalAzure, wire: Wire, method: str, path: str, body: object, status: int, code: str, text: str
 ) -> None:
     azure.batch.delays.job_deleting = 60
