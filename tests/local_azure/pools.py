@@ -67,7 +67,7 @@ class Pools:
         with self._account.lock:
             pool = self._updatable(pool_id)
             pool.modified = self._account.stamp()
-            pool.spec.update(spec)
+            pool.spec = {**pool.spec, **spec}
             return pool
 
     def resize(self, pool_id: str, spec: Spec) -> Pool:
