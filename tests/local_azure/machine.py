@@ -280,8 +280,8 @@ def _matches(output: dict[str, Any], folder: Path, environment: dict[str, str]) 
         return
     fixed = WILDCARDS.split(pattern)[0].rpartition('/')[0]
     base = (working / fixed).resolve()
-    for name in sorted(glob.glob(pattern, root_dir=working, recursive=True)):  # noqa: PTH207 - ignores dotfiles, as asked
-        file = (working / name).resolve()
+    names = glob.glob(pattern, root_dir=working, recursive=True)  # noqa: PTH207 - it ignores dotfiles, as the service
+    for file in [(working / name).resolve() for name in sorted(names)]:
         if file.is_file():
             below = file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name
             yield file, f'{path}/{below}' if path else below

@@ -155,6 +155,30 @@ def test_nothing_survives_a_kill(temporary: dict[str, str], script: Path) -> Non
     wait_for(lambda: not processes_in(folder), 'the end of all processes')
 
 
+def test_tasks_do_not_survive_a_kill_either(temporary: dict[str, str]) -> None:
+    program = """
+from tests.local_azure import LocalAzure
+from tests.local_batch.conftest import a_job, a_pool, a_task
+azure = LocalAzure()
+azure.start()
+client = azure.batch_client()
+client.pool.add(a_pool(target_dedicated_nodes=1))
+client.job.add(a_job())
+client.task.add('job', a_task(command_line='bash -c "touch started; sleep 86398 & wait"'))
+azure.wait_until(lambda: list(azure.root.glob('nodes/*/tasks/workitems/job/job-1/task/wd/started')))
+print('waiting', flush=True)
+azure.wait_until(lambda: False, 60)
+"""
+    folder = Path(temporary['TMPDIR'])
+    with subprocess.Popen([sys.executable, '-c', program], env=temporary, text=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == 'waiting\n'
+
+        process.kill()
+
+    wait_for(lambda: not processes_in(folder), 'the end of all processes')
+
+
 def _scripts(script: Path) -> list[int]:
     return [pid for pid in processes_in(script) if f'{script}\0'.encode() in Path(f'/proc/{pid}/cmdline').read_bytes()]
 
