@@ -1,0 +1,214 @@
+"""Outputs: an MP3 counts only if it has arrived whole, and nothing half-written has a final name."""
+
+from __future__ import annotations
+
+import errno
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from azure.core.exceptions import ServiceRequestError
+from azure.storage.blob import BlobProperties
+
+import batch_python_tutorial_ffmpeg as sample
+
+from .mocks import StorageMock
+from .service_objects import BEGAN, THIS_RUN, blob_properties, container_properties, storage_error
+
+INPUT, OUTPUT = sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME
+NAMES = ['a.mp4', 'b.mp4', 'sub/c.d.mp4']
+MP3S = {'a.mp3': b'ID3 a', 'b.mp3': b'ID3 bb', 'sub/c.d.mp3': b'ID3 ccc'}
+SIZES = {name: len(content) for name, content in MP3S.items()}
+
+
+# --- find_outputs -----------------------------------------------------------------------------------------------------
+def arrived(storage: StorageMock, sizes: dict[str, int], *more: BlobProperties) -> None:
+    """Let these MP3s be in the output container, made by this run, and `more`."""
+    storage.container(INPUT).get_container_properties.return_value = container_properties(THIS_RUN, BEGAN)
+    blobs = [blob_properties(name, size) for name, size in sizes.items()]
+    storage.container(OUTPUT).list_blobs.return_value = [*blobs, *more]
+
+
+def test_outputs_are_all_there_after_a_success(storage: StorageMock, capsys: pytest.CaptureFixture[str]) -> None:
+    arrived(storage, SIZES)
+    failures: dict[str, str] = {}
+
+    outputs = sample.find_outputs(storage.client, NAMES, failures)
+
+    assert (outputs, failures) == (SIZES, {})
+    printed = capsys.readouterr().out
+    assert printed == 'Success! All tasks completed successfully within the specified timeout period.\n'
+
+
+def test_outputs_of_failed_tasks_are_not_looked_for(storage: StorageMock, capsys: pytest.CaptureFixture[str]) -> None:
+    arrived(storage, SIZES)
+    failures = {'b.mp4': 'exit code 1'}
+
+    outputs = sample.find_outputs(storage.client, NAMES, failures)
+
+    assert sorted(outputs) == ['a.mp3', 'sub/c.d.mp3']
+    assert failures == {'b.mp4': 'exit code 1'}
+    assert 'Success' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('sizes', 'reason'),
+    [
+        pytest.param({'a.mp3': 5, 'sub/c.d.mp3': 7}, 'the task succeeded, but b.mp3 is missing', id='missing'),
+        pytest.param(SIZES | {'b.mp3': 0}, 'the task succeeded, but b.mp3 is empty', id='empty'),
+    ],
+)
+def test_output_that_has_not_arrived_is_a_failure(
+    sizes: dict[str, int], reason: str, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrived(storage, sizes)
+    failures: dict[str, str] = {}
+
+    outputs = sample.find_outputs(storage.client, NAMES, failures)
+
+    assert sorted(outputs) == ['a.mp3', 'sub/c.d.mp3']
+    assert failures == {'b.mp4': reason}
+    assert 'Success' not in capsys.readouterr().out
+
+
+def test_output_of_an_earlier_run_does_not_count(storage: StorageMock) -> None:
+    arrived(storage, {'b.mp3': 6}, blob_properties('a.mp3', 5, BEGAN - timedelta(days=1)))
+    failures: dict[str, str] = {}
+
+    outputs = sample.find_outputs(storage.client, ['a.mp4', 'b.mp4'], failures)
+
+    assert outputs == {'b.mp3': 6}
+    assert failures == {'a.mp4': 'the task succeeded, but a.mp3 is missing'}
+
+
+def test_outputs_of_others_in_the_container_are_left_alone(storage: StorageMock) -> None:
+    arrived(storage, SIZES | {'of-somebody-else.mp3': 9})
+
+    outputs = sample.find_outputs(storage.client, NAMES, {})
+
+    assert outputs == SIZES
+
+
+# --- download_outputs -------------------------------------------------------------------------------------------------
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def put_outputs(storage: StorageMock, changes: dict[str, bytes | Exception] | None = None) -> None:
+    for name, content in (MP3S | (changes or {})).items():
+        storage.put_output(name, content)
+
+
+def test_download_writes_every_mp3_under_its_name(
+    storage: StorageMock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_outputs(storage)
+
+    failures = sample.download_outputs(storage.client, SIZES, tmp_path)
+
+    assert failures == {}
+    assert files_in(tmp_path) == MP3S
+    assert capsys.readouterr().out == f'Downloading 3 files from container [output] to {tmp_path}...\n'
+
+
+def test_download_replaces_an_older_file(storage: StorageMock, tmp_path: Path) -> None:
+    put_outputs(storage)
+    (tmp_path / 'a.mp3').write_bytes(b'of an earlier run, and longer')
+
+    sample.download_outputs(storage.client, SIZES, tmp_path)
+
+    assert files_in(tmp_path) == MP3S
+
+
+def test_download_gives_no_file_its_final_name_before_it_is_complete(storage: StorageMock, tmp_path: Path) -> None:
+    storage.put_output('a.mp3', MP3S['a.mp3'])
+    downloader = storage.blob(OUTPUT, 'a.mp3').download_blob.return_value
+    write = downloader.readinto.side_effect
+    names_before: list[str] = []
+    names_after: list[str] = []
+
+    def readinto(file: object) -> int:
+        names_before.extend(files_in(tmp_path))
+        size: int = write(file)
+        names_after.extend(files_in(tmp_path))
+        return size
+
+    downloader.readinto.side_effect = readinto
+
+    sample.download_outputs(storage.client, {'a.mp3': SIZES['a.mp3']}, tmp_path)
+
+    assert len(names_before) == len(names_after) == 1
+    assert 'a.mp3' not in names_before + names_after
+    assert files_in(tmp_path) == {'a.mp3': MP3S['a.mp3']}
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        pytest.param(b'ID3', '3 of 6 bytes arrived', id='too-short'),
+        pytest.param(b'ID3 bb and more', '15 of 6 bytes arrived', id='too-long'),
+        pytest.param(
+            OSError(errno.ENOSPC, 'No space left on device', 'b.part'),
+            'not downloaded: b.part: No space left on device',
+            id='disk-full',
+        ),
+        pytest.param(ServiceRequestError('cut off'), 'not downloaded: cut off', id='cut-off'),
+        pytest.param(storage_error('BlobNotFound'), 'not downloaded: BlobNotFound: Refused.', id='refused'),
+    ],
+)
+def test_download_that_fails_leaves_nothing_and_does_not_stop_the_others(
+    content: bytes | Exception, reason: str, storage: StorageMock, tmp_path: Path
+) -> None:
+    put_outputs(storage, {'b.mp3': content})
+
+    failures = sample.download_outputs(storage.client, SIZES, tmp_path)
+
+    assert failures == {'b.mp3': reason}
+    assert files_in(tmp_path) == {name: mp3 for name, mp3 in MP3S.items() if name != 'b.mp3'}
+
+
+def test_download_that_fails_leaves_the_file_of_an_earlier_run(storage: StorageMock, tmp_path: Path) -> None:
+    put_outputs(storage, {'a.mp3': b'ID3'})
+    (tmp_path / 'a.mp3').write_bytes(b'whole, but older')
+
+    sample.download_outputs(storage.client, SIZES, tmp_path)
+
+    assert (tmp_path / 'a.mp3').read_bytes() == b'whole, but older'
+
+
+def test_download_over_a_folder_of_that_name_is_a_failure(storage: StorageMock, tmp_path: Path) -> None:
+    put_outputs(storage)
+    (tmp_path / 'a.mp3').mkdir()
+
+    failures = sample.download_outputs(storage.client, SIZES, tmp_path)
+
+    assert list(failures) == ['a.mp3']
+    assert failures['a.mp3'].startswith('not downloaded: ')
+
+
+# --- report_failures --------------------------------------------------------------------------------------------------
+def test_report_failures_passes_without_any(capsys: pytest.CaptureFixture[str]) -> None:
+    sample.report_failures({}, 5)
+
+    assert capsys.readouterr() == ('', '')
+
+
+def test_report_failures_names_each_one_and_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(sample.SampleError, match=r'^2 of 5 files failed\.$'):
+        sample.report_failures({'a.mp4': 'exit code 1', 'long-name.mp4': 'not done in time (active)'}, 5)
+
+    printed = capsys.readouterr()
+    assert printed.out == ''
+    assert printed.err.splitlines() == [
+        'Failed: a.mp4          exit code 1',
+        'Failed: long-name.mp4  not done in time (active)',
+    ]
+
+
+def test_report_failures_shows_the_first_ones_and_counts_all(capsys: pytest.CaptureFixture[str]) -> None:
+    failures = {f'{number}.mp4': 'exit code 1' for number in range(100)}
+
+    with pytest.raises(sample.SampleError, match='100 of 100 files failed'):
+        sample.report_failures(failures, 100)
+
+    assert capsys.readouterr().err.count('Failed: ') == sample._SHOWN_FAILURES

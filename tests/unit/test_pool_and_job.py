@@ -1,0 +1,196 @@
+"""Pool and job: what is asked for, and what happens to those that exist already."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from azure.batch import models
+
+import batch_python_tutorial_ffmpeg as sample
+
+from .conftest import Clock
+from .mocks import BatchMock
+from .service_objects import EARLIER_RUN, SOMEBODY, THIS_RUN, batch_error, items, job, pool
+
+POOL_ID, JOB_ID = sample._POOL_ID, sample._JOB_ID
+
+
+def metadata(resource: Any) -> dict[str, str]:
+    return {item.name: item.value for item in resource.metadata}
+
+
+# --- create_pool ------------------------------------------------------------------------------------------------------
+def new_pool(batch: BatchMock) -> Any:
+    """Return what create_pool sends to make a pool."""
+    sample.create_pool(batch.client, POOL_ID)
+    (pool_add_parameter,) = batch.pool.add.call_args.args
+    return pool_add_parameter
+
+
+def existing_pool(batch: BatchMock, mark: dict[str, str], **changes: Any) -> None:
+    """Let a pool exist that is like the one asked for, but for `changes`."""
+    wanted = new_pool(BatchMock())
+    same = ('virtual_machine_configuration', 'start_task', 'target_dedicated_nodes', 'target_low_priority_nodes')
+    like_it = {name: getattr(wanted, name) for name in same} | {'vm_size': wanted.vm_size.lower()} | changes
+    batch.pool.add.side_effect = batch_error('PoolExists', 'The specified pool already exists.')
+    batch.pool.get.return_value = pool(metadata=items(mark), **like_it)
+
+
+def test_pool_is_that_of_the_settings(batch: BatchMock) -> None:
+    sent = new_pool(batch)
+
+    machine = sent.virtual_machine_configuration
+    assert (sent.id, sent.vm_size) == (POOL_ID, sample._POOL_VM_SIZE)
+    assert sent.target_dedicated_nodes == sample._DEDICATED_POOL_NODE_COUNT
+    assert sent.target_low_priority_nodes == sample._LOW_PRIORITY_POOL_NODE_COUNT
+    assert machine.image_reference.as_dict() == sample._POOL_IMAGE
+    assert machine.node_agent_sku_id == sample._POOL_NODE_AGENT_SKU_ID
+    assert metadata(sent) == THIS_RUN
+
+
+def test_pool_installs_ffmpeg_as_administrator_before_any_task(batch: BatchMock) -> None:
+    start_task = new_pool(batch).start_task
+
+    assert 'ffmpeg' in start_task.command_line
+    assert start_task.wait_for_success is True
+    assert start_task.user_identity.auto_user.elevation_level == 'admin'
+
+
+def test_pool_is_announced_with_what_it_can_cost(batch: BatchMock, capsys: pytest.CaptureFixture[str]) -> None:
+    sample.create_pool(batch.client, POOL_ID)
+
+    printed = capsys.readouterr()
+    assert printed.out == 'Creating pool [LinuxFFmpegPool]...\n'
+    assert '5 nodes STANDARD_A1_v2, at most 2.5 node-hours' in printed.err
+
+
+def test_pool_of_an_earlier_run_is_taken_over(batch: BatchMock, capsys: pytest.CaptureFixture[str]) -> None:
+    existing_pool(batch, EARLIER_RUN)
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    pool_id, patch = batch.pool.patch.call_args.args
+    assert pool_id == POOL_ID
+    assert metadata(patch) == THIS_RUN
+    assert 'exists with the same shape and is used again' in capsys.readouterr().out
+
+
+def test_pool_of_somebody_else_with_the_same_shape_is_used_and_not_marked(batch: BatchMock) -> None:
+    existing_pool(batch, SOMEBODY)
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    batch.pool.patch.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'difference'),
+    [
+        ({'vm_size': 'standard_d2s_v3'}, 'vm_size: standard_d2s_v3 instead of STANDARD_A1_v2'),
+        ({'target_low_priority_nodes': 0}, 'target_low_priority_nodes: 0 instead of 5'),
+        ({'start_task': None}, 'command_line: None instead of'),
+        ({'virtual_machine_configuration': None}, 'node_agent_sku_id: None instead of'),
+    ],
+    ids=['size', 'number', 'no-start-task', 'no-image'],
+)
+@pytest.mark.parametrize('mark', [EARLIER_RUN, SOMEBODY], ids=['ours', 'not-ours'])
+def test_pool_of_another_shape_is_refused(
+    mark: dict[str, str], changes: dict[str, Any], difference: str, batch: BatchMock
+) -> None:
+    existing_pool(batch, mark, **changes)
+
+    with pytest.raises(sample.SampleError) as raised:
+        sample.create_pool(batch.client, POOL_ID)
+
+    assert difference in str(raised.value)
+    assert f'az batch pool delete --pool-id {POOL_ID}' in str(raised.value)
+    batch.pool.patch.assert_not_called()
+
+
+def test_pool_of_this_run_is_no_surprise_when_the_answer_was_lost(
+    batch: BatchMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    existing_pool(batch, THIS_RUN)
+    capsys.readouterr()
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    assert capsys.readouterr().out == f'Creating pool [{POOL_ID}]...\n'
+    batch.pool.patch.assert_not_called()
+
+
+def test_pool_waits_for_the_old_one_to_be_gone(batch: BatchMock, clock: Clock) -> None:
+    batch.pool.add.side_effect = [batch_error('PoolBeingDeleted'), batch_error('PoolBeingDeleted'), None]
+    batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    assert batch.pool.add.call_count == 3
+    assert clock.elapsed > 0
+
+
+def test_pool_beyond_the_quota_is_an_error(batch: BatchMock) -> None:
+    batch.pool.add.side_effect = batch_error('PoolQuotaReached')
+
+    with pytest.raises(models.BatchErrorException):
+        sample.create_pool(batch.client, POOL_ID)
+
+
+# --- differences ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ('wanted', 'existing', 'expected'),
+    [
+        pytest.param({'a': 1, 'b': 'x'}, {'a': 1, 'b': 'x', 'more': 2}, [], id='same-and-more'),
+        pytest.param({'size': 'Standard_A1'}, {'size': 'STANDARD_a1'}, [], id='case-of-letters'),
+        pytest.param({'a': 1}, {'a': 2}, ['a: 2 instead of 1'], id='value'),
+        pytest.param({'a': 1}, {}, ['a: None instead of 1'], id='missing'),
+        pytest.param({'a': {'b': {'c': 1}}}, {'a': {'b': {'c': 2}}}, ['c: 2 instead of 1'], id='nested'),
+        pytest.param({'a': {'b': 1}}, {'a': None}, ['b: None instead of 1'], id='nested-missing'),
+        pytest.param({'metadata': [1]}, {'metadata': [2]}, [], id='metadata-does-not-count'),
+        pytest.param({'a': 1, 'b': 2}, {}, ['a: None instead of 1', 'b: None instead of 2'], id='each-one'),
+    ],
+)
+def test_differences_are_what_is_asked_for_and_not_so(
+    wanted: dict[str, Any], existing: dict[str, Any], expected: list[str]
+) -> None:
+    assert list(sample.differences(wanted, existing)) == expected
+
+
+# --- create_job -------------------------------------------------------------------------------------------------------
+def test_job_runs_on_the_pool_with_a_time_limit_and_the_mark(batch: BatchMock) -> None:
+    sample.create_job(batch.client, JOB_ID, POOL_ID)
+
+    (sent,) = batch.job.add.call_args.args
+    assert (sent.id, sent.pool_info.pool_id) == (JOB_ID, POOL_ID)
+    assert sample._JOB_TIMEOUT <= sent.constraints.max_wall_clock_time < timedelta(hours=24)
+    assert metadata(sent) == THIS_RUN
+
+
+@pytest.mark.parametrize('mark', [EARLIER_RUN, SOMEBODY], ids=['another-run', 'somebody-else'])
+def test_job_that_appeared_in_the_meantime_is_not_used(mark: dict[str, str], batch: BatchMock) -> None:
+    batch.job.add.side_effect = batch_error('JobExists')
+    batch.job.get.return_value = job(mark)
+
+    with pytest.raises(sample.SampleError, match='created by somebody else'):
+        sample.create_job(batch.client, JOB_ID, POOL_ID)
+
+
+def test_job_of_this_run_is_no_surprise_when_the_answer_was_lost(batch: BatchMock) -> None:
+    batch.job.add.side_effect = batch_error('JobExists')
+    batch.job.get.return_value = job(THIS_RUN)
+
+    sample.create_job(batch.client, JOB_ID, POOL_ID)
+
+    assert batch.job.add.call_count == 1
+
+
+def test_job_waits_for_the_old_one_to_be_gone(batch: BatchMock, clock: Clock) -> None:
+    batch.job.add.side_effect = [batch_error('JobBeingDeleted'), None]
+    batch.job.get.side_effect = batch_error('JobNotFound', status=404)
+
+    sample.create_job(batch.client, JOB_ID, POOL_ID)
+
+    assert batch.job.add.call_count == 2
+    assert clock.elapsed > 0

@@ -1,0 +1,144 @@
+"""Settings and the command line: wrong ones stop a run before anything is contacted."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import batch_python_tutorial_ffmpeg as sample
+
+from .conftest import BATCH_KEY, SETTINGS
+
+VARIABLES = {
+    'AZURE_BATCH_ACCOUNT': '_BATCH_ACCOUNT_NAME',
+    'AZURE_BATCH_ACCESS_KEY': '_BATCH_ACCOUNT_KEY',
+    'AZURE_BATCH_ENDPOINT': '_BATCH_ACCOUNT_URL',
+    'AZURE_STORAGE_ACCOUNT': '_STORAGE_ACCOUNT_NAME',
+    'AZURE_STORAGE_KEY': '_STORAGE_ACCOUNT_KEY',
+    'AZURE_STORAGE_SERVICE_ENDPOINT': '_STORAGE_ACCOUNT_URL',
+}
+
+
+def load_script() -> dict[str, Any]:
+    """Return the globals of a freshly loaded script."""
+    return runpy.run_path(sample.__file__, run_name='not __main__')
+
+
+# --- Environment ------------------------------------------------------------------------------------------------------
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, f'value of {variable}')
+
+    script = load_script()
+
+    assert {script[setting] for setting in VARIABLES.values()} == {f'value of {variable}' for variable in VARIABLES}
+    assert all(script[setting] == f'value of {variable}' for variable, setting in VARIABLES.items())
+
+
+def test_settings_without_environment_are_placeholders(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+
+    script = load_script()
+
+    assert [setting for setting in VARIABLES.values() if '<' not in script[setting]] == []
+
+
+def test_storage_url_without_its_own_variable_is_that_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('AZURE_STORAGE_SERVICE_ENDPOINT', raising=False)
+    monkeypatch.setenv('AZURE_STORAGE_ACCOUNT', 'mystorage')
+
+    script = load_script()
+
+    assert script['_STORAGE_ACCOUNT_URL'] == 'https://mystorage.blob.core.windows.net'
+
+
+# --- check_settings ---------------------------------------------------------------------------------------------------
+def test_check_settings_accepts_possible_credentials() -> None:
+    sample.check_settings()
+
+
+@pytest.mark.parametrize(
+    ('setting', 'value', 'problem'),
+    [
+        pytest.param('_BATCH_ACCOUNT_NAME', '<Batch account>', 'still a placeholder', id='placeholder'),
+        pytest.param('_STORAGE_ACCOUNT_KEY', 'xxxxxxxxxxxxxxxx', 'still a placeholder', id='tutorial-placeholder'),
+        pytest.param('_BATCH_ACCOUNT_URL', 'https://<a>.b.batch.azure.com', 'still a placeholder', id='part-of-a-url'),
+        pytest.param('_STORAGE_ACCOUNT_NAME', '', 'empty', id='empty'),
+        pytest.param('_BATCH_ACCOUNT_KEY', '  ', 'empty', id='blank'),
+        pytest.param('_BATCH_ACCOUNT_NAME', 'My-Batch', 'not lower-case letters and digits', id='name-form'),
+        pytest.param('_STORAGE_ACCOUNT_NAME', 'ab', 'not lower-case letters and digits', id='name-too-short'),
+        pytest.param('_STORAGE_ACCOUNT_KEY', 'c2Vjcm', 'not base64', id='key-cut-off'),
+        pytest.param('_BATCH_ACCOUNT_KEY', 'c2Vj$mV0', 'not base64', id='key-with-another-character'),
+        pytest.param('_BATCH_ACCOUNT_URL', 'http://mybatch.example', 'not an https:// address', id='plain-http'),
+        pytest.param('_BATCH_ACCOUNT_URL', 'http://127.0.0.1.example', 'not an https:// address', id='fake-loopback'),
+        pytest.param('_STORAGE_ACCOUNT_URL', 'mystorage.blob.core.windows.net', 'not an https://', id='no-scheme'),
+    ],
+)
+def test_check_settings_names_a_wrong_setting(
+    setting: str, value: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, setting, value)
+
+    with pytest.raises(sample.UsageError) as raised:
+        sample.check_settings()
+
+    assert f'{setting} is {problem}' in str(raised.value)
+    assert [other for other in SETTINGS if other != setting and other in str(raised.value)] == []
+
+
+@pytest.mark.parametrize('host', ['localhost', '127.0.0.1', '[::1]'])
+def test_check_settings_accepts_plain_http_on_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', f'http://{host}:10000')
+
+    sample.check_settings()
+
+
+def test_check_settings_names_every_wrong_setting_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in SETTINGS:
+        monkeypatch.setattr(sample, setting, '')
+
+    with pytest.raises(sample.UsageError) as raised:
+        sample.check_settings()
+
+    assert [setting for setting in SETTINGS if f'{setting} is empty' not in str(raised.value)] == []
+
+
+def test_check_settings_does_not_show_a_wrong_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off = BATCH_KEY[:-3]
+    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_KEY', cut_off)
+
+    with pytest.raises(sample.UsageError) as raised:
+        sample.check_settings()
+
+    assert cut_off not in str(raised.value)
+
+
+# --- parse_arguments --------------------------------------------------------------------------------------------------
+def test_arguments_have_the_defaults_of_the_tutorial() -> None:
+    options = sample.parse_arguments([])
+
+    assert (options.input, options.output) == (Path('InputFiles'), Path('OutputFiles'))
+    assert (options.answer, options.check) == (None, False)
+
+
+@pytest.mark.parametrize(('argument', 'answer'), [('-y', 'yes'), ('--keep', 'no')])
+def test_arguments_answer_the_questions(argument: str, answer: str) -> None:
+    assert sample.parse_arguments([argument]).answer == answer
+
+
+def test_arguments_name_the_folders() -> None:
+    options = sample.parse_arguments(['--input', 'in', '--output', 'out', '--check'])
+
+    assert (options.input, options.output, options.check) == (Path('in'), Path('out'), True)
+
+
+@pytest.mark.parametrize('argv', [['-y', '--keep'], ['--unknown'], ['a file']], ids=['both', 'unknown', 'positional'])
+def test_arguments_that_are_wrong_exit_with_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        sample.parse_arguments(argv)
+
+    assert raised.value.code == 2
