@@ -107,7 +107,7 @@ _LEFT_BEHIND = {
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
 _REMEDIES = {
     'AuthenticationFailed': 'The key is not that of the account, or the clock of this machine is wrong.',
-    'AuthorizationFailure': 'A firewall or network rule of the storage account refuses this machine.',
+    'AuthorizationFailure': 'The key is wrong, or a network rule of the storage account refuses this machine.',
     'AccountCoreQuotaReached': f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.',
     'AccountLowPriorityCoreQuotaReached': f'No Spot quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
     'AccountSpotCoreQuotaReached': f'No Spot quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
@@ -134,7 +134,8 @@ _EXPECTED_ERRORS = (SampleError, ClientException, AzureError, OSError)  # Client
 def error_code(error: BaseException) -> str:
     """Return the service's code of a Batch or Storage error, '' when it has none."""
     batch_error = getattr(error, 'error', None)  # something else than a Batch error if a proxy answered in its place
-    return str(getattr(batch_error, 'code', None) or getattr(error, 'error_code', None) or '')
+    code = getattr(batch_error, 'code', None) or getattr(error, 'error_code', None) or ''
+    return str(getattr(code, 'value', code))
 
 
 def describe(error: BaseException) -> str:
@@ -149,7 +150,7 @@ def describe(error: BaseException) -> str:
     if 'authentication' in code.lower() and response is not None:
         ours = f'{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT'
         text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
-    return re.sub(r'\?\S*', '', text)  # a SAS stands after a question mark
+    return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
 
 
 def print_batch_exception(batch_exception: BaseException) -> None:
@@ -319,7 +320,7 @@ def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, patie
             if not error_code(error).endswith(('Exists', 'BeingDeleted')):
                 raise
         existing = find(get)
-        if existing is not None and str(getattr(existing, 'state', '')).lower() != 'deleting':
+        if existing is not None and getattr(existing, 'state', '') != 'deleting':
             return existing
         say_once(f'{what} is still being deleted: waiting until it is gone...', sys.stderr)
         time.sleep(2)
@@ -334,10 +335,9 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
     if existing is not None and not is_ours(existing):
         text = "exists and is not this sample's. Nothing was touched. Choose another _INPUT_CONTAINER_NAME."
         raise SampleError(f'Container [{_INPUT_CONTAINER_NAME}] {text}')
-    if job is not None and job.state != batchmodels.JobState.deleting:
+    if job is not None and job.state != 'deleting':
         counts = batch_client.job.get_task_counts(_JOB_ID).task_counts
-        tasks = counts.active + counts.running + counts.completed
-        say(f'Job [{_JOB_ID}] exists, with {tasks} tasks, {counts.completed} of them completed.')
+        say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {counts.active + counts.running} not done.')
         if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
             raise SampleError(f'Job [{_JOB_ID}] exists. Wait for its end, or run again with -y. {_LEFT_BEHIND["job"]}')
         batch_client.job.delete(_JOB_ID)
@@ -355,8 +355,7 @@ def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient,
     say('Sign-in: both accounts answer.')
     say(f'Input: {len(input_paths)} files, {sum(path.stat().st_size for path in input_paths.values()) / 1e6:.1f} MB.')
     say(f'Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
-    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {_COST_LIMIT}.')
-    say(f'Job [{_JOB_ID}]: would be created, with a task for each file.')
+    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {_COST_LIMIT}. Job: would be created.')
     return 0
 
 
@@ -679,38 +678,40 @@ def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = No
         say("Please answer 'yes' or 'no' ('y' or 'n').")
 
 
-def clean_up(
-    batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None, began: datetime
-) -> None:
-    """Delete what this run made: the input container and, if the user agrees, job and pool. Name what is left."""
-    container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
-    get = container.get_container_properties
-    remove_inputs = functools.partial(remove, 'container', get, container.delete_container, None)
+def clean_up(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None, began: Any) -> bool:
+    """Delete what this run made: the inputs and, if the user agrees, job and pool. Return whether that worked."""
+    container, jobs, pools = (
+        blob_client.get_container_client(_INPUT_CONTAINER_NAME),
+        batch_client.job,
+        batch_client.pool,
+    )
+    get, delete = container.get_container_properties, container.delete_container
+    remove_inputs = functools.partial(remove, 'container', get, delete, None)
     try:
         inputs_needed = find(has_unfinished_tasks, batch_client, _JOB_ID)
     except _EXPECTED_ERRORS:
         inputs_needed = True
-    if not inputs_needed:
-        remove_inputs()
+    left = [] if inputs_needed else [remove_inputs()]
     ended = datetime.now().replace(microsecond=0)
     say(f'\nSample end: {ended}\nElapsed time: {ended - began}\n')
-    jobs, pools = batch_client.job, batch_client.pool
-    job_is_gone = remove('job', lambda: jobs.get(_JOB_ID), lambda: jobs.delete(_JOB_ID), answer)
-    if remove('pool', lambda: pools.get(_POOL_ID), lambda: pools.delete(_POOL_ID), answer):
-        say('Nothing is left that bills, but for files in Storage.', sys.stderr)
-    if inputs_needed and job_is_gone:
-        remove_inputs()
-    elif inputs_needed:
+    left.append(remove('job', lambda: jobs.get(_JOB_ID), lambda: jobs.delete(_JOB_ID), answer))
+    if inputs_needed and left[-1]:
         say(f'Container [{_INPUT_CONTAINER_NAME}] is kept: the job still needs it.', sys.stderr)
+    elif inputs_needed:
+        left.append(remove_inputs())
+    left.append(remove('pool', lambda: pools.get(_POOL_ID), lambda: pools.delete(_POOL_ID), answer))
+    if not left[-1]:
+        say('Nothing is left that bills, but for files in Storage.', sys.stderr)
+    return not any('may be left' in state for state in left)
 
 
-def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer: str | None) -> bool:
-    """Return whether a container, job or pool is gone; it is deleted if it is this run's and the user agrees."""
+def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer: str | None) -> str:
+    """Delete a container, job or pool if it is this run's and the user agrees; otherwise say and return why not."""
     state = ''
     try:
         existing = find(get)
         if existing is None:
-            return True
+            return ''
         if not is_ours(existing, run=True):
             state = 'was there before this run'
         elif kind != 'container' and query_yes_no(f'Delete {kind}?', answer=answer) == 'no':
@@ -724,7 +725,7 @@ def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer:
             state = f'may be left ({describe(error)})'
     if state:
         say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
-    return not state
+    return state
 
 
 class Run:
@@ -732,7 +733,7 @@ class Run:
 
     exit_code = interrupts = 0
     in_cleanup = False
-    cleanup: Callable[[], None] | None = None
+    cleanup: Callable[[], bool] | None = None
 
     def __enter__(self) -> Run:  # noqa: PYI034 - typing.Self is younger than Python 3.10
         self.began = datetime.now().replace(microsecond=0)
@@ -758,8 +759,8 @@ class Run:
             self.exit_code = 2 if isinstance(error, UsageError) else 1
         if isinstance(error, _EXPECTED_ERRORS):
             print_batch_exception(error)
-        if self.cleanup:
-            self.cleanup()
+        if self.cleanup and not self.cleanup():
+            self.exit_code = 1
         if self.interrupts:
             self.exit_code = 130
         return isinstance(error, (*_EXPECTED_ERRORS, KeyboardInterrupt))
@@ -778,13 +779,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f'Sample start: {run.began}\n')
         check_what_exists(batch_client, blob_client, options.answer)
         run.cleanup = functools.partial(clean_up, batch_client, blob_client, options.answer, run.began)
-
         create_container(blob_client, _INPUT_CONTAINER_NAME)
         create_container(blob_client, _OUTPUT_CONTAINER_NAME)
         input_files = upload_input_files(blob_client, input_paths)
         write_only = azureblob.ContainerSasPermissions(create=True, write=True)
         output_container_sas_url = get_container_sas_url(blob_client, _OUTPUT_CONTAINER_NAME, write_only)
-
         create_pool(batch_client, _POOL_ID)
         create_job(batch_client, _JOB_ID, _POOL_ID)
         add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from tests.local_azure import LocalAzure, script_environment
 
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
-TIMEOUT = 100  # seconds; a run takes three
+TIMEOUT = 60  # seconds; a run takes three
 
 
 @dataclass
@@ -73,9 +72,9 @@ class Sample:
 
 
 @pytest.fixture
-def sample(azure: LocalAzure, tmp_path: Path) -> Iterator[Sample]:
-    (tmp_path / 'in').mkdir()
-    yield Sample(azure, tmp_path / 'in', tmp_path / 'out')
+def sample(azure: LocalAzure, tmp_path: Path) -> Sample:
+    (tmp_path / 'in').mkdir(exist_ok=True)
+    return Sample(azure, tmp_path / 'in', tmp_path / 'out')
 
 
 @pytest.fixture(scope='session')

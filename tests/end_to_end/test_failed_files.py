@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -87,7 +88,8 @@ def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(sample: Sample, e
 
 def test_an_mp3_of_an_earlier_run_does_not_hide_a_missing_one(sample: Sample) -> None:
     with sample.azure.blob_service_client() as client:
-        client.create_container('output').upload_blob('b.mp3', b'from an earlier run')
+        old = client.create_container('output').upload_blob('b.mp3', b'from an earlier run').get_blob_properties()
+    sample.azure.wait_until(lambda: datetime.now(timezone.utc) - old.last_modified > timedelta(seconds=1))
     sample.azure.lose_output('b.mp3')
 
     assert_only_b_failed(sample, 'b.mp3 is missing')

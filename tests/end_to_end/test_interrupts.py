@@ -38,9 +38,11 @@ def is_monitoring(sample: Sample) -> bool:
 MOMENTS = [container_exists, pool_exists, job_exists, is_monitoring]
 
 
-def start_until(sample: Sample, moment: Callable[[Sample], bool], *options: str) -> subprocess.Popen[str]:
-    """Start the sample and return in that moment; the nodes never get ready, so that it cannot be over."""
-    sample.azure.slow_nodes(start_task=60)
+def start_until(
+    sample: Sample, moment: Callable[[Sample], bool], *options: str, start_task: float = 60
+) -> subprocess.Popen[str]:
+    """Start the sample and return in that moment; the nodes are so slow (seconds) that it cannot be over."""
+    sample.azure.slow_nodes(start_task=start_task)
     process = sample.start(*options)
     sample.azure.wait_until(lambda: moment(sample))
     return process
@@ -94,7 +96,7 @@ def test_an_interrupt_during_the_cleanup_does_not_cut_it_short(sample: Sample) -
     sample.azure.wait_until(lambda: waiting.hits)
 
     process.send_signal(signal.SIGINT)
-    sample.azure.faults.clear()
+    waiting.remove()
     result = sample.finish(process)
 
     assert result.returncode == 130
@@ -105,7 +107,7 @@ def test_an_interrupt_during_the_cleanup_does_not_cut_it_short(sample: Sample) -
 def test_a_killed_run_followed_by_another_ends_in_success_with_nothing_left(
     sample: Sample, moment: Callable[[Sample], bool]
 ) -> None:
-    process = start_until(sample, moment, '-y')
+    process = start_until(sample, moment, '-y', start_task=8)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     sample.azure.faults.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.conftest import MakeVideo
 
-from .conftest import Sample
+from .conftest import TIMEOUT, Sample
 
 
 @pytest.fixture(autouse=True)
@@ -31,19 +32,23 @@ class Terminal:
     def read_until(self, words: str) -> None:
         """Return when `words` are on the screen."""
         while words not in self.text:
-            self.text += os.read(self.master, 4096).decode()
+            assert select.select([self.master], [], [], TIMEOUT)[0], f'{words!r} never came: {self.text}'
+            try:
+                self.text += os.read(self.master, 4096).decode()
+            except OSError:  # Linux: nobody holds the other end any more
+                pytest.fail(f'{words!r} never came: {self.text}')
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
     def finish(self) -> int:
         try:
-            while data := os.read(self.master, 4096):
-                self.text += data.decode()
-        except OSError:  # Linux: nobody holds the other end any more
+            while select.select([self.master], [], [], TIMEOUT)[0]:
+                self.text += os.read(self.master, 4096).decode()
+        except OSError:
             pass
         os.close(self.master)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=TIMEOUT)
 
 
 def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(sample: Sample) -> None:
@@ -76,7 +81,7 @@ def test_an_old_job_is_asked_about_and_yes_goes_on(sample: Sample) -> None:
     terminal = Terminal(sample)
 
     terminal.read_until('Delete it and go on? [y/N] ')
-    assert 'Job [LinuxFFmpegJob] exists, with 1 tasks, 1 of them completed.' in terminal.text
+    assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in terminal.text
     terminal.type('y\n')
     for question in ('Delete job? [Y/n] ', 'Delete pool? [Y/n] '):
         terminal.read_until(question)

@@ -178,7 +178,7 @@ def test_missing_and_unsupported_versions(wire: Wire) -> None:
         {'ocp-date': 'Mon, 99 Foo 0000 00:00:00 GMT'},
         {'ocp-date': format_datetime(datetime.now(timezone.utc) - timedelta(minutes=16), usegmt=True)},
     ],
-    ids=str,
+    ids=['no date', 'too long', 'ocp-date no date', 'ocp-date no day', 'ocp-date too old'],
 )
 def test_headers(client: BatchServiceClient, wire: Wire, headers: dict[str, str]) -> None:
     client.job.add(a_job())

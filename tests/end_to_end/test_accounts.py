@@ -1,0 +1,179 @@
+"""What is wrong with, or already in, the two accounts."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from datetime import timedelta
+
+import pytest
+from azure.batch import models as batchmodels
+
+from tests.conftest import MakeVideo
+
+from .conftest import Sample
+
+OTHER_KEY = base64.b64encode(b'not the key of this account').decode()
+NO_SERVER = 'http://127.0.0.1:9'
+
+
+@pytest.fixture(autouse=True)
+def video(make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+
+
+def assert_refused(sample: Sample, *words: str, options: tuple[str, ...] = ('-y',)) -> str:
+    """Run the sample: exit code 1 within 30 seconds, one error message with these words. Return stderr."""
+    began = time.monotonic()
+
+    result = sample.run(*options)
+
+    assert result.returncode == 1
+    assert time.monotonic() - began < 30
+    assert len(re.findall('^Error: ', result.stderr, re.MULTILINE)) == 1
+    for word in words:
+        assert word in result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize('variable', ['AZURE_BATCH_ACCESS_KEY', 'AZURE_STORAGE_KEY'])
+def test_a_wrong_key_is_said(sample: Sample, variable: str) -> None:
+    sample.environment = {variable: OTHER_KEY}
+
+    assert_refused(sample, 'Server failed to authenticate the request', 'The key is ')
+    assert sample.containers() == []
+
+
+def test_a_wrong_clock_is_said_with_both_times(sample: Sample) -> None:
+    sample.azure.clock_offset(timedelta(minutes=20))
+
+    assert_refused(sample, 'AuthenticationFailed', 'clock', 'Clocks: ')
+
+
+@pytest.mark.parametrize(
+    ('variable', 'url'),
+    [
+        ('AZURE_BATCH_ENDPOINT', NO_SERVER),
+        ('AZURE_BATCH_ENDPOINT', 'https://no-such-account.invalid'),
+        ('AZURE_STORAGE_SERVICE_ENDPOINT', f'{NO_SERVER}/localstorage'),
+        ('AZURE_STORAGE_SERVICE_ENDPOINT', 'https://no-such-account.invalid'),
+    ],
+)
+def test_a_service_that_cannot_be_reached_is_said(sample: Sample, variable: str, url: str) -> None:
+    sample.environment = {variable: url}
+
+    assert_refused(sample, url.partition('//')[2].partition(':')[0].partition('/')[0])
+    assert sample.containers() == []
+
+
+def test_an_input_container_of_somebody_else_is_not_touched(sample: Sample) -> None:
+    with sample.azure.blob_service_client() as client:
+        client.create_container('input').upload_blob('precious.mp4', b'keep me')
+
+    assert_refused(sample, 'Container [input]', "not this sample's")
+
+    with sample.azure.blob_service_client() as client:
+        assert [blob.name for blob in client.get_container_client('input').list_blobs()] == ['precious.mp4']
+    assert sample.containers() == ['input']
+    assert sample.pools() == []
+
+
+def test_a_container_that_is_still_being_deleted_is_waited_for(sample: Sample) -> None:
+    fault = sample.azure.container_being_deleted('input', creates=2, now=True)
+
+    result = sample.run('-y')
+
+    fault.check()
+    assert result.returncode == 0, result.stderr
+    assert 'Container [input] is still being deleted: waiting until it is gone...' in result.stderr
+
+
+def test_a_pool_of_the_same_shape_is_used_again(sample: Sample) -> None:
+    assert sample.run('--keep').returncode == 0
+    sample.azure.batch_client().job.delete('LinuxFFmpegJob')
+    (created,) = [pool.creation_time for pool in sample.azure.batch_client().pool.list()]
+
+    result = sample.run('--keep')
+
+    assert result.returncode == 0, result.stderr
+    assert 'Pool [LinuxFFmpegPool] exists with the same shape and is used again.' in result.stdout
+    assert [pool.creation_time for pool in sample.azure.batch_client().pool.list()] == [created]
+
+
+def add_pool(sample: Sample, **changes: object) -> None:
+    """Add the sample's pool with some changes and without its mark."""
+    assert sample.run('--keep').returncode == 0
+    client = sample.azure.batch_client()
+    pool = client.pool.get('LinuxFFmpegPool')
+    client.job.delete('LinuxFFmpegJob')
+    client.pool.delete('LinuxFFmpegPool')
+    sample.azure.wait_until(lambda: not client.pool.exists('LinuxFFmpegPool'))
+    wanted = {
+        'vm_size': pool.vm_size,
+        'virtual_machine_configuration': pool.virtual_machine_configuration,
+        'start_task': pool.start_task,
+        'target_low_priority_nodes': 5,
+        'target_dedicated_nodes': 0,
+    }
+    client.pool.add(batchmodels.PoolAddParameter(id='LinuxFFmpegPool', **{**wanted, **changes}))
+
+
+@pytest.mark.parametrize(
+    ('changes', 'word'),
+    [
+        ({'vm_size': 'standard_a2_v2'}, 'vm_size: standard_a2_v2 instead of STANDARD_A1_v2'),
+        ({'target_low_priority_nodes': 2}, 'target_low_priority_nodes: 2 instead of 5'),
+        ({'start_task': None}, 'command_line: None instead of'),
+    ],
+    ids=['size', 'nodes', 'start task'],
+)
+def test_another_pool_of_that_name_is_refused_with_the_difference_and_stays(
+    sample: Sample, changes: dict[str, object], word: str
+) -> None:
+    add_pool(sample, **changes)
+
+    stderr = assert_refused(sample, 'Pool [LinuxFFmpegPool] exists and is another one', word)
+
+    assert 'The pool was there before this run. Its nodes bill.' in stderr
+    assert sample.pools() == ['LinuxFFmpegPool']
+
+
+def test_a_pool_that_this_sample_did_not_create_is_used_but_never_deleted(sample: Sample) -> None:
+    add_pool(sample)
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert 'The pool was there before this run. Its nodes bill.' in result.stderr
+    assert sample.pools() == ['LinuxFFmpegPool']
+
+
+def test_a_pool_and_a_job_that_are_still_being_deleted_are_waited_for(sample: Sample) -> None:
+    sample.azure.batch.delays.pool_deleting = sample.azure.batch.delays.job_deleting = 3
+    assert sample.run('-y').returncode == 0
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert 'Pool [LinuxFFmpegPool] is still being deleted: waiting until it is gone...' in result.stderr
+
+
+def test_an_old_job_stops_the_run_where_nobody_can_be_asked(sample: Sample) -> None:
+    assert sample.run('--keep').returncode == 0
+
+    stderr = assert_refused(sample, 'Job [LinuxFFmpegJob] exists', 'az batch job delete', '-y', options=())
+
+    assert sample.jobs() == ['LinuxFFmpegJob']
+    assert 'input' not in sample.containers()
+    assert stderr.count('LinuxFFmpegJob') == 2
+
+
+def test_yes_deletes_an_old_job_and_goes_on(sample: Sample) -> None:
+    assert sample.run('--keep').returncode == 0
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in result.stdout
+    assert sample.nothing_is_left()

@@ -1,0 +1,118 @@
+"""A network and services that fail for a moment, or for good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeVideo
+
+from .conftest import Sample
+
+FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
+    '408': ('fail_requests', {'status': 408, 'code': 'OperationTimedOut'}),
+    '429': ('fail_requests', {'status': 429, 'code': 'TooManyRequests', 'retry_after': 1}),
+    '500': ('fail_requests', {'status': 500, 'code': 'InternalError'}),
+    '503': ('fail_requests', {}),
+    'cut before': ('cut_requests', {}),
+    'cut after': ('cut_requests', {'where': 'after'}),
+    'cut in the answer': ('cut_requests', {'where': 'mid-body'}),
+    'HTML 502': ('html_requests', {}),
+    'HTML 200': ('html_requests', {'status': 200}),
+}
+BATCH_REQUESTS = [
+    ('POST', r'/pools\?'),
+    ('POST', r'/jobs\?'),
+    ('POST', '/addtaskcollection'),
+    ('GET', '/taskcounts'),
+    ('GET', '/nodecounts'),
+    ('GET', r'/tasks\?'),
+    ('DELETE', '/jobs/'),
+    ('DELETE', '/pools/'),
+]
+
+
+@pytest.fixture(autouse=True)
+def videos(make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+    make_video('b.mp4')
+
+
+STORAGE_REQUESTS = [
+    ('PUT', r'/input\?'),
+    ('PUT', '/input/a.mp4'),
+    ('GET', r'/output\?.*comp=list'),
+    ('GET', '/output/a.mp3'),
+    ('DELETE', r'/input\?'),
+]
+
+
+@pytest.mark.parametrize('fault', FAULTS)
+def test_every_batch_request_survives_a_passing_fault(sample: Sample, fault: str) -> None:
+    kind, options = FAULTS[fault]
+    sample.azure.slow_nodes(start_task=4)
+    faults = [getattr(sample.azure, kind)(method, path, **options) for method, path in BATCH_REQUESTS]
+
+    result = sample.run('-y')
+
+    for armed in faults:
+        armed.check()
+    assert result.returncode == 0, result.stderr
+    assert sample.mp3s() == ['a.mp3', 'b.mp3']
+    assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('fault', ['408', '500', '503', 'cut before', 'cut after'])
+def test_every_storage_request_survives_a_passing_fault(sample: Sample, fault: str) -> None:
+    kind, options = FAULTS[fault]
+    faults = [
+        getattr(sample.azure, kind)(method, path, service='storage', **options) for method, path in STORAGE_REQUESTS
+    ]
+
+    result = sample.run('-y')
+
+    for armed in faults:
+        armed.check()
+    assert result.returncode == 0, result.stderr
+    assert sample.mp3s() == ['a.mp3', 'b.mp3']
+    assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize(('path', 'command'), [('/jobs/', 'az batch job delete'), ('/pools/', 'az batch pool delete')])
+def test_a_deletion_that_fails_is_named_and_the_others_still_happen(sample: Sample, path: str, command: str) -> None:
+    fault = sample.azure.fail_requests('DELETE', path, count=None, status=403, code='InsufficientAccountPermissions')
+
+    result = sample.run('-y')
+
+    fault.check()
+    assert result.returncode == 1
+    assert command in result.stderr
+    assert 'may be left' in result.stderr
+    assert len(sample.jobs() + sample.pools()) == 1
+    assert sample.containers() == ['output']
+
+
+def test_an_input_container_that_cannot_be_deleted_is_named(sample: Sample) -> None:
+    fault = sample.azure.fail_requests(
+        'DELETE', '/input', count=None, status=403, code='AuthorizationFailure', service='storage'
+    )
+
+    result = sample.run('-y')
+
+    fault.check()
+    assert result.returncode == 1
+    assert 'az storage container delete -n input' in result.stderr
+    assert not sample.jobs() + sample.pools()
+
+
+def test_a_service_that_stays_down_gets_one_clear_error(sample: Sample) -> None:
+    fault = sample.azure.fail_requests('*', '.', count=None, status=503, retry_after=70)
+
+    result = sample.run('-y')
+
+    fault.check()
+    assert result.returncode == 1
+    assert result.stderr.count('Error: ') == 1
+    assert '503' in result.stderr
+    assert sample.containers() == []
