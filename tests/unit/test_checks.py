@@ -83,7 +83,7 @@ def test_check_what_exists_stops_at_an_old_job_unless_told_to_delete_it(
         sample.check_what_exists(batch.client, storage.client, answer)
 
     batch.job.delete.assert_not_called()
-    assert 'Job [LinuxFFmpegJob] exists, with 6 tasks, 3 of them completed.' in capsys.readouterr().out
+    assert '[LinuxFFmpegJob] exists: 3 tasks done, 3 not done.' in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures('empty_accounts')
