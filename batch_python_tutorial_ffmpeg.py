@@ -39,6 +39,7 @@ import azure.storage.blob as azureblob
 from azure.batch import BatchServiceClient
 from azure.batch import models as batchmodels
 from azure.batch.batch_auth import SharedKeyCredentials
+from azure.batch.custom.custom_errors import CreateTasksErrorException
 from azure.core.exceptions import AzureError
 from azure.storage.blob import BlobServiceClient
 from msrest.exceptions import ClientException
@@ -53,7 +54,6 @@ _STORAGE_ACCOUNT_KEY = os.environ.get('AZURE_STORAGE_KEY', '<storage account key
 _DEFAULT_STORAGE_URL = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
 _STORAGE_ACCOUNT_URL = os.environ.get('AZURE_STORAGE_SERVICE_ENDPOINT', _DEFAULT_STORAGE_URL)
 
-# Storage
 _INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
 _OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
 
@@ -76,14 +76,12 @@ _START_TASK_COMMAND = (
 _JOB_ID = 'LinuxFFmpegJob'
 _TASK_COMMAND = "/bin/bash -c 'ffmpeg -nostdin -hide_banner -nostats -y -i input.mp4 -vn output.mp3'"
 
-# Time limits
 _UPLOAD_TIMEOUT = timedelta(hours=2)  # all uploads together
 _JOB_TIMEOUT = timedelta(minutes=30)  # from adding the tasks to the end of the last one, waiting for nodes included
 _TASK_TIMEOUT = timedelta(minutes=20)  # one conversion
 _DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job of the same id that is still being deleted
 _MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and the job live
 
-# Requests
 _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
 _CONNECTIONS = 16  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
@@ -128,7 +126,7 @@ class UsageError(SampleError):
     """Wrong usage or settings; nothing was contacted."""
 
 
-_EXPECTED_ERRORS = (SampleError, ClientException, AzureError, OSError)  # ClientException: all of azure-batch and below
+_EXPECTED_ERRORS = (SampleError, ClientException, CreateTasksErrorException, AzureError, OSError)
 
 
 def error_code(error: BaseException) -> str:
@@ -140,13 +138,15 @@ def error_code(error: BaseException) -> str:
 
 def describe(error: BaseException) -> str:
     """Return one message for an expected error: what happened and the way out, without keys and SAS."""
+    for first in (*getattr(error, 'errors', ()), *getattr(error, 'failure_tasks', ())):  # of CreateTasksErrorException
+        return describe(first)
     code, response = error_code(error), getattr(error, 'response', None)
-    if isinstance(error, OSError):
-        return f'{error.filename or "Output"}: {error.strerror or error}'
+    if isinstance(error, OSError) and error.errno:  # not so the exceptions of requests
+        return f'{error.filename or "Output"}: {error.strerror}'
     message = getattr(getattr(error, 'error', None), 'message', None) or getattr(error, 'message', None) or error
     text = str(getattr(message, 'value', message))
     if code:  # the first line; the others have no news but a signature
-        text = f'{code}: {text.splitlines()[0]} {_REMEDIES.get(code, "")}'.strip()
+        text = f'{code}: {text.partition(chr(10))[0]} {_REMEDIES.get(code, "")}'.strip()
     if 'authentication' in code.lower() and response is not None:
         ours = f'{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT'
         text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
@@ -192,9 +192,9 @@ def check_settings() -> None:
     }
     problems = []
     for setting in (f'_{service}_ACCOUNT_{part}' for service in ('BATCH', 'STORAGE') for part in forms):
-        value, (pattern, form) = globals()[setting].strip(), forms[setting.rpartition('_')[2]]
-        if not value or '<' in value or value.startswith('xxxx'):
-            problems.append(f'{setting} is {"still a placeholder" if value else "empty"}')
+        value, (pattern, form) = globals()[setting], forms[setting.rpartition('_')[2]]
+        if not value.strip() or '<' in value or value.startswith('xxxx'):
+            problems.append(f'{setting} is {"still a placeholder" if value.strip() else "empty"}')
         elif not re.fullmatch(pattern, value):
             problems.append(f'{setting} is not {form}')
     if problems:
@@ -270,7 +270,7 @@ def retried(send: Callable[..., Any]) -> Callable[..., Any]:
                     return result
                 problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
                 retry_after = response.headers.get('Retry-After', '')
-                wait = int(retry_after) if retry_after.isdigit() else wait
+                wait = max(wait, int(retry_after)) if retry_after.isdigit() else wait
             except (ClientException, OSError) as error:  # an exception of requests is an OSError
                 problem = f'cannot be reached. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})'
             if time.monotonic() + wait - started > patience:
@@ -352,8 +352,8 @@ def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient,
     if (sku := _POOL_IMAGE['sku']) not in images:
         raise SampleError(f'Batch does not support the image {sku}. Change _POOL_IMAGE.')
     until = images[sku].batch_support_end_of_life
-    say('Sign-in: both accounts answer.')
-    say(f'Input: {len(input_paths)} files, {sum(path.stat().st_size for path in input_paths.values()) / 1e6:.1f} MB.')
+    size = sum(path.stat().st_size for path in input_paths.values())
+    say(f'Sign-in: both accounts answer. Input: {len(input_paths)} files, {size / 1e6:.1f} MB.')
     say(f'Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
     say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {_COST_LIMIT}. Job: would be created.')
     return 0
@@ -646,7 +646,8 @@ def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int],
         except (AzureError, OSError) as error:
             return name, f'not downloaded: {describe(error)}'
         finally:
-            part.unlink(missing_ok=True)
+            if part.exists():
+                part.unlink()
         return name, ''
 
     return {name: problem for name, problem in in_parallel(download, outputs) if problem}
@@ -685,8 +686,8 @@ def clean_up(batch_client: BatchServiceClient, blob_client: BlobServiceClient, a
         batch_client.job,
         batch_client.pool,
     )
-    get, delete = container.get_container_properties, container.delete_container
-    remove_inputs = functools.partial(remove, 'container', get, delete, None)
+    get = container.get_container_properties
+    remove_inputs = functools.partial(remove, 'container', get, container.delete_container, None)
     try:
         inputs_needed = find(has_unfinished_tasks, batch_client, _JOB_ID)
     except _EXPECTED_ERRORS:

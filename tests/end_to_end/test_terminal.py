@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +42,10 @@ class Terminal:
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
+
+    def is_waiting(self) -> bool:
+        """Whether the sample sleeps, which after a question means that it waits for the answer."""
+        return Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()[0] == 'S'
 
     def finish(self) -> int:
         try:
@@ -95,7 +101,8 @@ def test_ctrl_c_at_a_question_finishes_the_cleanup_after_the_answer(sample: Samp
     terminal = Terminal(sample)
 
     terminal.read_until('Delete job? [Y/n] ')
-    terminal.process.send_signal(2)
+    sample.azure.wait_until(terminal.is_waiting)  # as long as a person takes at least
+    terminal.process.send_signal(signal.SIGINT)
     terminal.read_until('Interrupted: cleaning up.')
     terminal.type('y\n')
     terminal.read_until('Delete pool? [Y/n] ')

@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -55,14 +55,15 @@ def run_script(azure: LocalAzure, arguments: list[str]) -> int:
 
 def serve(azure: LocalAzure) -> int:
     """Prints the environment and serves until SIGINT or SIGTERM."""
-    ended = threading.Event()
+    ended: list[int] = []  # not an Event: its lock may be held by the very code that a signal handler interrupts
     for number in SIGNALS:
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda number, _: ended.append(number))
     azure.wait_ready()
     for name, value in azure.environment.items():
         print(f"export {name}='{value}'" if shlex.quote(value) == value else f'export {name}={shlex.quote(value)}')
     print('Ready.', flush=True)
-    ended.wait()
+    while not ended:
+        time.sleep(0.1)
     return 0
 
 

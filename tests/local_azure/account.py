@@ -79,10 +79,12 @@ class Account:
 
         def locked() -> None:
             with self.lock:
-                action()
-                self.notify()
+                if plan.action:  # not cancelled between its time and the lock
+                    action()
+                    self.notify()
 
-        return self.timeline.after(seconds, locked)
+        plan = self.timeline.after(seconds, locked)
+        return plan
 
     def wait_until(self, predicate: Callable[[], object], timeout: float, describe: str) -> None:
         """Asks the predicate again after each change of the account, and 50 times a second; TimeoutError in the end."""

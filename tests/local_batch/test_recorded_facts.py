@@ -320,6 +320,7 @@ def test_pool_being_deleted_is_resizing_to_nothing(wire: Wire) -> None:
 def test_stopped_resize_has_errors_for_each_kind_and_keeps_targets(azure: LocalAzure, wire: Wire) -> None:
     azure.slow_allocation(60)
     wire('POST', '/pools', {**POOL, 'targetLowPriorityNodes': 2})
+    azure.batch.delays.allocation = 0.5
     assert wire('POST', '/pools/Pool1/stopresize').status_code == 202
 
     stopping = wire('GET', '/pools/Pool1').json()
