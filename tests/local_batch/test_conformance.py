@@ -45,6 +45,7 @@ def test_pool_is_added_listed_read_and_deleted(azure: LocalAzure, client: BatchS
 
 
 def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClient) -> None:
+    azure.batch.delays.allocation = 0.5
     client.pool.add(a_pool(target_low_priority_nodes=1))
     pool = azure.batch.pools.get('pool')
 
