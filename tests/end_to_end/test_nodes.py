@@ -69,8 +69,8 @@ def test_a_start_task_that_fails_on_some_nodes_is_a_warning(sample: Sample) -> N
 
 
 def test_nodes_that_are_slow_to_come_are_explained(sample: Sample) -> None:
-    sample.azure.slow_allocation(1.5)
-    sample.azure.slow_nodes(starting=1.5, start_task=1.5)
+    sample.azure.slow_allocation(4)
+    sample.azure.slow_nodes(starting=4, start_task=4)
 
     result = sample.run('-y')
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -83,7 +84,7 @@ class Machines:
     # Nodes
 
     def add_node(self, node: Node) -> None:
-        home = self._root / 'nodes' / node.id
+        home = self._root / 'nodes' / f'{node.id}.{secrets.token_hex(4)}'  # a restored node starts with a new disk
         (home / 'bin').mkdir(parents=True)
         stand_in = home / 'bin' / 'apt-get'
         shutil.copyfile(Path(__file__).with_name('apt-get'), stand_in)

@@ -321,7 +321,7 @@ def test_clear_leaves_nothing_running_and_nothing_stored(
     azure.clear()
 
     assert wire('GET', '/pools').json()['value'] == wire('GET', '/jobs').json()['value'] == []
-    assert [request.path for request in azure.requests] == ['/pools', '/jobs']
+    azure.wait_until(lambda: [request.path for request in azure.requests] == ['/pools', '/jobs'])
     azure.blob_service_client().create_container('input')  # the same name, at once
     azure.wait_until(lambda: not list((azure.root / 'nodes').iterdir()))
 
