@@ -24,9 +24,12 @@ class Sample:
     input: Path
     output: Path
     environment: dict[str, str] = field(default_factory=dict)
+    program: list[str | Path] = field(default_factory=lambda: [SCRIPT])
+    shell: str = 'exec "$@"'  # the bash line in which the sample is "$@"
 
     def command(self, *options: str) -> list[str | Path]:
-        return [sys.executable, SCRIPT, '--input', self.input, '--output', self.output, *options]
+        sample = [sys.executable, *self.program, '--input', self.input, '--output', self.output, *options]
+        return ['bash', '-c', self.shell, 'bash', *sample]
 
     def start(self, *options: str, **streams: Any) -> subprocess.Popen[str]:
         environment = {**script_environment(self.azure), **self.environment}

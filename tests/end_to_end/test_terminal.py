@@ -6,9 +6,7 @@ import os
 import pty
 import select
 import signal
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -114,7 +112,9 @@ def test_ctrl_c_at_a_question_finishes_the_cleanup_after_the_answer(sample: Samp
 
 @pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])
 def test_a_closed_stream_is_no_obstacle(sample: Sample, closed: str) -> None:
-    result = run_in_shell(sample, f'"$@" {closed}')
+    sample.shell = f'exec "$@" {closed}'
+
+    result = sample.run()
 
     assert result.returncode == 0, result.stderr
     assert sample.mp3s() == ['a.mp3']
@@ -123,21 +123,12 @@ def test_a_closed_stream_is_no_obstacle(sample: Sample, closed: str) -> None:
 
 @pytest.mark.parametrize('pipe', ['| head -n 1', '2>&1 | head -n 1', '| true'])
 def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(sample: Sample, pipe: str) -> None:
-    result = run_in_shell(sample, f'set -o pipefail; "$@" {pipe}')
+    sample.shell = f'set -o pipefail; "$@" {pipe}'
+
+    result = sample.run()
 
     assert result.returncode == 0, result.stderr
     assert 'Traceback' not in result.stdout + result.stderr
     assert 'BrokenPipe' not in result.stdout + result.stderr
     assert sample.mp3s() == ['a.mp3']
     assert sample.nothing_is_left()
-
-
-def run_in_shell(sample: Sample, line: str) -> subprocess.CompletedProcess[str]:
-    """Run the sample as "$@" of a bash line."""
-    original = sample.command
-
-    def in_shell(*options: str) -> list[Any]:
-        return ['bash', '-c', line, 'bash', *original(*options)]
-
-    sample.command = in_shell  # type: ignore[method-assign]
-    return sample.run()

@@ -1,0 +1,1 @@
+"""How fast the sample is on the local Azure, beside the tutorial's way: `python -m tests.benchmark`."""

@@ -1,0 +1,60 @@
+"""--check: all that can be known without creating anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import MakeVideo
+
+from .conftest import Sample
+
+
+@pytest.fixture(autouse=True)
+def video(make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+
+
+def assert_created_nothing(sample: Sample) -> None:
+    assert {request.method for request in sample.azure.requests} <= {'GET', 'HEAD'}
+    assert not sample.output.exists()
+
+
+def test_check_tells_what_a_run_would_do_and_cost(sample: Sample) -> None:
+    result = sample.run('--check')
+
+    assert result.returncode == 0, result.stderr
+    assert 'Sign-in: both accounts answer. Input: 1 files' in result.stdout
+    assert 'Image: server-gen1 is supported, no end announced.' in result.stdout
+    assert '5 nodes STANDARD_A1_v2, at most 2.5 node-hours' in result.stdout
+    assert_created_nothing(sample)
+
+
+def test_check_refuses_what_a_run_would_refuse(sample: Sample) -> None:
+    with sample.azure.blob_service_client() as client:
+        client.create_container('input')
+    sample.azure.requests.clear()
+
+    result = sample.run('--check')
+
+    assert result.returncode == 1
+    assert "not this sample's" in result.stderr
+    assert_created_nothing(sample)
+
+
+def test_check_names_a_job_that_is_in_the_way(sample: Sample) -> None:
+    assert sample.run('--keep', '--output', str(sample.input / 'elsewhere')).returncode == 0
+    sample.azure.requests.clear()
+
+    result = sample.run('--check', '-y')
+
+    assert result.returncode == 1
+    assert 'Job [LinuxFFmpegJob] exists' in result.stderr
+    assert_created_nothing(sample)
+    assert sample.jobs() == ['LinuxFFmpegJob']
+
+
+def test_check_of_wrong_settings_contacts_nobody(sample: Sample) -> None:
+    sample.environment = {'AZURE_STORAGE_KEY': ''}
+
+    assert sample.run('--check').returncode == 2
+    assert sample.azure.requests == []

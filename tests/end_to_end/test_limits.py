@@ -1,0 +1,73 @@
+"""Time limits and a full disk. The script stays as it is: a setting is changed as a user would, then main() runs."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from tests.conftest import MakeVideo
+
+from .conftest import SCRIPT, Sample
+
+
+@pytest.fixture(autouse=True)
+def videos(make_video: MakeVideo) -> None:
+    for name in ('a.mp4', 'b.mp4'):
+        make_video(name)
+
+
+def set_seconds(sample: Sample, setting: str, seconds: float) -> None:
+    """Run the sample with another value of one of its time limits from now on."""
+    program = (
+        f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import {SCRIPT.stem} as sample; '
+        f'sample.{setting} = datetime.timedelta(seconds={seconds}); sys.exit(sample.main())'
+    )
+    sample.program = ['-c', program]
+
+
+@pytest.mark.parametrize('option', ['-y', '--keep'])
+def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, option: str) -> None:
+    set_seconds(sample, '_JOB_TIMEOUT', 4)
+    sample.azure.hang_requests('GET', '/input/b.mp4', count=None, service='storage', source='node')
+
+    result = sample.run(option)
+
+    assert result.returncode == 1
+    assert 'Timeout: 0:00:04 have passed, and 1 tasks are not done.' in result.stderr
+    assert re.search(r'^Failed: b\.mp4 +not done in time', result.stderr, re.MULTILINE), result.stderr
+    assert 'Error: 1 of 2 files failed.' in result.stderr
+    assert sample.mp3s() == ['a.mp3']
+    kept = 'Container [input] is kept: the job still needs it.'
+    assert (kept in result.stderr, 'input' in sample.containers()) == (
+        (True, True) if option == '--keep' else (False, False)
+    )
+
+
+def test_a_task_over_its_time_limit_is_ended_and_named(sample: Sample) -> None:
+    set_seconds(sample, '_TASK_TIMEOUT', 0.01)
+
+    result = sample.run('-y')
+
+    assert result.returncode == 1
+    assert len(re.findall('^Failed: ', result.stderr, re.MULTILINE)) == 2
+    assert sample.nothing_is_left()
+
+
+def test_the_service_ends_the_job_even_if_this_machine_disappears(sample: Sample) -> None:
+    assert sample.run('--keep').returncode == 0
+
+    (job,) = sample.azure.batch_client().job.list()
+    assert job.constraints.max_wall_clock_time == timedelta(minutes=60)
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(sample: Sample) -> None:
+    sample.shell = 'ulimit -f 4; exec "$@"'  # no file over 4 KB
+
+    result = sample.run('-y')
+
+    assert result.returncode == 1
+    assert re.search(r'^Failed: a\.mp[34] +not downloaded', result.stderr, re.MULTILINE), result.stderr
+    assert sample.mp3s() == []
+    assert sample.nothing_is_left()
