@@ -35,7 +35,7 @@ def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, opti
     result = sample.run(option)
 
     assert result.returncode == 1
-    assert 'Timeout: 0:00:04 have passed, and 1 tasks are not done.' in result.stderr
+    assert 'Timeout: 00:00:04 have passed, and 1 tasks are not done.' in result.stderr
     assert re.search(r'^Failed: b\.mp4 +not done in time', result.stderr, re.MULTILINE), result.stderr
     assert 'Error: 1 of 2 files failed.' in result.stderr
     assert sample.mp3s() == ['a.mp3']

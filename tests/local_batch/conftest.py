@@ -16,7 +16,7 @@ from azure.batch import BatchServiceClient
 from azure.batch.batch_auth import SharedKeyCredentials
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
-from tests.local_azure import LocalAzure
+from tests.local_azure import Delays, LocalAzure
 
 
 @pytest.fixture(scope='package')
@@ -28,6 +28,8 @@ def running_azure() -> Iterator[LocalAzure]:
 @pytest.fixture
 def azure(running_azure: LocalAzure) -> Iterator[LocalAzure]:
     running_azure.clear()
+    # Long enough for a test to see what is in between, also on a machine with much to do.
+    running_azure.batch.delays = Delays(allocation=0.2, pool_deleting=0.6, job_deleting=0.6, job_terminating=0.4)
     yield running_azure
     running_azure.clear()
 

@@ -67,7 +67,7 @@ def processes_in(folder: Path) -> list[int]:
 
 
 def wait_for(condition: object, what: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, f'waited in vain for {what}'
         time.sleep(0.02)

@@ -227,7 +227,7 @@ def test_failing_start_task(azure: LocalAzure, client: BatchServiceClient, nodes
 
 
 def test_preempted_node_comes_back_and_its_task_runs_again(azure: LocalAzure, client: BatchServiceClient) -> None:
-    fault = azure.preempt_node('long', after=0.1)
+    fault = azure.preempt_node('long', after=1)
     first_time = 'bash -c "if mkdir ../../../../../../../../seen 2> /dev/null; then sleep 60; fi"'
 
     run_to_end(azure, a_task('long', first_time))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -280,4 +280,6 @@ class BatchMachine(RuleBasedStateMachine):
 
 
 TestBatchMachine = BatchMachine.TestCase
-TestBatchMachine.settings = settings(max_examples=120, stateful_step_count=50, deadline=None)
+TestBatchMachine.settings = settings(
+    max_examples=120, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
