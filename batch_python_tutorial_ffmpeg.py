@@ -535,8 +535,10 @@ def wait_for_tasks_to_complete(
                 return failed_tasks(batch_service_client, job_id)
         else:
             nodes = describe_nodes(batch_service_client, pool_id)
-        tasks = f'{counts.active} tasks queued, {counts.running} running, {counts.completed} done'
-        status, last = f'{nodes}; {tasks}', status
+        status, last = (
+            f'{nodes}; {counts.active} tasks queued, {counts.running} running, {counts.completed} done',
+            status,
+        )
         unchanged = unchanged + 1 if status == last else 0
         if not unchanged:
             say(status, sys.stderr)
