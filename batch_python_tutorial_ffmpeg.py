@@ -394,9 +394,8 @@ def upload_file_to_container(
     blob_client = blob_service_client.get_blob_client(container_name, blob_name)
     with Path(file_path).open('rb') as data:
         blob_client.upload_blob(data, overwrite=True, max_concurrency=4)
-    read_only = azureblob.BlobSasPermissions(read=True)
     sas_token = azureblob.generate_blob_sas(
-        _STORAGE_ACCOUNT_NAME, container_name, blob_name, permission=read_only, **sas_options()
+        _STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **sas_options()
     )
     return batchmodels.ResourceFile(http_url=f'{blob_client.url}?{sas_token}', file_path=blob_name)
 
@@ -535,10 +534,8 @@ def wait_for_tasks_to_complete(
                 return failed_tasks(batch_service_client, job_id)
         else:
             nodes = describe_nodes(batch_service_client, pool_id)
-        status, last = (
-            f'{nodes}; {counts.active} tasks queued, {counts.running} running, {counts.completed} done',
-            status,
-        )
+        tasks = f'{counts.active} tasks queued, {counts.running} running, {counts.completed} done'
+        status, last = f'{nodes}; {tasks}', status
         unchanged = unchanged + 1 if status == last else 0
         if not unchanged:
             say(status, sys.stderr)
