@@ -124,8 +124,8 @@ def compare(options: argparse.Namespace, ours: tuple[str, str], theirs: tuple[st
     """Return the medians of the script and of the tutorial's way, measured by turns, and the script's memory."""
     measurements: dict[str, list[Measurement]] = {ours[0]: [], theirs[0]: []}
     for _ in range(options.runs):
-        for phase, folder in (ours, theirs):
-            with bench(options.latency) as azure:
+        with bench(options.latency) as azure:  # a fresh one for each run: Azurite keeps deleted files in memory
+            for phase, folder in (ours, theirs):
                 measurements[phase].append(azure.measure(phase, folder=folder))
     medians = {phase: median_cost(runs) for phase, runs in measurements.items()}
     return medians[ours[0]], medians[theirs[0]], max(run.memory for run in measurements[ours[0]])
@@ -212,7 +212,8 @@ def delay(azure: Bench, job_id: str, durations: list[float]) -> float:
     for number, seconds in enumerate(durations):
         client.task.add(job_id, models.TaskAddParameter(id=f'{number}', command_line=f'sleep {seconds}'))
     known = azure.measure('wait', job_id=job_id).ended - time.monotonic() + time.time()
-    return known - max(task.execution_info.end_time.timestamp() for task in client.task.list(job_id))
+    last: float = max(task.execution_info.end_time.timestamp() for task in client.task.list(job_id))
+    return known - last
 
 
 def whole_runs(options: argparse.Namespace) -> Iterator[Row]:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,9 @@ def tutorial_upload(result: dict[str, float], folder: str) -> None:
     """The tutorial's upload of all files in a folder."""
     _, blob_client = tutorial.create_clients()
     paths = sorted(Path(folder).iterdir())
-    blob_client.create_container('input')
+    blob_client.create_container('tutorial')
     with measured(result):
-        tutorial.upload_input_files(blob_client, 'input', paths)
+        tutorial.upload_input_files(blob_client, 'tutorial', paths)
 
 
 def _input_files(count: int) -> tuple[list[ResourceFile], str]:
@@ -106,21 +106,15 @@ def poll(result: dict[str, float], job_id: str) -> None:
     """Several polls of the script, without the pauses between them."""
     batch_client, _ = sample.create_clients()
     pauses = [None] * (POLLS - 1)
-    with measured(result), patch.object(time, 'sleep', side_effect=[*pauses, EnoughError]):
-        try:
-            sample.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
-        except EnoughError:
-            pass
+    with measured(result), patch.object(time, 'sleep', side_effect=[*pauses, EnoughError]), suppress(EnoughError):
+        sample.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
 
 
 def tutorial_poll(result: dict[str, float], job_id: str) -> None:
     """One poll of the tutorial."""
     batch_client, _ = tutorial.create_clients()
-    with measured(result), patch.object(time, 'sleep', side_effect=EnoughError):
-        try:
-            tutorial.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
-        except EnoughError:
-            pass
+    with measured(result), patch.object(time, 'sleep', side_effect=EnoughError), suppress(EnoughError):
+        tutorial.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
 
 
 def wait(result: dict[str, float], job_id: str) -> None:
@@ -135,7 +129,7 @@ def wait(result: dict[str, float], job_id: str) -> None:
 def whole_run(result: dict[str, float], folder: str) -> None:
     """The script itself as a process, with its largest resident memory."""
     with tempfile.TemporaryDirectory() as output:
-        command = [sys.executable, SCRIPT, '-y', '--input', folder, '--output', output]
+        command = [sys.executable, str(SCRIPT), '-y', '--input', folder, '--output', output]
         with measured(result):
             done = subprocess.run(command, cwd=output, check=False, capture_output=True, text=True)
         if done.returncode:
@@ -146,16 +140,7 @@ def whole_run(result: dict[str, float], folder: str) -> None:
 
 PHASES: dict[str, Callable[..., None]] = {
     function.__name__: function
-    for function in (
-        upload,
-        tutorial_upload,
-        add_tasks,
-        tutorial_add_tasks,
-        poll,
-        tutorial_poll,
-        wait,
-        whole_run,
-    )
+    for function in (upload, tutorial_upload, add_tasks, tutorial_add_tasks, poll, tutorial_poll, wait, whole_run)
 }
 
 
