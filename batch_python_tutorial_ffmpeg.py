@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import itertools
 import os
@@ -83,10 +84,10 @@ _DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job of the same id th
 _MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and the job live
 
 _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
+_SHOWN_FAILURES = 20  # more are only counted
 _CONNECTIONS = 16  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
 _RETRY_SECONDS = 60  # how long a failing request is tried again
-_SHOWN_FAILURES = 20  # more are only counted
 _FIRST_RETRY_SECONDS = 15  # the same before the service has answered once: a wrong URL is likelier than a passing fault
 
 # What a run can cost; what it costs to leave something behind, and the Azure CLI command that deletes it
@@ -114,6 +115,7 @@ _REMEDIES = {
     'ActiveJobAndScheduleQuotaReached': f'The account cannot hold another active job. {_QUOTA} delete one.',
     'AllocationFailed': 'Azure has no such nodes free, or _POOL_VM_SIZE does not fit the image (generation 1 or 2).',
     'AllocationTimedOut': 'Azure found no free nodes in time. Try later, or choose another _POOL_VM_SIZE or region.',
+    'KeyBasedAuthenticationNotPermitted': 'Allow storage account key access in the portal (Configuration).',
     'UnsupportedRequestVersion': 'Batch no longer accepts this version. Change _BATCH_API_VERSION.',
 }
 
@@ -132,22 +134,25 @@ _EXPECTED_ERRORS = (SampleError, ClientException, CreateTasksErrorException, Azu
 def error_code(error: BaseException) -> str:
     """Return the service's code of a Batch or Storage error, '' when it has none."""
     batch_error = getattr(error, 'error', None)  # something else than a Batch error if a proxy answered in its place
-    code = getattr(batch_error, 'code', None) or getattr(error, 'error_code', None) or ''
+    code = getattr(batch_error or error, 'code', None) or getattr(error, 'error_code', None) or ''
     return str(getattr(code, 'value', code))
 
 
 def describe(error: BaseException) -> str:
     """Return one message for an expected error: what happened and the way out, without keys and SAS."""
-    for first in (*getattr(error, 'errors', ()), *getattr(error, 'failure_tasks', ())):  # of CreateTasksErrorException
-        return describe(first)
-    code, response = error_code(error), getattr(error, 'response', None)
+    if parts := [*getattr(error, 'errors', ()), *getattr(error, 'failure_tasks', ())]:  # of CreateTasksErrorException
+        return describe(parts[0])
+    code, response, inner = error_code(error), getattr(error, 'response', None), getattr(error, 'error', error)
     if isinstance(error, OSError) and error.errno:  # not so the exceptions of requests
         return f'{error.filename or "Output"}: {error.strerror}'
-    message = getattr(getattr(error, 'error', None), 'message', None) or getattr(error, 'message', None) or error
+    message = getattr(inner, 'message', None) or getattr(error, 'message', None) or error
     text = str(getattr(message, 'value', message))
     if code:  # the first line; the others have no news but a signature
-        text = f'{code}: {text.partition(chr(10))[0]} {_REMEDIES.get(code, "")}'.strip()
-    if 'authentication' in code.lower() and response is not None:
+        values = [v.value for v in getattr(inner, 'values', None) or () if v.key in ('PropertyName', 'Reason')]
+        text = ' '.join(filter(None, (f'{code}: {text.partition(chr(10))[0]}', *values, _REMEDIES.get(code))))
+    elif response is not None:
+        text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
+    if code == 'AuthenticationFailed' and response is not None:
         ours = f'{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT'
         text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
     return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
@@ -159,18 +164,17 @@ def print_batch_exception(batch_exception: BaseException) -> None:
 
 
 def say(text: str, stream: TextIO | None = None) -> None:
-    """Print a line, on stdout by default; when nobody reads any more (`| head`), go on in silence."""
+    """Print a line, on stdout by default; when it cannot be printed any more, go on in silence."""
     stream = stream or sys.stdout
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError:  # nobody reads any more, the terminal is gone, the disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 say_once = functools.cache(say)  # each text once only
 
 
-# --- Settings, clients and inputs -------------------------------------------------------------------------------------
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description='Convert MP4 videos to MP3 in parallel on Azure Batch.')
@@ -188,7 +192,10 @@ def check_settings() -> None:
     forms = {
         'NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
         'KEY': ('([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
-        'URL': (r'https://[^/\s]+.*|http://(localhost|127\.[0-9.]+|\[::1\])(:\d+)?(/.*)?', 'an https:// address'),
+        'URL': (
+            r'https://[\w-]+(\.[\w-]+)+/?|http://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*',
+            'an https:// address',
+        ),
     }
     problems = []
     for setting in (f'_{service}_ACCOUNT_{part}' for service in ('BATCH', 'STORAGE') for part in forms):
@@ -234,27 +241,24 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     config = batch_service_client.config
     config.keep_alive = True  # one connection a thread instead of one a request
     config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
-    config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()
+    config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()  # they leave out POST and PATCH
     config.pipeline.run = retried(config.pipeline.run)
-    patience = {
+    sizes = 'max_single_put_size', 'max_block_size', 'max_single_get_size', 'max_chunk_get_size'
+    retries = {
         'retry_total': 5,
         'initial_backoff': 1,
         'increment_base': 2,
         'connection_timeout': 10,
         'read_timeout': 60,
     }
-    sizes = 'max_single_put_size', 'max_block_size', 'max_single_get_size', 'max_chunk_get_size'
-    options: dict[str, Any] = patience | dict.fromkeys(sizes, _BLOCK_SIZE)
+    options: dict[str, Any] = retries | dict.fromkeys(sizes, _BLOCK_SIZE)
     credential = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
     blob_service_client = BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, **options)
     return batch_service_client, blob_service_client
 
 
 def retried(send: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `send` with patience: what may pass (connection, timeout, 408, 429, 5xx, a proxy's HTML) is sent again.
-
-    The client's own retries leave out POST and PATCH, and its add_collection repeats a 5xx for ever without a pause.
-    """
+    """Return `send` with patience: what may pass (connection, timeout, 408, 429, 5xx, a proxy's HTML) is sent again."""
     patience = _FIRST_RETRY_SECONDS
 
     def send_with_retries(request: Any, **options: Any) -> Any:
@@ -282,8 +286,11 @@ def retried(send: Callable[..., Any]) -> Callable[..., Any]:
 
 def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     """Yield the results of `action` for all `items`, in order, from _CONNECTIONS threads; an error cancels the rest."""
-    with concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as executor:
+    executor = concurrent.futures.ThreadPoolExecutor(_CONNECTIONS)
+    try:
         yield from executor.map(action, items)
+    finally:  # without waiting: after Ctrl-C, a large upload ends when the cleanup has deleted its container
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 # --- What exists already: only what carries the mark of this run is ever deleted --------------------------------------
@@ -304,12 +311,14 @@ def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     try:
         return get(*arguments, **options)
     except (batchmodels.BatchErrorException, AzureError) as error:
-        if error_code(error).endswith('NotFound'):
+        if re.fullmatch('(Job|Pool|Container)(NotFound|BeingDeleted)', error_code(error)):
             return None
         raise
 
 
-def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, patience: timedelta) -> Any:
+def add_or_find(
+    add: Callable[[], Any], get: Callable[[], Any], what: str, patience: timedelta = _DELETION_TIMEOUT
+) -> Any:
     """Call `add` and return None, or the thing of that name that exists; wait while the service still deletes it."""
     deadline = time.monotonic() + patience.total_seconds()
     while time.monotonic() < deadline:
@@ -339,8 +348,10 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
         counts = batch_client.job.get_task_counts(_JOB_ID).task_counts
         say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {counts.active + counts.running} not done.')
         if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
-            raise SampleError(f'Job [{_JOB_ID}] exists. Wait for its end, or run again with -y. {_LEFT_BEHIND["job"]}')
-        batch_client.job.delete(_JOB_ID)
+            pool = f' Pool: {_LEFT_BEHIND["pool"]}' if find(batch_client.pool.get, _POOL_ID) else ''
+            text = f'Wait for its end, or run again with -y. {_LEFT_BEHIND["job"]}{pool}'
+            raise SampleError(f'Job [{_JOB_ID}] exists. {text}')
+        find(batch_client.job.delete, _JOB_ID)
 
 
 def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> int:
@@ -359,7 +370,6 @@ def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient,
     return 0
 
 
-# --- Storage ----------------------------------------------------------------------------------------------------------
 def create_container(blob_service_client: BlobServiceClient, container_name: str) -> None:
     """Create a container that carries this run's mark, or use an existing one."""
     container = blob_service_client.get_container_client(container_name)
@@ -376,7 +386,7 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
 def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> list[Any]:
     """Upload all videos; return them as resource files."""
 
-    def upload(name: str) -> batchmodels.ResourceFile:
+    def upload(name: str) -> Any:
         if datetime.now(timezone.utc) > sas_options()['expiry'] - _JOB_TIMEOUT - _MARGIN:
             raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
         return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], blob_name=name)
@@ -417,7 +427,6 @@ def sas_options() -> dict[str, Any]:
     return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': expiry}
 
 
-# --- Pool, job and tasks ----------------------------------------------------------------------------------------------
 def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     """Create a pool whose nodes install ffmpeg when they start, or use an existing one of the same shape."""
     say(f'Creating pool [{pool_id}]...')
@@ -441,14 +450,15 @@ def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
         metadata=_MARK_ITEMS,
     )
     pools = batch_service_client.pool
-    existing = add_or_find(
-        lambda: pools.add(new_pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]', _DELETION_TIMEOUT
-    )
+    existing = add_or_find(lambda: pools.add(new_pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]')
     if existing is None or is_ours(existing, run=True):  # the latter after a request whose answer was lost
         return
     if unlike := '; '.join(differences(new_pool.as_dict(), existing.as_dict())):
         raise SampleError(f'Pool [{pool_id}] exists and is another one ({unlike}). {_LEFT_BEHIND["pool"]}')
-    if is_ours(existing):  # left by an earlier run: taken over
+    job = find(batch_service_client.job.get, _JOB_ID)
+    if is_ours(existing) and (
+        job is None or job.state == 'deleting'
+    ):  # left by an earlier run, used by none: taken over
         pools.patch(pool_id, batchmodels.PoolPatchParameter(metadata=_MARK_ITEMS))
     say(f'Pool [{pool_id}] exists with the same shape and is used again.')
 
@@ -473,16 +483,13 @@ def create_job(batch_service_client: BatchServiceClient, job_id: str, pool_id: s
         metadata=_MARK_ITEMS,
     )
     jobs = batch_service_client.job
-    existing = add_or_find(lambda: jobs.add(job), lambda: jobs.get(job_id), f'Job [{job_id}]', _DELETION_TIMEOUT)
+    existing = add_or_find(lambda: jobs.add(job), lambda: jobs.get(job_id), f'Job [{job_id}]')
     if existing is not None and not is_ours(existing, run=True):
         raise SampleError(f'Job [{job_id}] has just been created by somebody else. Choose another _JOB_ID.')
 
 
 def add_tasks(
-    batch_service_client: BatchServiceClient,
-    job_id: str,
-    input_files: Sequence[batchmodels.ResourceFile],
-    output_container_sas_url: str,
+    batch_service_client: BatchServiceClient, job_id: str, input_files: Sequence[Any], output_container_sas_url: str
 ) -> None:
     """Add one task for each input file: convert it and, if that succeeds, upload the MP3."""
 
@@ -515,15 +522,10 @@ def add_tasks(
     list(in_parallel(add, range(0, len(input_files), 100)))  # 100 is the most that one request may carry
 
 
-# --- Monitoring -------------------------------------------------------------------------------------------------------
 def wait_for_tasks_to_complete(
     batch_service_client: BatchServiceClient, job_id: str, timeout: timedelta, *, pool_id: str = _POOL_ID
 ) -> dict[str, str]:
-    """Return the files without success, and why, when all tasks have completed or `timeout` has passed.
-
-    SampleError when it is clear that the pool will run none. A poll is at most three small requests. Counts may lag
-    (REST reference, "Get Task Counts"): the end is read from the tasks themselves.
-    """
+    """Return the files without success, and why, when all tasks are done (the counts may lag) or at the timeout."""
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
     status, nodes, interval, unchanged = '', '', 1.0, 0
@@ -559,9 +561,10 @@ def failed_tasks(batch_service_client: BatchServiceClient, job_id: str, *, unfin
     failures: dict[str, str] = {}
     for task in batch_service_client.task.list(job_id, options):
         info = task.execution_info
-        reason = f'exit code {info.exit_code}' if info and info.exit_code else f'not done in time ({task.state.value})'
-        if not unfinished and not info.exit_code:
-            reason = f'{info.failure_info.code}: {info.failure_info.message}'
+        reason = f'not done in time ({task.state.value})'
+        if not unfinished:
+            failure, code = info.failure_info, getattr(info.failure_info, 'code', 'FailureExitCode')
+            reason = f'exit code {info.exit_code}' if code == 'FailureExitCode' else f'{code}: {failure.message}'
         if len(failures) < _SHOWN_FAILURES and not unfinished:
             reason += last_lines(batch_service_client.file.get_from_task, job_id, task.id, 'stderr.txt')
         failures[task.display_name] = reason
@@ -575,19 +578,21 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> st
     states: collections.Counter[str] = collections.Counter()
     for counts in batch_service_client.account.list_pool_node_counts(options):
         for kind in (counts.dedicated, counts.low_priority):
-            states.update({s: n for s, n in vars(kind or {}).items() if isinstance(n, int)})
+            states.update({s: n for s, n in vars(kind).items() if isinstance(n, int)})
     total, ready = states.pop('total', 0), states.pop('idle', 0) + states.pop('running', 0)
-    if pool.allocation_state == batchmodels.AllocationState.steady and pool.resize_errors:
-        reasons = ' '.join(f'{e.code}: {e.message} {_REMEDIES.get(e.code, "")}' for e in pool.resize_errors)
-        if not pool.current_dedicated_nodes + pool.current_low_priority_nodes:
+    steady = pool.allocation_state == batchmodels.AllocationState.steady
+    allocated = pool.current_dedicated_nodes + pool.current_low_priority_nodes
+    if steady and pool.resize_errors:
+        reasons = ' '.join(map(describe, pool.resize_errors))
+        if not allocated:
             raise SampleError(f'Pool [{pool_id}] gets no nodes. {reasons}')
         say_once(f'Warning: pool [{pool_id}] gets fewer nodes than asked for. {reasons}', sys.stderr)
     if failed := states['start_task_failed']:
-        if failed >= pool.target_dedicated_nodes + pool.target_low_priority_nodes:
+        if steady and failed >= allocated:
             failed_nodes = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
-            node = next(iter(batch_service_client.compute_node.list(pool_id, failed_nodes)))
-            get_file = batch_service_client.file.get_from_compute_node
-            stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt')
+            stderr, get_file = '', batch_service_client.file.get_from_compute_node
+            for node in itertools.islice(batch_service_client.compute_node.list(pool_id, failed_nodes), 1):
+                stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt')
             raise SampleError(f'The start task failed on all nodes of pool [{pool_id}].{stderr}')
         say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].', sys.stderr)
     others = ', '.join(f'{number} {state}' for state, number in states.items() if number)
@@ -608,17 +613,14 @@ def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
     return ''.join('\n    ' + ''.join(c if c.isprintable() else ' ' for c in line) for line in lines)
 
 
-# --- Outputs ----------------------------------------------------------------------------------------------------------
-def find_outputs(
-    blob_client: BlobServiceClient, input_paths: Iterable[str], failures: dict[str, str]
-) -> dict[str, int]:
+def find_outputs(blob_client: BlobServiceClient, names: Iterable[str], failures: dict[str, str]) -> dict[str, int]:
     """Return name and size of each MP3 that has arrived. A task may succeed without: such a file joins `failures`."""
     began = (
         blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
     )  # now marked as ours
     blobs = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME).list_blobs()
     sizes = {blob.name: blob.size for blob in blobs if blob.last_modified >= began}  # older ones are of other runs
-    outputs = {mp3_name(name): name for name in input_paths if name not in failures}
+    outputs = {mp3_name(name): name for name in names if name not in failures}
     for output, name in outputs.items():
         if not sizes.get(output):
             failures[name] = f'the task succeeded, but {output} is {"empty" if output in sizes else "missing"}'
@@ -661,32 +663,25 @@ def report_failures(failures: Mapping[str, str], total: int) -> None:
         raise SampleError(f'{len(failures)} of {total} files failed.')
 
 
-# --- Cleanup and the run ----------------------------------------------------------------------------------------------
 def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = None) -> str:
     """Return 'yes' or 'no': `answer` if given, what the user types, or `default` where there is no terminal."""
     prompt = f'{question} [{"Y/n" if default == "yes" else "y/N"}] '
     if answer or not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         say(prompt + (answer or f'{default} (there is no terminal to ask)'))
         return answer or default
-    while True:
-        try:
-            reply = input(prompt).strip().lower() or default
-        except EOFError:
-            reply = default
-        if reply in ('y', 'yes', 'n', 'no'):
-            return 'yes' if reply.startswith('y') else 'no'
-        say("Please answer 'yes' or 'no' ('y' or 'n').")
+    try:
+        while (reply := input(prompt).strip().lower() or default) not in ('y', 'yes', 'n', 'no'):
+            say("Please answer 'yes' or 'no' ('y' or 'n').")
+    except (EOFError, OSError, UnicodeError):  # the end of input, a lost terminal, no text
+        reply = default
+    return 'yes' if reply.startswith('y') else 'no'
 
 
 def clean_up(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None, began: Any) -> bool:
     """Delete what this run made: the inputs and, if the user agrees, job and pool. Return whether that worked."""
-    container, jobs, pools = (
-        blob_client.get_container_client(_INPUT_CONTAINER_NAME),
-        batch_client.job,
-        batch_client.pool,
-    )
-    get = container.get_container_properties
-    remove_inputs = functools.partial(remove, 'container', get, container.delete_container, None)
+    inputs, jobs, pools = blob_client.get_container_client(_INPUT_CONTAINER_NAME), batch_client.job, batch_client.pool
+    get, delete = inputs.get_container_properties, inputs.delete_container
+    remove_inputs = functools.partial(remove, 'container', get, delete, None)
     try:
         inputs_needed = find(has_unfinished_tasks, batch_client, _JOB_ID)
     except _EXPECTED_ERRORS:
@@ -696,7 +691,10 @@ def clean_up(batch_client: BatchServiceClient, blob_client: BlobServiceClient, a
     say(f'\nSample end: {ended}\nElapsed time: {ended - began}\n')
     left.append(remove('job', lambda: jobs.get(_JOB_ID), lambda: jobs.delete(_JOB_ID), answer))
     if inputs_needed and left[-1]:
-        say(f'Container [{_INPUT_CONTAINER_NAME}] is kept: the job still needs it.', sys.stderr)
+        say(
+            f'Container [{_INPUT_CONTAINER_NAME}] is kept: the job still needs it. {_LEFT_BEHIND["container"]}',
+            sys.stderr,
+        )
     elif inputs_needed:
         left.append(remove_inputs())
     left.append(remove('pool', lambda: pools.get(_POOL_ID), lambda: pools.delete(_POOL_ID), answer))
@@ -721,8 +719,7 @@ def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer:
                 say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
             find(delete)  # already gone if the answer to an earlier try was lost
     except _EXPECTED_ERRORS as error:
-        if not error_code(error).endswith('BeingDeleted'):
-            state = f'may be left ({describe(error)})'
+        state = f'may be left ({describe(error)})'
     if state:
         say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
     return state
@@ -737,19 +734,22 @@ class Run:
 
     def __enter__(self) -> Run:  # noqa: PYI034 - typing.Self is younger than Python 3.10
         self.began = datetime.now().replace(microsecond=0)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, 'SIGHUP', signal.SIGTERM)):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, the end of the terminal
+                signal.signal(number, self.interrupt)
         for stream in filter(None, (sys.stdout, sys.stderr)):  # a name that the terminal cannot show is no error
             stream.reconfigure(errors='backslashreplace')
         return self
 
     def interrupt(self, *_: Any) -> None:
-        """Handle a signal; os.write, because print() may be in the middle of a line."""
+        """Handle a signal; with os.write, because print() may be in the middle of a line."""
         self.interrupts += 1
+        left = f'Left at once. Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}'
+        text = left if self.interrupts > 1 else 'Interrupted: cleaning up. Once more leaves at once.'
+        with contextlib.suppress(OSError):
+            os.write(2, f'\n{text}\n'.encode())
         if self.interrupts > 1:
-            os.write(2, f'Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}\n'.encode())
             os._exit(130)
-        os.write(2, b'\nInterrupted: cleaning up. Once more leaves at once.\n')
         if not self.in_cleanup:
             raise KeyboardInterrupt
 

@@ -42,7 +42,9 @@ def test_error_code_is_that_of_the_service(error: Exception, code: str) -> None:
     [
         pytest.param(batch_error('JobExists', 'It exists.'), 'JobExists: It exists.', id='batch'),
         pytest.param(storage_error('BlobNotFound', 'No blob.'), 'BlobNotFound: No blob.', id='storage'),
-        pytest.param(proxy_error(), "Operation returned an invalid status code 'Bad Gateway'", id='proxy'),
+        pytest.param(
+            proxy_error(), '502 Bad Gateway: this is no answer of Azure. Check the URLs and the proxy.', id='proxy'
+        ),
         pytest.param(ClientRequestError('No connection.'), 'No connection.', id='batch-no-answer'),
         pytest.param(ServiceRequestError('No connection.'), 'No connection.', id='storage-no-answer'),
         pytest.param(OSError(28, 'Disk full', 'x.mp3'), 'x.mp3: Disk full', id='file'),

@@ -68,6 +68,7 @@ def test_pool_is_announced_with_what_it_can_cost(batch: BatchMock, capsys: pytes
 
 def test_pool_of_an_earlier_run_is_taken_over(batch: BatchMock, capsys: pytest.CaptureFixture[str]) -> None:
     existing_pool(batch, EARLIER_RUN)
+    batch.job.get.side_effect = batch_error('JobNotFound', status=404)
 
     sample.create_pool(batch.client, POOL_ID)
 
@@ -75,6 +76,15 @@ def test_pool_of_an_earlier_run_is_taken_over(batch: BatchMock, capsys: pytest.C
     assert pool_id == POOL_ID
     assert metadata(patch) == THIS_RUN
     assert 'exists with the same shape and is used again' in capsys.readouterr().out
+
+
+def test_pool_that_a_job_still_uses_is_not_taken_over(batch: BatchMock) -> None:
+    existing_pool(batch, EARLIER_RUN)
+    batch.job.get.return_value = models.CloudJob(state='active')
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    batch.pool.patch.assert_not_called()
 
 
 def test_pool_of_somebody_else_with_the_same_shape_is_used_and_not_marked(batch: BatchMock) -> None:
