@@ -58,6 +58,10 @@ def main(folder: str) -> None:
         (groups.add if line[0] == '+' else groups.discard)(int(line[1:]))
     for group in groups:
         kill_group(group)
+    for environment in Path('/proc').glob('[0-9]*/environ'):  # Linux: what was just started and not yet reported
+        with suppress(OSError):
+            if folder.encode() in environment.read_bytes():
+                kill_group(os.getpgid(int(environment.parent.name)))
     for _ in range(50):  # a killed process may still be writing
         shutil.rmtree(folder, ignore_errors=True)
         if not Path(folder).exists():
