@@ -148,13 +148,15 @@ def describe(error: BaseException) -> str:
     message = getattr(inner, 'message', None) or getattr(error, 'message', None) or error
     text = str(getattr(message, 'value', message))
     if code:  # the first line; the others have no news but a signature
-        values = [v.value for v in getattr(inner, 'values', None) or () if v.key in ('PropertyName', 'Reason')]
+        pairs = [(getattr(v, 'key', 'Reason'), v.value) for v in getattr(inner, 'values', None) or ()]
+        values = [value for key, value in pairs if key in ('PropertyName', 'Reason')]
         text = ' '.join(filter(None, (f'{code}: {text.partition(chr(10))[0]}', *values, _REMEDIES.get(code))))
     elif response is not None:
         text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
     if code == 'AuthenticationFailed' and response is not None:
-        ours = f'{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT'
-        text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
+        text += (
+            f' (Clocks: service {response.headers.get("Date")}, this machine {datetime.now(timezone.utc):%d %H:%M:%S}.)'
+        )
     return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
 
 
@@ -403,7 +405,7 @@ def upload_file_to_container(
     blob_name = blob_name or Path(file_path).name
     blob_client = blob_service_client.get_blob_client(container_name, blob_name)
     with Path(file_path).open('rb') as data:
-        blob_client.upload_blob(data, overwrite=True, max_concurrency=4)
+        blob_client.upload_blob(data, overwrite=True, max_concurrency=4, validate_content=True)
     sas_token = azureblob.generate_blob_sas(
         _STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **sas_options()
     )

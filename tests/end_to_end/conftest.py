@@ -27,6 +27,14 @@ class Sample:
     program: list[str | Path] = field(default_factory=lambda: [SCRIPT])
     shell: str = 'exec "$@"'  # the bash line in which the sample is "$@"
 
+    def change(self, setting: str, value: str) -> None:
+        """Run the sample with another value (Python text) of one of its settings from now on."""
+        program = (
+            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import {SCRIPT.stem} as sample; '
+            f'sample.{setting} = {value}; sys.exit(sample.main())'
+        )
+        self.program = ['-c', program]
+
     def command(self, *options: str) -> list[str | Path]:
         sample = [sys.executable, *self.program, '--input', self.input, '--output', self.output, *options]
         return ['bash', '-c', self.shell, 'bash', *sample]

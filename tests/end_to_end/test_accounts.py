@@ -177,3 +177,16 @@ def test_yes_deletes_an_old_job_and_goes_on(sample: Sample) -> None:
     assert result.returncode == 0, result.stderr
     assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in result.stdout
     assert sample.nothing_is_left()
+
+
+def test_a_second_run_leaves_the_pool_of_the_first_alone(sample: Sample) -> None:
+    sample.azure.slow_nodes(start_task=8)
+    first = sample.start('-y')
+    sample.azure.wait_until(lambda: bool(sample.jobs()))
+
+    second = sample.run()
+
+    assert second.returncode == 1
+    assert 'Job [LinuxFFmpegJob] exists' in second.stderr
+    assert sample.finish(first).returncode == 0
+    assert sample.nothing_is_left()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import MakeVideo
 
-from .conftest import SCRIPT, Sample
+from .conftest import Sample
 
 
 @pytest.fixture(autouse=True)
@@ -18,18 +18,9 @@ def videos(make_video: MakeVideo) -> None:
         make_video(name)
 
 
-def set_seconds(sample: Sample, setting: str, seconds: float) -> None:
-    """Run the sample with another value of one of its time limits from now on."""
-    program = (
-        f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import {SCRIPT.stem} as sample; '
-        f'sample.{setting} = datetime.timedelta(seconds={seconds}); sys.exit(sample.main())'
-    )
-    sample.program = ['-c', program]
-
-
 @pytest.mark.parametrize('option', ['-y', '--keep'])
 def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, option: str) -> None:
-    set_seconds(sample, '_JOB_TIMEOUT', 4)
+    sample.change('_JOB_TIMEOUT', 'datetime.timedelta(seconds=4)')
     sample.azure.hang_requests('GET', '/input/b.mp4', count=None, service='storage', source='node')
 
     result = sample.run(option)
@@ -46,7 +37,7 @@ def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, opti
 
 
 def test_a_task_over_its_time_limit_is_ended_and_named(sample: Sample) -> None:
-    set_seconds(sample, '_TASK_TIMEOUT', 0.01)
+    sample.change('_TASK_TIMEOUT', 'datetime.timedelta(seconds=0.01)')
 
     result = sample.run('-y')
 

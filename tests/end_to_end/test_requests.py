@@ -79,6 +79,16 @@ def test_every_storage_request_survives_a_passing_fault(sample: Sample, fault: s
     assert sample.nothing_is_left()
 
 
+def test_a_request_that_is_never_answered_is_sent_again(sample: Sample) -> None:
+    fault = sample.azure.hang_requests('POST', r'/jobs\?')
+
+    result = sample.run('-y')
+
+    fault.check()
+    assert result.returncode == 0, result.stderr
+    assert sample.mp3s() == ['a.mp3', 'b.mp3']
+
+
 @pytest.mark.parametrize(('path', 'command'), [('/jobs/', 'az batch job delete'), ('/pools/', 'az batch pool delete')])
 def test_a_deletion_that_fails_is_named_and_the_others_still_happen(sample: Sample, path: str, command: str) -> None:
     fault = sample.azure.fail_requests('DELETE', path, count=None, status=403, code='InsufficientAccountPermissions')
