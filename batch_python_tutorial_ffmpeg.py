@@ -101,8 +101,7 @@ _LEFT_BEHIND = {
     'pool': f'Its nodes bill. Delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
 }
 
-# --- Errors and the way out -------------------------------------------------------------------------------------------
-# What users really meet: error code -> cause and remedy.
+# --- Errors: what users really meet, error code -> cause and remedy -----------------------------------------------------
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
 _REMEDIES = {
     'AuthenticationFailed': 'The key is not that of the account, or the clock of this machine is wrong.',
@@ -154,9 +153,8 @@ def describe(error: BaseException) -> str:
     elif response is not None:
         text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
     if code == 'AuthenticationFailed' and response is not None:
-        text += (
-            f' (Clocks: service {response.headers.get("Date")}, this machine {datetime.now(timezone.utc):%d %H:%M:%S}.)'
-        )
+        ours = f'{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT'
+        text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
     return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
 
 
