@@ -101,7 +101,7 @@ _LEFT_BEHIND = {
     'pool': f'Its nodes bill. Delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
 }
 
-# --- Errors: what users really meet, error code -> cause and remedy -----------------------------------------------------
+# --- Errors: what users really meet, error code -> cause and remedy ---------------------------------------------------
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
 _REMEDIES = {
     'AuthenticationFailed': 'The key is not that of the account, or the clock of this machine is wrong.',
