@@ -1,7 +1,6 @@
 """Convert MP4 videos to MP3 in parallel on Azure Batch.
 
 The sample of the tutorial "Run a parallel workload with Azure Batch using the Python API":
-
 1. check the settings and find the videos in InputFiles/; up to here nothing is contacted
 2. upload the videos to a container in Azure Storage
 3. create a pool of compute nodes; each node installs ffmpeg when it starts
@@ -672,7 +671,7 @@ def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = No
     try:
         while (reply := input(prompt).strip().lower() or default) not in ('y', 'yes', 'n', 'no'):
             say("Please answer 'yes' or 'no' ('y' or 'n').")
-    except (EOFError, OSError, UnicodeError):  # the end of input, a lost terminal, no text
+    except (EOFError, KeyboardInterrupt, OSError, UnicodeError):  # the end of input, a signal, a lost terminal, no text
         reply = default
     return 'yes' if reply.startswith('y') else 'no'
 
@@ -741,16 +740,17 @@ class Run:
             stream.reconfigure(errors='backslashreplace')
         return self
 
-    def interrupt(self, *_: Any) -> None:
-        """Handle a signal; with os.write, because print() may be in the middle of a line."""
+    def interrupt(self, number: int, frame: Any) -> None:
         self.interrupts += 1
+        if number != signal.SIGINT:
+            sys.stdin = None  # nobody to ask: the questions answer themselves
         left = f'Left at once. Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}'
         text = left if self.interrupts > 1 else 'Interrupted: cleaning up. Once more leaves at once.'
         with contextlib.suppress(OSError):
-            os.write(2, f'\n{text}\n'.encode())
+            os.write(2, f'\n{text}\n'.encode())  # print() may be in the middle of a line
         if self.interrupts > 1:
             os._exit(130)
-        if not self.in_cleanup:
+        if not self.in_cleanup or frame.f_code is query_yes_no.__code__:  # a question under way gets its default
             raise KeyboardInterrupt
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:

@@ -95,14 +95,24 @@ def test_an_old_job_is_asked_about_and_yes_goes_on(sample: Sample) -> None:
     assert sample.nothing_is_left()
 
 
-def test_ctrl_c_at_a_question_finishes_the_cleanup_after_the_answer(sample: Sample) -> None:
+def test_sigterm_at_a_question_answers_both_with_the_default(sample: Sample) -> None:
+    terminal = Terminal(sample)
+
+    terminal.read_until('Delete job? [Y/n] ')
+    sample.azure.wait_until(terminal.is_waiting)
+    terminal.process.send_signal(signal.SIGTERM)
+
+    assert terminal.finish() == 130
+    assert sample.nothing_is_left()
+
+
+def test_ctrl_c_at_a_question_answers_it_with_the_default(sample: Sample) -> None:
     terminal = Terminal(sample)
 
     terminal.read_until('Delete job? [Y/n] ')
     sample.azure.wait_until(terminal.is_waiting)  # as long as a person takes at least
     terminal.process.send_signal(signal.SIGINT)
     terminal.read_until('Interrupted: cleaning up.')
-    terminal.type('y\n')
     terminal.read_until('Delete pool? [Y/n] ')
     terminal.type('y\n')
 
