@@ -32,6 +32,7 @@ def test_check_tells_what_a_run_would_do_and_cost(sample: Sample) -> None:
 def test_check_refuses_what_a_run_would_refuse(sample: Sample) -> None:
     with sample.azure.blob_service_client() as client:
         client.create_container('input')
+    sample.azure.wait_until(lambda: sample.azure.requests)  # on record
     sample.azure.requests.clear()
 
     result = sample.run('--check')
