@@ -48,11 +48,10 @@ STORAGE_REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize('fault', FAULTS)
-def test_every_batch_request_survives_a_passing_fault(sample: Sample, fault: str) -> None:
+def assert_survived(sample: Sample, fault: str, requests: list[tuple[str, str]], service: str) -> None:
+    """Run the sample while each of these requests meets the fault once: all files converted, nothing left."""
     kind, options = FAULTS[fault]
-    sample.azure.slow_nodes(start_task=4)
-    faults = [getattr(sample.azure, kind)(method, path, **options) for method, path in BATCH_REQUESTS]
+    faults = [getattr(sample.azure, kind)(method, path, service=service, **options) for method, path in requests]
 
     result = sample.run('-y')
 
@@ -61,22 +60,18 @@ def test_every_batch_request_survives_a_passing_fault(sample: Sample, fault: str
     assert result.returncode == 0, result.stderr
     assert sample.mp3s() == ['a.mp3', 'b.mp3']
     assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('fault', FAULTS)
+def test_every_batch_request_survives_a_passing_fault(sample: Sample, fault: str) -> None:
+    sample.azure.slow_nodes(start_task=4)
+
+    assert_survived(sample, fault, BATCH_REQUESTS, 'batch')
 
 
 @pytest.mark.parametrize('fault', ['408', '503', 'cut after'])
 def test_every_storage_request_survives_a_passing_fault(sample: Sample, fault: str) -> None:
-    kind, options = FAULTS[fault]
-    faults = [
-        getattr(sample.azure, kind)(method, path, service='storage', **options) for method, path in STORAGE_REQUESTS
-    ]
-
-    result = sample.run('-y')
-
-    for armed in faults:
-        armed.check()
-    assert result.returncode == 0, result.stderr
-    assert sample.mp3s() == ['a.mp3', 'b.mp3']
-    assert sample.nothing_is_left()
+    assert_survived(sample, fault, STORAGE_REQUESTS, 'storage')
 
 
 def test_a_request_that_is_never_answered_is_sent_again(sample: Sample) -> None:
