@@ -9,13 +9,11 @@ The sample of the tutorial "Run a parallel workload with Azure Batch using the P
 6. download the MP3s to OutputFiles/
 7. delete the input container and, if you agree, the job and the pool
 
-Put your credentials into the settings below, or into the environment variables named beside them, and run
+Put the names of your accounts into the settings below, or into the environment variables named beside them, and run
     python batch_python_tutorial_ffmpeg.py
-Without an Azure account, on this machine:
-    python -m tests.local_azure
+Without an Azure account: python -m tests.local_azure
+Exit codes: 0 every file converted; 1 something failed; 2 wrong usage or settings, nothing contacted; 130 interrupted
 """
-
-from __future__ import annotations
 
 import argparse
 import collections
@@ -28,6 +26,8 @@ import random
 import re
 import signal
 import sys
+import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,24 +35,30 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
+if __name__ == '__main__':  # the imports below take half a second, and nothing is there yet that needs a cleanup
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
 import azure.storage.blob as azureblob
 from azure.batch import BatchServiceClient
 from azure.batch import models as batchmodels
 from azure.batch.batch_auth import SharedKeyCredentials
 from azure.batch.custom.custom_errors import CreateTasksErrorException
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 from msrest.exceptions import ClientException
+from msrestazure.azure_active_directory import AdalAuthentication
 
 # --- Settings ---------------------------------------------------------------------------------------------------------
-# Credentials: replace the placeholders, or set the environment variables, which win.
-_BATCH_ACCOUNT_NAME = os.environ.get('AZURE_BATCH_ACCOUNT', '<Batch account>')
-_BATCH_ACCOUNT_KEY = os.environ.get('AZURE_BATCH_ACCESS_KEY', '<Batch account key>')
-_BATCH_ACCOUNT_URL = os.environ.get('AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com')
-_STORAGE_ACCOUNT_NAME = os.environ.get('AZURE_STORAGE_ACCOUNT', '<storage account>')
-_STORAGE_ACCOUNT_KEY = os.environ.get('AZURE_STORAGE_KEY', '<storage account key>')
-_DEFAULT_STORAGE_URL = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
-_STORAGE_ACCOUNT_URL = os.environ.get('AZURE_STORAGE_SERVICE_ENDPOINT', _DEFAULT_STORAGE_URL)
+# Accounts: replace the placeholders, or set the environment variables, which win.
+_BATCH_ACCOUNT_NAME = os.getenv('AZURE_BATCH_ACCOUNT', '<Batch account>')
+_BATCH_ACCOUNT_KEY = os.getenv('AZURE_BATCH_ACCESS_KEY', '')  # empty: sign in with Microsoft Entra ID
+_BATCH_ACCOUNT_URL = os.getenv('AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com')
+_STORAGE_ACCOUNT_NAME = os.getenv('AZURE_STORAGE_ACCOUNT', '<storage account>')
+_STORAGE_ACCOUNT_KEY = os.getenv('AZURE_STORAGE_KEY', '')  # the same
+_STORAGE_ACCOUNT_URL = os.getenv(
+    'AZURE_STORAGE_SERVICE_ENDPOINT', f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
+)
 
 _INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
 _OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
@@ -83,15 +89,13 @@ _DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job of the same id th
 _MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and the job live
 
 _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
-_SHOWN_FAILURES = 20  # more are only counted
+_SHOWN_FILES = 20  # of the failed ones and in the table at the end; more are only counted
 _CONNECTIONS = 16  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
 _RETRY_SECONDS = 60  # how long a failing request is tried again
 _FIRST_RETRY_SECONDS = 15  # the same before the service has answered once: a wrong URL is likelier than a passing fault
 
-# What a run can cost; what it costs to leave something behind, and the Azure CLI command that deletes it
-_NODES = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
-_COST_LIMIT = f'{_NODES} nodes {_POOL_VM_SIZE}, at most {_NODES * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours'
+# What it costs to leave something behind, and the Azure CLI command that deletes it
 _AZ_STORAGE = f'--account-name {_STORAGE_ACCOUNT_NAME}'
 _AZ_ACCOUNT = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
 _LEFT_BEHIND = {
@@ -100,20 +104,25 @@ _LEFT_BEHIND = {
     'pool': f'Its nodes bill. Delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
 }
 
-# --- Errors: what users really meet, error code -> cause and remedy ---------------------------------------------------
+# --- Errors: what users really meet, error code (a pattern) -> cause and remedy ---------------------------------------
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
+_ROLE = 'The signed-in identity lacks a role, or has it since minutes only: az role assignment create --role'
+_ASSIGNEE = '--assignee $(az ad signed-in-user show --query id -o tsv) --scope'
+_BATCH_SCOPE = f'$(az resource list --name {_BATCH_ACCOUNT_NAME} --query [0].id -o tsv)'
+_STORAGE_SCOPE = f'$(az resource list --name {_STORAGE_ACCOUNT_NAME} --query [0].id -o tsv)'
 _REMEDIES = {
-    'AuthenticationFailed': 'The key is not that of the account, or the clock of this machine is wrong.',
+    'AuthenticationFailed': 'Wrong account key, a sign-in that has expired, or the clock of this machine is wrong.',
     'AuthorizationFailure': 'The key is wrong, or a network rule of the storage account refuses this machine.',
+    'AuthorizationPermissionMismatch': f'{_ROLE} "Storage Blob Data Contributor" {_ASSIGNEE} {_STORAGE_SCOPE}',
+    'PermissionDenied': f'{_ROLE} "Azure Batch Data Contributor" {_ASSIGNEE} {_BATCH_SCOPE}',
+    'ClientAuthenticationError|CredentialUnavailableError': 'Not signed in. Run "az login", or set a key.',
+    'KeyBasedAuthenticationNotPermitted': 'The account allows no keys. Leave _STORAGE_ACCOUNT_KEY empty to sign in.',
     'AccountCoreQuotaReached': f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.',
-    'AccountLowPriorityCoreQuotaReached': f'No Spot quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
-    'AccountSpotCoreQuotaReached': f'No Spot quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
+    'Account(LowPriority|Spot)CoreQuotaReached': f'No quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
     'AccountVMSeriesCoreQuotaReached': f'No quota for this VM series is left. {_QUOTA} choose another _POOL_VM_SIZE.',
-    'PoolQuotaReached': f'The account cannot hold another pool. {_QUOTA} delete one.',
-    'ActiveJobAndScheduleQuotaReached': f'The account cannot hold another active job. {_QUOTA} delete one.',
+    '(Pool|ActiveJobAndSchedule)QuotaReached': f'The account cannot hold another one. {_QUOTA} delete one.',
     'AllocationFailed': 'Azure has no such nodes free, or _POOL_VM_SIZE does not fit the image (generation 1 or 2).',
     'AllocationTimedOut': 'Azure found no free nodes in time. Try later, or choose another _POOL_VM_SIZE or region.',
-    'KeyBasedAuthenticationNotPermitted': 'Allow storage account key access in the portal (Configuration).',
     'UnsupportedRequestVersion': 'Batch no longer accepts this version. Change _BATCH_API_VERSION.',
 }
 
@@ -127,33 +136,36 @@ class UsageError(SampleError):
 
 
 _EXPECTED_ERRORS = (SampleError, ClientException, CreateTasksErrorException, AzureError, OSError)
+_interrupted = threading.Event()  # from Ctrl-C to the beginning of the cleanup
 
 
 def error_code(error: BaseException) -> str:
     """Return the service's code of a Batch or Storage error, '' when it has none."""
-    batch_error = getattr(error, 'error', None)  # something else than a Batch error if a proxy answered in its place
-    code = getattr(batch_error or error, 'code', None) or getattr(error, 'error_code', None) or ''
-    return str(getattr(code, 'value', code))
+    code = getattr(getattr(error, 'error', None) or error, 'code', None) or getattr(error, 'error_code', None)
+    name = type(error).__name__ if isinstance(error, ClientAuthenticationError) else ''  # azure-identity has no codes
+    return str(getattr(code, 'value', code or name))
 
 
 def describe(error: BaseException) -> str:
     """Return one message for an expected error: what happened and the way out, without keys and SAS."""
     if parts := [*getattr(error, 'errors', ()), *getattr(error, 'failure_tasks', ())]:  # of CreateTasksErrorException
         return describe(parts[0])
-    code, response, inner = error_code(error), getattr(error, 'response', None), getattr(error, 'error', error)
     if isinstance(error, OSError) and error.errno:  # not so the exceptions of requests
         return f'{error.filename or "Output"}: {error.strerror}'
+    code, response, inner = error_code(error), getattr(error, 'response', None), getattr(error, 'error', None) or error
     message = getattr(inner, 'message', None) or getattr(error, 'message', None) or error
     text = str(getattr(message, 'value', message))
     if code:  # the first line; the others have no news but a signature
         pairs = [(getattr(v, 'key', 'Reason'), v.value) for v in getattr(inner, 'values', None) or ()]
         values = [value for key, value in pairs if key in ('PropertyName', 'Reason')]
-        text = ' '.join(filter(None, (f'{code}: {text.partition(chr(10))[0]}', *values, _REMEDIES.get(code))))
+        remedies = [remedy for pattern, remedy in _REMEDIES.items() if re.fullmatch(pattern, code, re.IGNORECASE)]
+        text = ' '.join((f'{code}: {text.partition(chr(10))[0]}', *values, *remedies))
     elif response is not None:
         text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
     if code == 'AuthenticationFailed' and response is not None:
-        ours = f'{datetime.now(timezone.utc):%a, %d %b %Y %H:%M:%S} GMT'
-        text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
+        text += (
+            f' (Clocks: the service {response.headers.get("Date")}, this machine {datetime.now(timezone.utc):%c} GMT.)'
+        )
     return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
 
 
@@ -164,11 +176,10 @@ def print_batch_exception(batch_exception: BaseException) -> None:
 
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print a line, on stdout by default; when it cannot be printed any more, go on in silence."""
-    stream = stream or sys.stdout
     try:
         print(text, file=stream, flush=True)
     except OSError:  # nobody reads any more, the terminal is gone, the disk is full
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 say_once = functools.cache(say)  # each text once only
@@ -176,84 +187,69 @@ say_once = functools.cache(say)  # each text once only
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(description='Convert MP4 videos to MP3 in parallel on Azure Batch.')
-    parser.add_argument('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
-    parser.add_argument('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    option = parser.add_argument
+    option('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
+    option('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
     answers = parser.add_mutually_exclusive_group()
     answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete the job and the pool')
     answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep the job and the pool')
-    parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
-    return parser.parse_args(argv)
+    option('--check', action='store_true', help='only check what can be checked, and create nothing')
+    options = parser.parse_args(argv)
+    if options.output.exists() and not (options.output.is_dir() and os.access(options.output, os.W_OK)):
+        parser.error(f'--output: {options.output} is not a folder that you may write to')
+    return options
 
 
 def check_settings() -> None:
-    """Pass if every credential can be right; otherwise raise one UsageError that names each that cannot."""
+    """Pass if the settings can be right; otherwise raise one UsageError that names each that cannot."""
     forms = {
         'NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
-        'KEY': ('([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
-        'URL': (
-            r'https://[\w-]+(\.[\w-]+)+/?|http://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*',
-            'an https:// address',
-        ),
+        'KEY': ('(?!xxxx)([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
+        'URL': (r'https://[\w-]+(\.[\w-]+)+/?|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*', 'https://...'),
     }
     problems = []
     for setting in (f'_{service}_ACCOUNT_{part}' for service in ('BATCH', 'STORAGE') for part in forms):
         value, (pattern, form) = globals()[setting], forms[setting.rpartition('_')[2]]
-        if not value.strip() or '<' in value or value.startswith('xxxx'):
-            problems.append(f'{setting} is {"still a placeholder" if value.strip() else "empty"}')
-        elif not re.fullmatch(pattern, value):
-            problems.append(f'{setting} is not {form}')
+        if not re.fullmatch(pattern, value):
+            form = 'still a placeholder' if re.match('.*<|xxxx', value) else f'not {form}' if value.strip() else 'empty'
+            problems.append(f'{setting} is {form}')
     if problems:
         raise UsageError(f'{"; ".join(problems)}. To try it without an Azure account: python -m tests.local_azure')
 
 
-def find_input_files(folder: Path) -> dict[str, Path]:
-    """Return name (relative to `folder`) and path of every MP4 file in it and below, sorted; UsageError if none."""
-    if not folder.is_dir():
-        raise UsageError(f'The input folder {folder} does not exist.')
-    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() == '.mp4' and path.is_file())
-    if not paths:
-        raise UsageError(f'The input folder {folder} holds no .mp4 file.')
-    names: dict[str, str] = {}
-    for name in (path.relative_to(folder).as_posix() for path in paths):
-        if not name.isprintable() or '\\' in name:
-            raise UsageError(f'Rename {name!a}: Azure Storage or the terminal would change these characters.')
-        if mp3_name(name) in names:
-            raise UsageError(f'{names[mp3_name(name)]} and {name} would both become {mp3_name(name)}: rename one.')
-        names[mp3_name(name)] = name
-    return dict(zip(names.values(), paths, strict=True))
-
-
-def mp3_name(name: str) -> str:
-    """Return the name of the MP3 made of the video `name`: 'sub/a.b.mp4' becomes 'sub/a.b.mp3'."""
-    return PurePosixPath(name).with_suffix('.mp3').as_posix()
+def cost_limit() -> str:
+    """Return the pool's size and the most node-hours that a run can use."""
+    nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
+    return f'{nodes} nodes {_POOL_VM_SIZE}, at most {nodes * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours'
 
 
 def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
-    """Return the client of the Batch account and that of the storage account; nothing is sent yet."""
-    batch_service_client = BatchServiceClient(
-        SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY), batch_url=_BATCH_ACCOUNT_URL.rstrip('/')
-    )
+    """Return the clients of both accounts; where a key is empty, they sign in with Microsoft Entra ID."""
+    entra = DefaultAzureCredential()  # "az login", a service principal, a managed or workload identity
+    resources = {'cn': 'batch.chinacloudapi.cn', 'net': 'batch.core.usgovcloudapi.net'}  # Azure China, US Government
+    resource = resources.get(_BATCH_ACCOUNT_URL.rstrip('/').rpartition('.')[2], 'batch.core.windows.net')
+
+    def batch_token() -> dict[str, str]:  # asked for at each request; azure-identity keeps the token and renews it
+        return {'tokenType': 'Bearer', 'accessToken': entra.get_token(f'https://{resource}/.default').token}
+
+    batch_key = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
+    batch_credential = batch_key if _BATCH_ACCOUNT_KEY else AdalAuthentication(batch_token)
+    batch_service_client = BatchServiceClient(batch_credential, batch_url=_BATCH_ACCOUNT_URL.rstrip('/'))
     for operations in vars(batch_service_client).values():
         if hasattr(operations, 'api_version'):
             operations.api_version = _BATCH_API_VERSION
+    batch_service_client._serialize.client_side_validation = False  # the service checks too; this takes half the time
     config = batch_service_client.config
     config.keep_alive = True  # one connection a thread instead of one a request
     config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
     config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()  # they leave out POST and PATCH
     config.pipeline.run = retried(config.pipeline.run)
-    sizes = 'max_single_put_size', 'max_block_size', 'max_single_get_size', 'max_chunk_get_size'
-    retries = {
-        'retry_total': 5,
-        'initial_backoff': 1,
-        'increment_base': 2,
-        'connection_timeout': 10,
-        'read_timeout': 60,
-    }
-    options: dict[str, Any] = retries | dict.fromkeys(sizes, _BLOCK_SIZE)
-    credential = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
-    blob_service_client = BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, **options)
-    return batch_service_client, blob_service_client
+    storage_key = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
+    credential = storage_key if _STORAGE_ACCOUNT_KEY else entra
+    options: dict[str, Any] = {'max_single_put_size': _BLOCK_SIZE, 'max_single_get_size': _BLOCK_SIZE}
+    options |= {'connection_timeout': 10, 'read_timeout': 60, 'retry_policy': azureblob.ExponentialRetry(1, 2, 5)}
+    return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, **options)
 
 
 def retried(send: Callable[..., Any]) -> Callable[..., Any]:
@@ -264,12 +260,15 @@ def retried(send: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal patience
         started, pause = time.monotonic(), 0.5
         while True:
+            if _interrupted.is_set():  # the KeyboardInterrupt got lost where Python drops exceptions, as in __del__
+                raise KeyboardInterrupt
             wait = pause = min(pause * random.uniform(1.5, 2), 10)  # noqa: S311 - jitter, not a secret
             try:
                 result = send(request, **options)
                 response, patience = result.http_response, _RETRY_SECONDS
                 html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
-                if response.status_code not in (408, 429, 500, 502, 503, 504) and not html:
+                failed = 'addtaskcollection' in request.url and '"servererror"' in response.text().lower()  # one task
+                if not (html or failed or response.status_code in (408, 429, 500, 502, 503, 504)):
                     return result
                 problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
                 retry_after = response.headers.get('Retry-After', '')
@@ -292,6 +291,26 @@ def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[
         executor.shutdown(wait=False, cancel_futures=True)
 
 
+def find_input_files(folder: Path) -> dict[str, Path]:
+    """Return name (relative to `folder`) and path of every MP4 file in it and below, sorted; UsageError if none."""
+    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() == '.mp4' and path.is_file())
+    if not paths:
+        raise UsageError(f'The input folder {folder} {"holds no .mp4 file" if folder.is_dir() else "does not exist"}.')
+    names: dict[str, str] = {}
+    for name in (path.relative_to(folder).as_posix() for path in paths):
+        if '\\' in name or not re.sub('[\xa0\u200d\u202f\u3000]', '', name).isprintable():  # but spaces, joined emoji
+            raise UsageError(f'Rename {name!a}: Azure Storage or the terminal would change these characters.')
+        if mp3_name(name) in names:
+            raise UsageError(f'{names[mp3_name(name)]} and {name} would both become {mp3_name(name)}: rename one.')
+        names[mp3_name(name)] = name
+    return dict(zip(names.values(), paths, strict=True))
+
+
+def mp3_name(name: str) -> str:
+    """Return the name of the MP3 made of the video `name`: 'sub/a.b.mp4' becomes 'sub/a.b.mp3'."""
+    return PurePosixPath(name).with_suffix('.mp3').as_posix()
+
+
 # --- What exists already: only what carries the mark of this run is ever deleted --------------------------------------
 _MARK = {'createdby': 'batch_python_tutorial_ffmpeg', 'run': uuid.uuid4().hex}
 _MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value in _MARK.items()]
@@ -299,10 +318,9 @@ _MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value 
 
 def is_ours(resource: Any, *, run: bool = False) -> bool:
     """Return whether a container, pool or job was created (or taken over) by this sample, or even by this run."""
-    metadata = resource.metadata or {}
-    if not isinstance(metadata, dict):  # Storage has a dictionary, Batch a list of items
-        metadata = {item.name: item.value for item in metadata}
-    return metadata.get('createdby') == _MARK['createdby'] and (not run or metadata.get('run') == _MARK['run'])
+    metadata = resource.metadata or {}  # Storage has a dictionary, Batch a list of items
+    pairs = metadata.items() if isinstance(metadata, dict) else [(item.name, item.value) for item in metadata]
+    return _MARK['createdby'] in dict(pairs).values() and (not run or _MARK['run'] in dict(pairs).values())
 
 
 def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -348,8 +366,7 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
         say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {counts.active + counts.running} not done.')
         if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
             pool = f' Pool: {_LEFT_BEHIND["pool"]}' if find(batch_client.pool.get, _POOL_ID) else ''
-            text = f'Wait for its end, or run again with -y. {_LEFT_BEHIND["job"]}{pool}'
-            raise SampleError(f'Job [{_JOB_ID}] exists. {text}')
+            raise SampleError(f'Job [{_JOB_ID}] exists. Wait for its end, or run with -y. {_LEFT_BEHIND["job"]}{pool}')
         find(batch_client.job.delete, _JOB_ID)
 
 
@@ -365,7 +382,7 @@ def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient,
     size = sum(path.stat().st_size for path in input_paths.values())
     say(f'Sign-in: both accounts answer. Input: {len(input_paths)} files, {size / 1e6:.1f} MB.')
     say(f'Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
-    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {_COST_LIMIT}. Job: would be created.')
+    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {cost_limit()}. Job: would be created.')
     return 0
 
 
@@ -374,21 +391,21 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
     container = blob_service_client.get_container_client(container_name)
     add, what = functools.partial(container.create_container, metadata=_MARK), f'Container [{container_name}]'
     existing = add_or_find(add, container.get_container_properties, what, timedelta(minutes=1))
-    if existing is None:
-        say(f'{what} created.')
-        return
-    if is_ours(existing):  # left by an earlier run: taken over
+    if existing is not None and is_ours(existing):  # left by an earlier run: taken over
         container.set_container_metadata(_MARK)
-    say(f'{what} exists and is used again.')
+    say(f'{what} created.' if existing is None else f'{what} exists and is used again.')
 
 
 def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> list[Any]:
     """Upload all videos; return them as resource files."""
+    deadline = sas_options(blob_client)['expiry'] - _JOB_TIMEOUT - _MARGIN
+    blocks = max(1, min(8, _CONNECTIONS // len(input_paths)))  # of one file at once: few files have the line to share
 
     def upload(name: str) -> Any:
-        if datetime.now(timezone.utc) > sas_options()['expiry'] - _JOB_TIMEOUT - _MARGIN:
+        if datetime.now(timezone.utc) > deadline:
             raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
-        return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], blob_name=name)
+        options = {'blob_name': name, 'max_concurrency': blocks}
+        return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], **options)
 
     for name in input_paths:
         say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
@@ -396,16 +413,15 @@ def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Pa
 
 
 def upload_file_to_container(
-    blob_service_client: BlobServiceClient, container_name: str, file_path: str | Path, *, blob_name: str = ''
+    blob_service_client: BlobServiceClient, container_name: str, file_path: str | Path, **options: Any
 ) -> batchmodels.ResourceFile:
-    """Upload a file and return it as a resource file, whose SAS lets a compute node read this one blob."""
-    blob_name = blob_name or Path(file_path).name
+    """Upload a file with these options of upload_blob; return it as a resource file, whose SAS lets a node read it."""
+    blob_name = options.pop('blob_name', Path(file_path).name)
     blob_client = blob_service_client.get_blob_client(container_name, blob_name)
     with Path(file_path).open('rb') as data:
-        blob_client.upload_blob(data, overwrite=True, max_concurrency=4, validate_content=True)
-    sas_token = azureblob.generate_blob_sas(
-        _STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **sas_options()
-    )
+        blob_client.upload_blob(data, overwrite=True, validate_content=True, **options)
+    signed = sas_options(blob_service_client)
+    sas_token = azureblob.generate_blob_sas(_STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **signed)
     return batchmodels.ResourceFile(http_url=f'{blob_client.url}?{sas_token}', file_path=blob_name)
 
 
@@ -413,39 +429,39 @@ def get_container_sas_url(
     blob_service_client: BlobServiceClient, container_name: str, blob_permissions: azureblob.ContainerSasPermissions
 ) -> str:
     """Return the URL of a container with a SAS that grants `blob_permissions`."""
-    sas_token = azureblob.generate_container_sas(
-        _STORAGE_ACCOUNT_NAME, container_name, permission=blob_permissions, **sas_options()
-    )
+    signed = {'permission': blob_permissions, **sas_options(blob_service_client)}
+    sas_token = azureblob.generate_container_sas(_STORAGE_ACCOUNT_NAME, container_name, **signed)
     return f'{blob_service_client.get_container_client(container_name).url}?{sas_token}'
 
 
 @functools.cache
-def sas_options() -> dict[str, Any]:
+def sas_options(blob_service_client: BlobServiceClient) -> dict[str, Any]:
     """Return what every SAS is signed with, and when it ends: when all time limits of this run have passed."""
     expiry = datetime.now(timezone.utc) + _UPLOAD_TIMEOUT + _JOB_TIMEOUT + _MARGIN
-    return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': expiry}
+    if _STORAGE_ACCOUNT_KEY:
+        return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': expiry}
+    start = datetime.now(timezone.utc) - timedelta(minutes=15)  # clocks differ
+    expiry = min(expiry, start + timedelta(days=7))  # a user delegation key lives no longer
+    return {'user_delegation_key': blob_service_client.get_user_delegation_key(start, expiry), 'expiry': expiry}
 
 
 def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     """Create a pool whose nodes install ffmpeg when they start, or use an existing one of the same shape."""
     say(f'Creating pool [{pool_id}]...')
-    say(f'It has {_COST_LIMIT}.', sys.stderr)
+    say(f'It has {cost_limit()}.', sys.stderr)
     machine = batchmodels.VirtualMachineConfiguration(
         image_reference=batchmodels.ImageReference(**_POOL_IMAGE), node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID
     )
     administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
+    start_task = batchmodels.StartTask(command_line=_START_TASK_COMMAND, wait_for_success=True, max_task_retry_count=2)
+    start_task.user_identity = batchmodels.UserIdentity(auto_user=administrator)
     new_pool = batchmodels.PoolAddParameter(
         id=pool_id,
         virtual_machine_configuration=machine,
         vm_size=_POOL_VM_SIZE,
         target_dedicated_nodes=_DEDICATED_POOL_NODE_COUNT,
         target_low_priority_nodes=_LOW_PRIORITY_POOL_NODE_COUNT,
-        start_task=batchmodels.StartTask(
-            command_line=_START_TASK_COMMAND,
-            wait_for_success=True,  # no task runs on a node without ffmpeg
-            max_task_retry_count=2,
-            user_identity=batchmodels.UserIdentity(auto_user=administrator),
-        ),
+        start_task=start_task,
         metadata=_MARK_ITEMS,
     )
     pools = batch_service_client.pool
@@ -455,10 +471,8 @@ def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     if unlike := '; '.join(differences(new_pool.as_dict(), existing.as_dict())):
         raise SampleError(f'Pool [{pool_id}] exists and is another one ({unlike}). {_LEFT_BEHIND["pool"]}')
     job = find(batch_service_client.job.get, _JOB_ID)
-    if is_ours(existing) and (
-        job is None or job.state == 'deleting'
-    ):  # left by an earlier run, used by none: taken over
-        pools.patch(pool_id, batchmodels.PoolPatchParameter(metadata=_MARK_ITEMS))
+    if is_ours(existing) and (job is None or job.state == 'deleting'):  # left by an earlier run, used by none
+        pools.patch(pool_id, batchmodels.PoolPatchParameter(metadata=_MARK_ITEMS))  # taken over
     say(f'Pool [{pool_id}] exists with the same shape and is used again.')
 
 
@@ -493,18 +507,14 @@ def add_tasks(
     """Add one task for each input file: convert it and, if that succeeds, upload the MP3."""
 
     def task(number: int, input_file: Any) -> batchmodels.TaskAddParameter:
-        name = input_file.file_path
-        container = batchmodels.OutputFileBlobContainerDestination(
-            container_url=output_container_sas_url, path=mp3_name(name)
-        )
-        output_file = batchmodels.OutputFile(
-            file_pattern='output.mp3',
-            destination=batchmodels.OutputFileDestination(container=container),
-            upload_options=batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess'),
-        )
+        mp3 = mp3_name(input_file.file_path)
+        container = batchmodels.OutputFileBlobContainerDestination(container_url=output_container_sas_url, path=mp3)
+        destination = batchmodels.OutputFileDestination(container=container)
+        options = batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess')
+        output_file = batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=options)
         return batchmodels.TaskAddParameter(
             id=f'Task{number}',
-            display_name=name,
+            display_name=input_file.file_path,
             command_line=_TASK_COMMAND,
             resource_files=[batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')],
             output_files=[output_file],
@@ -564,7 +574,7 @@ def failed_tasks(batch_service_client: BatchServiceClient, job_id: str, *, unfin
         if not unfinished:
             failure, code = info.failure_info, getattr(info.failure_info, 'code', 'FailureExitCode')
             reason = f'exit code {info.exit_code}' if code == 'FailureExitCode' else f'{code}: {failure.message}'
-        if len(failures) < _SHOWN_FAILURES and not unfinished:
+        if len(failures) < _SHOWN_FILES and not unfinished:
             reason += last_lines(batch_service_client.file.get_from_task, job_id, task.id, 'stderr.txt')
         failures[task.display_name] = reason
     return failures
@@ -614,9 +624,8 @@ def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
 
 def find_outputs(blob_client: BlobServiceClient, names: Iterable[str], failures: dict[str, str]) -> dict[str, int]:
     """Return name and size of each MP3 that has arrived. A task may succeed without: such a file joins `failures`."""
-    began = (
-        blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
-    )  # now marked as ours
+    inputs = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
+    began = inputs.get_container_properties().last_modified  # when it got the mark of this run
     blobs = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME).list_blobs()
     sizes = {blob.name: blob.size for blob in blobs if blob.last_modified >= began}  # older ones are of other runs
     outputs = {mp3_name(name): name for name in names if name not in failures}
@@ -633,29 +642,26 @@ def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int],
     say(f'Downloading {len(outputs)} files from container [{_OUTPUT_CONTAINER_NAME}] to {folder}...')
 
     def download(name: str) -> tuple[str, str]:
-        target = folder / name
-        part = target.with_name(f'.{uuid.uuid4().hex}.part')
+        part = Path(parts, uuid.uuid4().hex)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, name)
             with part.open('xb') as file:
                 size = blob.download_blob(max_concurrency=4).readinto(file)
             if size != outputs[name]:
                 return name, f'{size} of {outputs[name]} bytes arrived'
-            part.replace(target)
+            part.replace(folder / name)
         except (AzureError, OSError) as error:
             return name, f'not downloaded: {describe(error)}'
-        finally:
-            if part.exists():
-                part.unlink()
         return name, ''
 
-    return {name: problem for name, problem in in_parallel(download, outputs) if problem}
+    with tempfile.TemporaryDirectory(prefix='.parts-', dir=folder, ignore_cleanup_errors=True) as parts:
+        return {name: problem for name, problem in in_parallel(download, outputs) if problem}
 
 
 def report_failures(failures: Mapping[str, str], total: int) -> None:
     """Pass if there are none; otherwise print the first ones and raise SampleError."""
-    shown = dict(itertools.islice(failures.items(), _SHOWN_FAILURES))
+    shown = dict(itertools.islice(failures.items(), _SHOWN_FILES))
     for file, reason in shown.items():
         say(f'Failed: {file:<{max(map(len, shown))}}  {reason}', sys.stderr)
     if failures:
@@ -679,49 +685,41 @@ def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = No
 def clean_up(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None, began: Any) -> bool:
     """Delete what this run made: the inputs and, if the user agrees, job and pool. Return whether that worked."""
     inputs, jobs, pools = blob_client.get_container_client(_INPUT_CONTAINER_NAME), batch_client.job, batch_client.pool
-    get, delete = inputs.get_container_properties, inputs.delete_container
-    remove_inputs = functools.partial(remove, 'container', get, delete, None)
-    try:
+    container = 'container', inputs.get_container_properties, inputs.delete_container
+    job = 'job', functools.partial(jobs.get, _JOB_ID), functools.partial(jobs.delete, _JOB_ID)
+    pool = 'pool', functools.partial(pools.get, _POOL_ID), functools.partial(pools.delete, _POOL_ID)
+    inputs_needed = True
+    with contextlib.suppress(*_EXPECTED_ERRORS):
         inputs_needed = find(has_unfinished_tasks, batch_client, _JOB_ID)
-    except _EXPECTED_ERRORS:
-        inputs_needed = True
-    left = [] if inputs_needed else [remove_inputs()]
-    ended = datetime.now().replace(microsecond=0)
-    say(f'\nSample end: {ended}\nElapsed time: {ended - began}\n')
-    left.append(remove('job', lambda: jobs.get(_JOB_ID), lambda: jobs.delete(_JOB_ID), answer))
-    if inputs_needed and left[-1]:
-        say(
-            f'Container [{_INPUT_CONTAINER_NAME}] is kept: the job still needs it. {_LEFT_BEHIND["container"]}',
-            sys.stderr,
-        )
-    elif inputs_needed:
-        left.append(remove_inputs())
-    left.append(remove('pool', lambda: pools.get(_POOL_ID), lambda: pools.delete(_POOL_ID), answer))
-    if not left[-1]:
+    left: dict[str, str] = {}
+    for kind, get, delete in (job, container, pool) if inputs_needed else (container, job, pool):
+        if kind == 'job':
+            ended = datetime.now().replace(microsecond=0)
+            say(f'\nSample end: {ended}\nElapsed time: {ended - began}\n')
+        needed = kind == 'container' and left.get('job')
+        state = left[kind] = 'is kept: the job still needs it' if needed else remove(kind, get, delete, answer)
+        if state:
+            say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
+    if not left['pool']:
         say('Nothing is left that bills, but for files in Storage.', sys.stderr)
-    return not any('may be left' in state for state in left)
+    return not any('may be left' in state for state in left.values())
 
 
 def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer: str | None) -> str:
-    """Delete a container, job or pool if it is this run's and the user agrees; otherwise say and return why not."""
-    state = ''
+    """Delete a container, job or pool if it is this run's and the user agrees; otherwise return why it is left."""
     try:
-        existing = find(get)
-        if existing is None:
+        if (existing := find(get)) is None:
             return ''
         if not is_ours(existing, run=True):
-            state = 'was there before this run'
-        elif kind != 'container' and query_yes_no(f'Delete {kind}?', answer=answer) == 'no':
-            state = 'is kept'
-        else:
-            if kind == 'container':
-                say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
-            find(delete)  # already gone if the answer to an earlier try was lost
+            return 'was there before this run'
+        if kind != 'container' and query_yes_no(f'Delete {kind}?', answer=answer) == 'no':
+            return 'is kept'
+        if kind == 'container':
+            say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
+        find(delete)  # already gone if the answer to an earlier try was lost
+        return ''
     except _EXPECTED_ERRORS as error:
-        state = f'may be left ({describe(error)})'
-    if state:
-        say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
-    return state
+        return f'may be left ({describe(error)})'
 
 
 class Run:
@@ -731,7 +729,7 @@ class Run:
     in_cleanup = False
     cleanup: Callable[[], bool] | None = None
 
-    def __enter__(self) -> Run:  # noqa: PYI034 - typing.Self is younger than Python 3.10
+    def __enter__(self) -> 'Run':  # noqa: PYI034 - typing.Self is younger than Python 3.10
         self.began = datetime.now().replace(microsecond=0)
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, 'SIGHUP', signal.SIGTERM)):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, the end of the terminal
@@ -750,11 +748,14 @@ class Run:
             os.write(2, f'\n{text}\n'.encode())  # print() may be in the middle of a line
         if self.interrupts > 1:
             os._exit(130)
+        if not self.in_cleanup:
+            _interrupted.set()
         if not self.in_cleanup or frame.f_code is query_yes_no.__code__:  # a question under way gets its default
             raise KeyboardInterrupt
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
         self.in_cleanup = True
+        _interrupted.clear()
         if error is not None:
             self.exit_code = 2 if isinstance(error, UsageError) else 1
         if isinstance(error, _EXPECTED_ERRORS):
@@ -788,7 +789,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         create_job(batch_client, _JOB_ID, _POOL_ID)
         add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
         failures = wait_for_tasks_to_complete(batch_client, _JOB_ID, _JOB_TIMEOUT)
-
         outputs = find_outputs(blob_client, input_paths, failures)
         failures |= download_outputs(blob_client, outputs, options.output)
         report_failures(failures, len(input_paths))
@@ -796,4 +796,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    os._exit(main())  # without waiting for uploads that were under way when Ctrl-C came

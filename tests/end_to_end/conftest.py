@@ -13,7 +13,7 @@ import pytest
 from tests.local_azure import LocalAzure, script_environment
 
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
-TIMEOUT = 120  # seconds; a run takes three
+TIMEOUT = 60  # seconds; a run takes three
 
 
 @dataclass

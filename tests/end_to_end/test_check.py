@@ -55,7 +55,7 @@ def test_check_names_a_job_that_is_in_the_way(sample: Sample) -> None:
 
 
 def test_check_of_wrong_settings_contacts_nobody(sample: Sample) -> None:
-    sample.environment = {'AZURE_STORAGE_KEY': ''}
+    sample.environment = {'AZURE_STORAGE_ACCOUNT': ''}
 
     assert sample.run('--check').returncode == 2
     assert sample.azure.requests == []

@@ -73,7 +73,7 @@ def test_an_interrupted_run_with_keep_keeps_what_the_job_needs_and_says_so(sampl
     assert result.returncode == 130
     assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], ['LinuxFFmpegPool'])
     assert 'input' in sample.containers()
-    assert 'Container [input] is kept: the job still needs it.' in result.stderr
+    assert 'The container is kept: the job still needs it.' in result.stderr
 
 
 def test_the_second_interrupt_leaves_at_once_with_the_two_commands(sample: Sample) -> None:

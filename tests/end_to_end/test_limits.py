@@ -30,7 +30,7 @@ def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, opti
     assert re.search(r'^Failed: b\.mp4 +not done in time', result.stderr, re.MULTILINE), result.stderr
     assert 'Error: 1 of 2 files failed.' in result.stderr
     assert sample.mp3s() == ['a.mp3']
-    kept = 'Container [input] is kept: the job still needs it.'
+    kept = 'The container is kept: the job still needs it.'
     assert (kept in result.stderr, 'input' in sample.containers()) == (
         (True, True) if option == '--keep' else (False, False)
     )

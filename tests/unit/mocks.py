@@ -72,6 +72,7 @@ def take_back_mocks() -> None:
     """Make all mocks as good as new for the next test: making one takes much longer than a test."""
     for kind, mock in _LENT:
         mock.reset_mock(return_value=True, side_effect=True)
+        mock.__hash__.return_value = id(mock)
         _SPARE[kind].append(mock)
     _LENT.clear()
 

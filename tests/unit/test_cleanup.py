@@ -115,7 +115,7 @@ def test_clean_up_keeps_the_videos_that_a_kept_job_still_needs(
     batch.tasks[:] = [unfinished('a.mp4')]
 
     assert clean_up(batch, storage, 'no')['container'] is False
-    assert 'Container [input] is kept: the job still needs it.' in capsys.readouterr().err
+    assert 'The container is kept: the job still needs it. Its files bill.' in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures('after_a_run')

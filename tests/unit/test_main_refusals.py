@@ -36,14 +36,17 @@ def test_main_without_input_files_has_exit_code_2(tmp_path: Path) -> None:
     assert sample.main(['--input', str(tmp_path / 'missing')]) == 2
 
 
-def test_main_with_an_output_folder_that_cannot_be_made_has_exit_code_1(
+def test_main_with_an_output_folder_that_is_a_file_is_wrong_usage(
     run: Run, azure: Azure, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output.write_bytes(b'a file')
 
-    assert run() == 1
+    with pytest.raises(SystemExit) as raised:
+        run()
+
+    assert raised.value.code == 2
     assert azure.made == set()
-    assert f'Error: {output}' in capsys.readouterr().err
+    assert f'--output: {output} is not a folder that you may write to' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('mark', [SOMEBODY, {}], ids=['somebody-else', 'no-mark'])

@@ -211,5 +211,5 @@ def test_failed_tasks_reads_stderr_of_the_first_ones_only(batch: BatchMock) -> N
     failures = sample.failed_tasks(batch.client, JOB_ID)
 
     assert len(failures) == 100
-    assert batch.file.get_from_task.call_count == sample._SHOWN_FAILURES
+    assert batch.file.get_from_task.call_count == sample._SHOWN_FILES
     batch.file.get_from_task.assert_any_call(JOB_ID, 'Task-0.mp4', 'stderr.txt')

@@ -211,4 +211,4 @@ def test_report_failures_shows_the_first_ones_and_counts_all(capsys: pytest.Capt
     with pytest.raises(sample.SampleError, match='100 of 100 files failed'):
         sample.report_failures(failures, 100)
 
-    assert capsys.readouterr().err.count('Failed: ') == sample._SHOWN_FAILURES
+    assert capsys.readouterr().err.count('Failed: ') == sample._SHOWN_FILES

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 import requests
 from azure.batch import models
+from azure.core.credentials import AccessToken
+from azure.identity import DefaultAzureCredential
 from msrest.exceptions import ClientRequestError
+from msrest.universal_http import ClientRequest
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -15,6 +20,7 @@ from .conftest import SETTINGS, Clock
 from .service_objects import answer
 
 OK = answer(200, {})
+GET = ClientRequest('GET', 'https://mybatch.westeurope.batch.azure.com/jobs/job')
 BUSY = answer(503)
 NO_CONNECTION = ClientRequestError('Connection refused')
 
@@ -69,6 +75,66 @@ def test_batch_client_sends_a_post_again(monkeypatch: pytest.MonkeyPatch, clock:
     assert len(clock.sleeps) == 1
 
 
+# --- Microsoft Entra ID -----------------------------------------------------------------------------------------------
+def authorization(monkeypatch: pytest.MonkeyPatch, credential: object) -> str:
+    """Return the Authorization header of a request to Batch."""
+    sent = []
+
+    def send(session: requests.Session, *_: object, headers: dict[str, str], **__: Any) -> requests.Response:
+        sent.append({**session.headers, **headers})
+        response = requests.Response()
+        response.status_code, response._content = 404, b'{}'
+        return response
+
+    monkeypatch.setattr(sample, 'DefaultAzureCredential', lambda: credential)
+    monkeypatch.setattr(requests.Session, 'request', send)
+    batch_client, _ = sample.create_clients()
+    with pytest.raises(models.BatchErrorException):
+        batch_client.job.get('job')
+    return str(sent[0].get('Authorization'))
+
+
+@pytest.mark.parametrize(
+    ('url', 'scope'),
+    [
+        ('https://mybatch.westeurope.batch.azure.com', 'https://batch.core.windows.net/.default'),
+        ('https://mybatch.westeurope.batch.azure.com/', 'https://batch.core.windows.net/.default'),
+        ('https://mybatch.chinaeast2.batch.chinacloudapi.cn', 'https://batch.chinacloudapi.cn/.default'),
+        ('https://mybatch.usgovvirginia.batch.usgovcloudapi.net/', 'https://batch.core.usgovcloudapi.net/.default'),
+        ('https://127.0.0.1:10000', 'https://batch.core.windows.net/.default'),
+    ],
+)
+def test_batch_client_without_a_key_sends_a_token_for_the_batch_service_of_its_cloud(
+    url: str, scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_KEY', '')
+    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', url)
+    credential = create_autospec(DefaultAzureCredential, instance=True)
+    credential.get_token.return_value = AccessToken('the token', 0)
+
+    assert authorization(monkeypatch, credential) == 'Bearer the token'
+    credential.get_token.assert_called_once_with(scope)
+
+
+def test_batch_client_with_a_key_asks_for_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    credential = create_autospec(DefaultAzureCredential, instance=True)
+
+    assert 'Bearer' not in authorization(monkeypatch, credential)
+    credential.get_token.assert_not_called()
+
+
+@pytest.mark.parametrize('key', ['', SETTINGS['_STORAGE_ACCOUNT_KEY']], ids=['entra', 'key'])
+def test_blob_client_signs_in_independently_of_the_batch_client(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    credential = create_autospec(DefaultAzureCredential, instance=True)
+    monkeypatch.setattr(sample, 'DefaultAzureCredential', lambda: credential)
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', key)
+
+    _, blob_client = sample.create_clients()
+
+    assert getattr(blob_client.credential, 'account_key', '') == key
+    assert (blob_client.credential is credential) == (not key)
+
+
 # --- retried ----------------------------------------------------------------------------------------------------------
 class Service:
     """Answers one request after the other with `outcomes`; the last one for ever."""
@@ -98,10 +164,10 @@ PASSING = [
 def test_retried_sends_the_same_request_again(fault: object, clock: Clock) -> None:
     service = Service(fault, fault, OK)
 
-    result = sample.retried(service)('the request', stream=True)
+    result = sample.retried(service)(GET, stream=True)
 
     assert result is OK
-    assert service.requests == [('the request', {'stream': True})] * 3
+    assert service.requests == [(GET, {'stream': True})] * 3
     assert len(clock.sleeps) == 2
 
 
@@ -109,33 +175,60 @@ def test_retried_sends_the_same_request_again(fault: object, clock: Clock) -> No
 def test_retried_gives_up_in_the_end(fault: object, clock: Clock) -> None:
     service = Service(OK, fault)
     send = sample.retried(service)
-    send('first')
+    send(GET)
 
     with pytest.raises(sample.SampleError) as raised:
-        send('second')
+        send(GET)
 
     assert SETTINGS['_BATCH_ACCOUNT_URL'] in str(raised.value)
     assert sample._RETRY_SECONDS / 2 < clock.elapsed <= sample._RETRY_SECONDS
+
+
+def test_retried_asks_again_when_the_service_could_not_add_one_of_the_tasks(clock: Clock) -> None:
+    busy = answer(200, {'value': [{'taskId': 'Task0', 'status': 'ServerError'}]})
+    service = Service(busy, OK)
+    request = ClientRequest('POST', 'https://mybatch.westeurope.batch.azure.com/jobs/job/addtaskcollection')
+
+    assert sample.retried(service)(request) is OK
+    assert len(clock.sleeps) == 1
+
+
+def test_retried_does_not_take_a_task_that_met_a_server_error_for_a_passing_fault(clock: Clock) -> None:
+    service = Service(tasks := answer(200, {'value': [{'id': 'Task0', 'category': 'ServerError'}]}))
+
+    assert sample.retried(service)(GET) is tasks
+    assert clock.sleeps == []
+
+
+def test_retried_ends_a_run_whose_interrupt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(OK)
+    monkeypatch.setattr(sample, '_interrupted', interrupted := threading.Event())
+    interrupted.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        sample.retried(service)(GET)
+
+    assert service.requests == []
 
 
 @pytest.mark.parametrize('status', [200, 201, 202, 304, 400, 403, 404, 409, 412, 501])
 def test_retried_returns_a_final_answer_at_once(status: int, clock: Clock) -> None:
     service = Service(final := answer(status, {}))
 
-    assert sample.retried(service)('request') is final
+    assert sample.retried(service)(GET) is final
     assert (len(service.requests), clock.sleeps) == (1, [])
 
 
 def test_retried_does_not_take_an_error_page_for_a_passing_fault() -> None:
     service = Service(page := answer(403, b'<html>Forbidden', Content_Type='text/html'))
 
-    assert sample.retried(service)('request') is page
+    assert sample.retried(service)(GET) is page
 
 
 @pytest.mark.parametrize('error', [ValueError('a bug'), KeyError('another')])
 def test_retried_lets_an_unexpected_error_through(error: Exception, clock: Clock) -> None:
     with pytest.raises(type(error)):
-        sample.retried(Service(error))('request')
+        sample.retried(Service(error))(GET)
 
     assert clock.sleeps == []
 
@@ -144,7 +237,7 @@ def test_retried_lets_an_unexpected_error_through(error: Exception, clock: Clock
 def test_retried_waits_as_long_as_the_service_asks_for(status: int, clock: Clock) -> None:
     service = Service(answer(status, Retry_After='7'), OK)
 
-    sample.retried(service)('request')
+    sample.retried(service)(GET)
 
     assert clock.sleeps == [7]
 
@@ -152,10 +245,10 @@ def test_retried_waits_as_long_as_the_service_asks_for(status: int, clock: Clock
 def test_retried_does_not_wait_longer_than_its_patience(clock: Clock) -> None:
     service = Service(OK, answer(429, Retry_After='3600'))
     send = sample.retried(service)
-    send('first')
+    send(GET)
 
     with pytest.raises(sample.SampleError, match='429'):
-        send('second')
+        send(GET)
 
     assert clock.sleeps == []
 
@@ -163,21 +256,21 @@ def test_retried_does_not_wait_longer_than_its_patience(clock: Clock) -> None:
 def test_retried_takes_its_own_pause_for_a_date_in_retry_after(clock: Clock) -> None:
     service = Service(answer(503, Retry_After='Sun, 22 Nov 2026 15:30:00 GMT'), OK)
 
-    sample.retried(service)('request')
+    sample.retried(service)(GET)
 
     assert 0 < clock.sleeps[0] <= 1
 
 
 def test_retried_has_little_patience_before_the_first_answer(clock: Clock) -> None:
     with pytest.raises(sample.SampleError, match=r'cannot be reached\. Check _BATCH_ACCOUNT_URL and the network'):
-        sample.retried(Service(NO_CONNECTION))('request')
+        sample.retried(Service(NO_CONNECTION))(GET)
 
     assert sample._FIRST_RETRY_SECONDS / 3 < clock.elapsed <= sample._FIRST_RETRY_SECONDS
 
 
 def test_retried_has_its_full_patience_after_any_answer(clock: Clock) -> None:
     with pytest.raises(sample.SampleError, match='503'):
-        sample.retried(Service(BUSY))('request')
+        sample.retried(Service(BUSY))(GET)
 
     assert sample._FIRST_RETRY_SECONDS < clock.elapsed <= sample._RETRY_SECONDS
 
@@ -186,7 +279,7 @@ def test_retried_has_its_patience_for_each_request(clock: Clock) -> None:
     service = Service(*[BUSY, BUSY, BUSY, OK] * 30)
     send = sample.retried(service)
 
-    results = [send(number) for number in range(30)]
+    results = [send(GET) for _ in range(30)]
 
     assert results == [OK] * 30
     assert clock.elapsed > sample._RETRY_SECONDS
@@ -195,10 +288,10 @@ def test_retried_has_its_patience_for_each_request(clock: Clock) -> None:
 @pytest.mark.parametrize('fault', [NO_CONNECTION, BUSY], ids=['connection', 'busy'])
 def test_retried_pauses_longer_and_longer_up_to_ten_seconds(fault: object, clock: Clock) -> None:
     send = sample.retried(Service(OK, fault))
-    send('first')
+    send(GET)
 
     with pytest.raises(sample.SampleError):
-        send('second')
+        send(GET)
 
     assert clock.sleeps == sorted(clock.sleeps)
     assert clock.sleeps[0] >= 0.5

@@ -20,6 +20,7 @@ VARIABLES = {
     'AZURE_STORAGE_KEY': '_STORAGE_ACCOUNT_KEY',
     'AZURE_STORAGE_SERVICE_ENDPOINT': '_STORAGE_ACCOUNT_URL',
 }
+KEYS = ['_BATCH_ACCOUNT_KEY', '_STORAGE_ACCOUNT_KEY']  # empty: the sample signs in with Microsoft Entra ID
 
 
 def load_script() -> dict[str, Any]:
@@ -38,13 +39,14 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert all(script[setting] == f'value of {variable}' for variable, setting in VARIABLES.items())
 
 
-def test_settings_without_environment_are_placeholders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_without_environment_are_placeholders_and_keys_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
     script = load_script()
 
-    assert [setting for setting in VARIABLES.values() if '<' not in script[setting]] == []
+    assert [script[setting] for setting in KEYS] == ['', '']
+    assert [setting for setting in VARIABLES.values() if '<' not in script[setting]] == KEYS
 
 
 def test_storage_url_without_its_own_variable_is_that_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,6 +63,14 @@ def test_check_settings_accepts_possible_credentials() -> None:
     sample.check_settings()
 
 
+@pytest.mark.parametrize('empty', [KEYS, KEYS[:1], KEYS[1:]], ids=['both', 'batch', 'storage'])
+def test_check_settings_accepts_empty_keys(empty: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in empty:
+        monkeypatch.setattr(sample, setting, '')
+
+    sample.check_settings()
+
+
 @pytest.mark.parametrize(
     ('setting', 'value', 'problem'),
     [
@@ -73,9 +83,9 @@ def test_check_settings_accepts_possible_credentials() -> None:
         pytest.param('_STORAGE_ACCOUNT_NAME', 'ab', 'not lower-case letters and digits', id='name-too-short'),
         pytest.param('_STORAGE_ACCOUNT_KEY', 'c2Vjcm', 'not base64', id='key-cut-off'),
         pytest.param('_BATCH_ACCOUNT_KEY', 'c2Vj$mV0', 'not base64', id='key-with-another-character'),
-        pytest.param('_BATCH_ACCOUNT_URL', 'http://mybatch.example', 'not an https:// address', id='plain-http'),
-        pytest.param('_BATCH_ACCOUNT_URL', 'http://127.0.0.1.example', 'not an https:// address', id='fake-loopback'),
-        pytest.param('_STORAGE_ACCOUNT_URL', 'mystorage.blob.core.windows.net', 'not an https://', id='no-scheme'),
+        pytest.param('_BATCH_ACCOUNT_URL', 'http://mybatch.example', 'not https://...', id='plain-http'),
+        pytest.param('_BATCH_ACCOUNT_URL', 'http://127.0.0.1.example', 'not https://...', id='fake-loopback'),
+        pytest.param('_STORAGE_ACCOUNT_URL', 'mystorage.blob.core.windows.net', 'not https://', id='no-scheme'),
     ],
 )
 def test_check_settings_names_a_wrong_setting(
@@ -104,7 +114,7 @@ def test_check_settings_names_every_wrong_setting_at_once(monkeypatch: pytest.Mo
     with pytest.raises(sample.UsageError) as raised:
         sample.check_settings()
 
-    assert [setting for setting in SETTINGS if f'{setting} is empty' not in str(raised.value)] == []
+    assert [setting for setting in SETTINGS if f'{setting} is empty' not in str(raised.value)] == KEYS
 
 
 def test_check_settings_does_not_show_a_wrong_key(monkeypatch: pytest.MonkeyPatch) -> None:

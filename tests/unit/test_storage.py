@@ -111,7 +111,7 @@ def test_upload_input_files_stops_when_a_sas_could_end_before_the_job(
     storage: StorageMock, videos: Videos, clock: Clock
 ) -> None:
     uploads = keep_uploads(storage, NAMES)
-    sample.sas_options()
+    sample.sas_options(storage.client)
     clock.sleep(sample._UPLOAD_TIMEOUT.total_seconds() + 1)
 
     with pytest.raises(sample.SampleError, match='The uploads took longer than _UPLOAD_TIMEOUT'):
@@ -174,8 +174,24 @@ def test_every_sas_ends_when_all_time_limits_have_passed(storage: StorageMock, v
     assert limits < timedelta(hours=24)
 
 
-def test_sas_options_hold_the_key_of_the_storage_account_and_an_end_with_time_zone() -> None:
-    options = sample.sas_options()
+@pytest.mark.parametrize('upload_timeout', [timedelta(hours=2), timedelta(days=30)], ids=['hours', 'weeks'])
+def test_sas_without_a_key_is_signed_with_a_user_delegation_key_of_at_most_seven_days(
+    upload_timeout: timedelta, storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
+    monkeypatch.setattr(sample, '_UPLOAD_TIMEOUT', upload_timeout)
+    storage.client.get_user_delegation_key.return_value = delegation_key = object()
+
+    options = sample.sas_options(storage.client)
+
+    start, expiry = storage.client.get_user_delegation_key.call_args.args
+    assert start == BEGAN - timedelta(minutes=15)
+    assert expiry == min(BEGAN + upload_timeout + sample._JOB_TIMEOUT + sample._MARGIN, start + timedelta(days=7))
+    assert options == {'user_delegation_key': delegation_key, 'expiry': expiry}
+
+
+def test_sas_options_hold_the_key_of_the_storage_account_and_an_end_with_time_zone(storage: StorageMock) -> None:
+    options = sample.sas_options(storage.client)
 
     assert options['account_key'] == STORAGE_KEY
     assert options['expiry'].utcoffset() == timedelta(0)
