@@ -50,6 +50,8 @@ STRANGE_NAMES = [
     'two/same.mp4',
     'a?b*c#d+e=f.mp4',
     '`backtick` | tick.mp4',
+    'at 3.04\u202fPM\xa0on\u3000Sunday.mp4',  # macOS names screen recordings with such spaces
+    'a family 👨\u200d👩\u200d👧.mp4',
 ]
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,16 @@ def is_monitoring(sample: Sample) -> bool:
     return any('taskcounts' in request.path for request in sample.azure.requests)
 
 
+INTERRUPT_AT_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == {0!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+"""
 MOMENTS = [container_exists, pool_exists, job_exists, is_monitoring]
 
 
@@ -61,6 +72,29 @@ def test_the_first_interrupt_cleans_up(
     assert result.returncode == 130
     assert result.stderr.count('Interrupted: cleaning up.') == 1
     assert 'Sample end' in result.stdout
+    assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('module', ['azure.batch', 'azure.identity', 'msrestazure'])
+def test_an_interrupt_during_the_imports_ends_quietly(sample: Sample, module: str, tmp_path: Path) -> None:
+    (tmp_path / 'sitecustomize.py').write_text(INTERRUPT_AT_IMPORT.format(module))
+    sample.environment = {'PYTHONPATH': str(tmp_path)}
+
+    result = sample.run('-y')
+
+    assert (result.returncode, result.stdout, result.stderr) == (130, '', '')
+    assert sample.azure.requests == []
+
+
+def test_an_interrupt_during_the_uploads_does_not_wait_for_them(sample: Sample) -> None:
+    upload = sample.azure.hang_requests('PUT', '/input/a.mp4', count=None, service='storage')
+    process = sample.start('-y')
+    sample.azure.wait_until(lambda: upload.hits)
+
+    process.send_signal(signal.SIGINT)
+    result = sample.finish(process)  # the upload hangs until its time is up, much later
+
+    assert result.returncode == 130
     assert sample.nothing_is_left()
 
 

@@ -65,6 +65,17 @@ def test_an_input_folder_without_videos_is_refused(sample: Sample) -> None:
     assert_refused(sample, str(sample.input), 'no .mp4 file')
 
 
+def test_an_output_folder_that_is_a_file_is_refused(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+    sample.output.write_text('a file')
+
+    result = sample.run('-y')
+
+    assert (result.returncode, result.stdout) == (2, '')
+    assert result.stderr.endswith(f'--output: {sample.output} is not a folder that you may write to\n')
+    assert sample.azure.requests == []
+
+
 def test_two_inputs_with_one_output_name_are_refused(sample: Sample, make_video: MakeVideo) -> None:
     make_video('a.mp4')
     make_video('a.MP4')
