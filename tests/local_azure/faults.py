@@ -1,4 +1,4 @@
-"""What can be made to go wrong, each by an explicit call, with a count of how often it did."""
+"""What can be made to go wrong, each by an explicit call (ondemand.py), with a count of how often it did."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Literal, TypeVar
 
 from .model import Run
 
-Service = Literal['batch', 'storage']
+Service = Literal['batch', 'storage', 'identity']
 Source = Literal['client', 'node']
+Scheme = Literal['SharedKey', 'Bearer']
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class Fault:
     """One thing that goes wrong, `count` times (None: until removed) after the first `skip` occasions."""
 
-    count: int | None = None
-    skip: int = 0
-    hits: int = 0
-    gone: threading.Event = field(default_factory=threading.Event, repr=False)
+    count: int | None = field(default=None, kw_only=True)
+    skip: int = field(default=0, kw_only=True)
+    hits: int = field(default=0, init=False)
+    gone: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
 
     def check(self) -> None:
         """Fails the test if the fault never happened."""
@@ -32,20 +33,24 @@ class Fault:
         self.gone.set()
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False, kw_only=True)
 class RequestFault(Fault):
     """Requests that get a given answer, a cut connection, or none at all."""
 
-    service: Service
-    method: str  # '*' for any
-    path: str  # a regular expression, searched in the path (storage: with the account's name; query: after '?')
-    source: Source | None  # None: requests of the nodes too
-    action: Literal['answer', 'cut', 'hang']
+    service: Service = 'batch'
+    method: str = '*'  # '*' for any
+    path: str = ''  # a regular expression, searched in the path (storage: with the account's name; query: after '?')
+    source: Source | None = 'client'  # None: requests of the nodes too
+    scheme: Scheme | None = None  # how it is authenticated; None: in whatever way
+    action: Literal['answer', 'cut', 'hang'] = 'answer'
+    where: Literal['before', 'after', 'mid-body'] = 'before'  # of a cut: the operation is executed in the last two
     status: int = 503
     code: str = 'ServerBusy'
+    message: str = ''  # otherwise that of the code
+    detail: str = ''  # AuthenticationErrorDetail
+    challenge: str | None = None  # WWW-Authenticate
     retry_after: int | None = None
     html: bool = False
-    where: Literal['before', 'after', 'mid-body'] = 'before'  # of a cut: the operation is executed in the last two
 
     def cuts_before(self) -> bool:
         """Whether the connection ends without the operation; a hanging request first waits for the fault's end."""
@@ -54,44 +59,55 @@ class RequestFault(Fault):
         return self.action == 'hang' or (self.action == 'cut' and self.where == 'before')
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
+class TokenFault(Fault):
+    """The identity endpoint hands out tokens that their service (None: either) will refuse."""
+
+    kind: Literal['audience', 'expired', 'signature']
+    service: Service | None = None
+
+
+@dataclass(eq=False, kw_only=True)
 class BeingDeleted(Fault):
-    """After its deletion, a container cannot be created again for the next `creates` times."""
-
     container: str
-    creates: int
-    armed: bool = False
+    armed: bool
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class AllocationFault(Fault):
-    code: str
-    message: str | None
-    dedicated: bool | None  # None: both kinds of node
-    allocated: int  # nodes that come nevertheless
+    """Resizes end with this resizeError; only `allocated` nodes come. `dedicated`: one kind of node only."""
+
+    code: str = 'AllocationFailed'
+    message: str | None = None
+    dedicated: bool | None = field(default=None, kw_only=True)  # None: both kinds of node
+    allocated: int = field(default=0, kw_only=True)  # nodes that come nevertheless
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class SlowAllocation(Fault):
+    """The pool stays `resizing` that much longer, without nodes."""
+
     seconds: float
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False, kw_only=True)
 class SlowNodes(Fault):
-    creating: float
-    starting: float
-    start_task: float
+    """Seconds more in each state, for the next `count` nodes; `start_task`: before its command line begins."""
+
+    creating: float = 0
+    starting: float = 0
+    start_task: float = 0
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False, kw_only=True)
 class StartTaskFault(Fault):
     nodes: int | None  # None: all
     exit_code: int
     stderr: str
-    failing: set[str] = field(default_factory=set)
+    failing: set[str] = field(default_factory=set, init=False)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False, kw_only=True)
 class NodeLoss(Fault):
     """The node of a running task is preempted or becomes unusable, `after` seconds into the task."""
 
@@ -104,7 +120,7 @@ class NodeLoss(Fault):
         return run.task is not None and fnmatchcase(run.task.id, self.task)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False, kw_only=True)
 class OutputFault(Fault):
     """Output files that are refused by the storage, lost, or arrive empty, by task id or blob name (wildcards)."""
 
@@ -115,7 +131,7 @@ class OutputFault(Fault):
         return fnmatchcase(task_id, self.pattern) or fnmatchcase(blob, self.pattern)
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False, kw_only=True)
 class StaleCounts(Fault):
     counts: dict[str, int] | None
     frozen: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -169,13 +185,16 @@ class Faults:
                     return fault
         return None
 
-    def take_request(self, service: Service, method: str, target: str, source: Source) -> RequestFault | None:
+    def take_request(
+        self, service: Service, method: str, target: str, source: Source, scheme: Scheme | None
+    ) -> RequestFault | None:
         return self.take(
             RequestFault,
             lambda fault: (
                 fault.service == service
                 and fault.method in ('*', method)
                 and fault.source in (None, source)
+                and fault.scheme in (None, scheme)
                 and re.search(fault.path, target) is not None
             ),
         )

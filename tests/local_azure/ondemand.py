@@ -1,32 +1,38 @@
 """Everything that a test can make go wrong, each by an explicit call; `LocalAzure` inherits it.
 
 Each call that arms a fault returns it: `hits` counts how often it happened, `check()` fails the test if it never did,
-`remove()` ends it. All faults end with `LocalAzure.clear()`.
+`remove()` ends it. Each takes `count` (None: until removed). All faults end with `LocalAzure.clear()`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Concatenate, Literal, ParamSpec
 
 from typing_extensions import TypedDict, Unpack
 
 from .account import Account, Quotas
 from .faults import (
     AllocationFault,
+    AnyFault,
     BeingDeleted,
     Faults,
     NodeLoss,
     OutputFault,
     RequestFault,
+    Scheme,
     Service,
     SlowAllocation,
     SlowNodes,
     Source,
     StaleCounts,
     StartTaskFault,
+    TokenFault,
 )
-from .server import Conditions
+from .front import Conditions
+
+P = ParamSpec('P')
 
 
 class Requests(TypedDict, total=False):
@@ -35,6 +41,16 @@ class Requests(TypedDict, total=False):
     service: Service  # 'batch' unless given
     skip: int  # so many go well first; 0 unless given
     source: Source | None  # 'client' unless given; None: the nodes' requests too
+    scheme: Scheme | None  # how they are authenticated; in whatever way unless given
+
+
+def _arms(kind: Callable[P, AnyFault]) -> Callable[Concatenate[OnDemand, P], AnyFault]:
+    """A method that arms a fault of this kind, with the fault's own arguments."""
+
+    def arm(self: OnDemand, /, *values: P.args, **named: P.kwargs) -> AnyFault:
+        return self.faults.add(kind(*values, **named))
+
+    return arm
 
 
 class OnDemand:
@@ -44,7 +60,6 @@ class OnDemand:
     offset: timedelta
 
     # Requests. `path_regex` is searched in path and query as sent; storage paths begin with the account's name.
-    # `count`: None is all.
 
     def fail_requests(
         self,
@@ -58,8 +73,8 @@ class OnDemand:
         **which: Unpack[Requests],
     ) -> RequestFault:
         """Matching requests are answered with an error in the service's form and not executed."""
-        answer = {'action': 'answer', 'status': status, 'code': code, 'retry_after': retry_after}
-        return self._requests(method, path_regex, count, which, **answer)
+        answer = {'status': status, 'code': code, 'retry_after': retry_after}
+        return self._requests(method, path_regex, count, **answer, **which)
 
     def cut_requests(
         self,
@@ -71,37 +86,77 @@ class OnDemand:
         **which: Unpack[Requests],
     ) -> RequestFault:
         """The connection is closed before anything is executed, after it (without an answer), or in mid-answer."""
-        return self._requests(method, path_regex, count, which, action='cut', where=where)
+        return self._requests(method, path_regex, count, action='cut', where=where, **which)
 
     def hang_requests(
         self, method: str, path_regex: str, count: int | None = 1, **which: Unpack[Requests]
     ) -> RequestFault:
         """No answer, nothing executed, until the fault is removed or cleared; then the connection is closed."""
-        return self._requests(method, path_regex, count, which, action='hang')
+        return self._requests(method, path_regex, count, action='hang', **which)
 
     def html_requests(
         self, method: str, path_regex: str, count: int | None = 1, *, status: int = 502, **which: Unpack[Requests]
     ) -> RequestFault:
         """An HTML page, as from a proxy or gateway in between; nothing is executed."""
-        return self._requests(method, path_regex, count, which, action='answer', status=status, html=True)
+        return self._requests(method, path_regex, count, status=status, html=True, **which)
 
-    def _requests(self, method: str, path: str, count: int | None, which: Requests, **what: Any) -> RequestFault:
-        concerned: Requests = {'service': 'batch', 'source': 'client', **which}
-        return self.faults.add(RequestFault(method=method, path=path, count=count, **concerned, **what))
+    def _requests(self, method: str, path: str, count: int | None, **what: Any) -> RequestFault:
+        return self.faults.add(RequestFault(method=method, path=path, count=count, **what))
 
     def set_latency(self, seconds: float) -> None:
         """Every request of a client, to Batch and to storage, takes that much longer."""
         self.conditions.latency = seconds
 
     def clock_offset(self, offset: timedelta) -> None:
-        """The service's clock for checking the date of signatures is off by this much."""
+        """The service's clock for checking the date of signatures and tokens is off by this much."""
         self.offset = offset
+
+    # Sign-in. Without any of these both services accept keys and, with entra=True, tokens.
+
+    def forbid_shared_key(self, service: Service, *, count: int | None = None) -> RequestFault:
+        """The account accepts Entra ID only: neither its key nor, in storage, a SAS signed with it."""
+        if service == 'storage':  # microsoft/AzureStorageExplorer#8090
+            message = 'Key based authentication is not permitted on this storage account.'
+            return self._refuse(service, 'SharedKey', 'KeyBasedAuthenticationNotPermitted', message, count=count)
+        return self._forbid_scheme('SharedKey', 'SharedKey', count)
+
+    def forbid_entra(self, *, count: int | None = None) -> RequestFault:
+        """The Batch account accepts its key only."""
+        return self._forbid_scheme('Bearer', 'AAD', count)
+
+    def _forbid_scheme(self, scheme: Scheme, name: str, count: int | None) -> RequestFault:
+        """The detail for SharedKey is that of Azure/BatchExplorer#239; status, and AAD in its place, are ours."""
+        detail = f'The specified type of authentication {name} is not allowed for this account.'
+        return self._refuse('batch', scheme, 'AuthenticationFailed', detail=detail, count=count)
+
+    def deny_role(
+        self, service: Service, method: str = '*', path_regex: str = '', *, count: int | None = None
+    ) -> RequestFault:
+        """The identity has no role that allows these requests (all, if none are given); keys do not care.
+
+        Storage: Azure/azure-storage-azcopy#1343. Batch: no answer to a missing role was found; this is the 403 that
+        somebody signed in with Entra ID got from it in Azure/BatchExplorer#2203.
+        """
+        which: Any = {'method': method, 'path': path_regex, 'count': count}
+        if service == 'storage':
+            message = 'This request is not authorized to perform this operation using this permission.'
+            return self._refuse(service, 'Bearer', 'AuthorizationPermissionMismatch', message, **which)
+        message = 'This request is not authorized to perform this operation.'
+        return self._refuse(service, 'Bearer', 'AuthorizationFailure', message, **which)
+
+    def _refuse(self, service: Service, scheme: Scheme, code: str, message: str = '', **more: Any) -> RequestFault:
+        fault = RequestFault(
+            service=service, source=None, scheme=scheme, status=403, code=code, message=message, **more
+        )
+        return self.faults.add(fault)
+
+    bad_tokens = _arms(TokenFault)
 
     # Faults of the services
 
     def container_being_deleted(self, container: str, creates: int = 1, *, now: bool = False) -> BeingDeleted:
         """After its next deletion (`now`: at once) the next `creates` creations get 409 ContainerBeingDeleted."""
-        return self.faults.add(BeingDeleted(container=container, creates=creates, count=creates, armed=now))
+        return self.faults.add(BeingDeleted(container=container, count=creates, armed=now))
 
     def set_quota(
         self,
@@ -114,29 +169,9 @@ class OnDemand:
         """Limits of the account; what is not given is unlimited."""
         self.batch.quotas = Quotas(dedicated_cores, low_priority_cores, pools, jobs)
 
-    def fail_allocation(
-        self,
-        code: str = 'AllocationFailed',
-        message: str | None = None,
-        *,
-        dedicated: bool | None = None,
-        allocated: int = 0,
-        count: int | None = None,
-    ) -> AllocationFault:
-        """Resizes end with this resizeError; only `allocated` nodes come. `dedicated`: one kind of node only."""
-        return self.faults.add(
-            AllocationFault(code=code, message=message, dedicated=dedicated, allocated=allocated, count=count)
-        )
-
-    def slow_allocation(self, seconds: float, *, count: int | None = None) -> SlowAllocation:
-        """The pool stays `resizing` that much longer, without nodes."""
-        return self.faults.add(SlowAllocation(seconds=seconds, count=count))
-
-    def slow_nodes(
-        self, *, creating: float = 0, starting: float = 0, start_task: float = 0, count: int | None = None
-    ) -> SlowNodes:
-        """Seconds more in each state, for the next `count` nodes; `start_task`: before its command line begins."""
-        return self.faults.add(SlowNodes(creating=creating, starting=starting, start_task=start_task, count=count))
+    fail_allocation = _arms(AllocationFault)
+    slow_allocation = _arms(SlowAllocation)
+    slow_nodes = _arms(SlowNodes)
 
     def fail_start_task(
         self, nodes: Literal['all'] | int = 'all', *, stderr: str = 'E: start task failed\n', exit_code: int = 1

@@ -1,230 +1,88 @@
-"""A small HTTP proxy in front of Azurite: requests on record, latency and faults on demand.
-
-Bodies are streamed, connections kept alive.
-"""
+"""The way to Azurite: bodies are streamed, connections kept. What Azurite does not know is answered here."""
 
 from __future__ import annotations
 
-import re
-import socket
-import socketserver
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import IO
+from collections import deque
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
-from .faults import BeingDeleted, RequestFault, Source
-from .server import HTML, Conditions, LoopbackServer, Request, cut
-from .transfer import AGENT
+from .faults import BeingDeleted, Faults, RequestFault
+from .front import CHUNK, Answer, Handler, chunk, chunked, error_answer
 
-CHUNK = 1 << 18
-_HEAD_LIMIT = 1 << 16
-
-
-class _BrokenError(Exception):
-    """The connection ends here."""
+if TYPE_CHECKING:
+    from .entra import Entra  # not needed without it, and its imports take a while
 
 
-@dataclass
-class _Head:
-    """A request or response head: its first line, and the raw bytes to pass on."""
+class StorageProxy:
+    """A front's backend; its first request waits for Azurite."""
 
-    line: str
-    raw: bytes
-    headers: dict[str, str]
+    def __init__(self, azurite_port: Callable[[], int], faults: Faults, entra: Entra | None) -> None:
+        self._port, self._faults, self._entra = azurite_port, faults, entra
+        self._idle: deque[HTTPConnection] = deque()
 
-    @property
-    def chunked(self) -> bool:
-        return 'chunked' in self.headers.get('transfer-encoding', '').lower()
-
-    @property
-    def length(self) -> int:
-        text = self.headers.get('content-length', '0')
-        if not text.isascii() or not text.isdigit():
-            raise _BrokenError
-        return int(text)
-
-
-def _read_head(stream: IO[bytes]) -> _Head | None:
-    """None at the end of the connection."""
-    lines: list[bytes] = []
-    size = 0
-    while True:
-        line = stream.readline(_HEAD_LIMIT)
-        size += len(line)
-        if not line or not line.endswith(b'\n') or size > _HEAD_LIMIT:
-            if not lines and not line:
-                return None
-            raise _BrokenError
-        lines.append(line)
-        if line in (b'\r\n', b'\n'):
-            break
-    pairs = (line.decode('latin-1').partition(':') for line in lines[1:-1])
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    return _Head(lines[0].decode('latin-1').strip(), b''.join(lines), headers)
-
-
-def _copy(source: IO[bytes], head: _Head, write: Callable[[bytes], object]) -> int:
-    """Passes a body on as it comes; its size without the framing of chunks."""
-    if not head.chunked:
-        return _copy_exactly(source, head.length, write)
-    total = 0
-    while True:
-        line = source.readline(_HEAD_LIMIT)
+    def __call__(self, request: Handler) -> Answer:
+        refusal = self._entra and self._entra.storage_refusal(request.headers.get('Authorization', ''))
+        if refusal := refusal or self._being_deleted(request):
+            return error_answer('storage', refusal)
+        upstream = self._idle.pop() if self._idle else self._connect()
         try:
-            size = int(line.split(b';')[0], 16)
-        except ValueError as error:
-            raise _BrokenError from error
-        write(line)
-        total += _copy_exactly(source, size, write)
-        write(source.readline(_HEAD_LIMIT))  # the line end after a chunk; the empty line after the last one
-        if size == 0:
-            return total
-
-
-def _copy_exactly(source: IO[bytes], length: int, write: Callable[[bytes], object]) -> int:
-    left = length
-    while left:
-        data = source.read(min(left, CHUNK))
-        if not data:
-            raise _BrokenError
-        write(data)
-        left -= len(data)
-    return length
-
-
-class _Upstream:
-    """One connection to Azurite, for one connection of a client."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(('127.0.0.1', port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.stream: IO[bytes] = self.socket.makefile('rb')
+            response = self._forward(request, upstream)
+        except BaseException:
+            upstream.close()
+            raise
+        if request.command == 'DELETE' and response.status == 202:
+            self._deleted(request)
+        headers = response.headers.items()
+        return Answer(f'{response.status} {response.reason}', headers, self._body(upstream, response))
 
     def close(self) -> None:
-        self.stream.close()
-        self.socket.close()
+        for upstream in self._idle:
+            upstream.close()
 
+    def _connect(self) -> HTTPConnection:
+        if self._entra:
+            return HTTPSConnection('127.0.0.1', self._port(), context=self._entra.client_tls)
+        return HTTPConnection('127.0.0.1', self._port())
 
-class _Handler(socketserver.StreamRequestHandler):
-    disable_nagle_algorithm = True
-    rbufsize = CHUNK
-    server: StorageProxy
-    rfile: IO[bytes]  # type: ignore[assignment]
+    def _forward(self, request: Handler, upstream: HTTPConnection) -> HTTPResponse:
+        upstream.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in request.headers.items():
+            if name.lower() != 'expect':
+                upstream.putheader(name, value)
+        upstream.endheaders()
+        in_chunks = chunked(request.headers.items())
+        for part in request.body:
+            upstream.send(chunk(part) if in_chunks else part)
+        if in_chunks:
+            upstream.send(chunk(b''))
+        return upstream.getresponse()
 
-    def handle(self) -> None:
-        self._upstream: _Upstream | None = None
+    def _body(self, upstream: HTTPConnection, response: HTTPResponse) -> Iterator[bytes]:
         try:
-            while (head := _read_head(self.rfile)) and self._one(head):
-                pass
-        except (_BrokenError, OSError, ValueError):
-            cut(self.connection)
-        finally:
-            if self._upstream:
-                self._upstream.close()
+            while part := response.read(CHUNK):
+                yield part
+            self._idle.append(upstream)
+        except BaseException:
+            upstream.close()
+            raise
 
-    def _one(self, head: _Head) -> bool:
-        """Serves one request; False when the connection ends with it."""
-        started = time.monotonic()
-        method, _, rest = head.line.partition(' ')
-        target = rest.rpartition(' ')[0]
-        path, _, query = target.partition('?')
-        source: Source = 'node' if head.headers.get('user-agent', '') == AGENT else 'client'
-        conditions = self.server.conditions
-        if head.headers.get('expect', '').lower() == '100-continue':
-            self.wfile.write(b'HTTP/1.1 100 Continue\r\n\r\n')
-            head.raw = re.sub(rb'(?i)\r\nexpect:[^\r]*', b'', head.raw)
-        conditions.delay(source)
-        fault = conditions.faults.take_request('storage', method, target, source) or self._being_deleted(
-            method, path, query
-        )
-        status, size_in, size_out = 0, 0, 0
-        try:
-            if fault and fault.cuts_before():
-                raise _BrokenError
-            if fault and fault.action == 'answer':
-                size_in = _copy(self.rfile, head, len)
-                status, size_out = fault.status, self._answer(fault, method)
-            else:
-                status, size_in, size_out = self._forward(head, method, fault)
-                if method == 'DELETE' and status == 202:
-                    self._deleted(path, query)
-        finally:
-            seconds = time.monotonic() - started
-            conditions.record(
-                Request('storage', source, method, path, query, status, size_in, size_out, started, seconds)
-            )
-        return head.headers.get('connection', '').lower() != 'close'
-
-    def _forward(self, head: _Head, method: str, fault: RequestFault | None) -> tuple[int, int, int]:
-        if not self._upstream:
-            self._upstream = _Upstream(self.server.azurite_port())
-        upstream = self._upstream
-        upstream.socket.sendall(head.raw)
-        size_in = _copy(self.rfile, head, upstream.socket.sendall)
-        answer = _read_head(upstream.stream)
-        if answer is None:
-            raise _BrokenError
-        status = int(answer.line.split()[1])
-        empty = method == 'HEAD' or status in (204, 304)
-        if not fault:
-            self.wfile.write(answer.raw)
-            return status, size_in, 0 if empty else _copy(upstream.stream, answer, self.wfile.write)
-        body: list[bytes] = []
-        if not empty:
-            _copy(upstream.stream, answer, body.append)
-        if fault.where == 'mid-body':
-            whole = b''.join(body)
-            self.wfile.write(answer.raw + whole[: len(whole) // 2])
-        raise _BrokenError
-
-    def _answer(self, fault: RequestFault, method: str) -> int:
-        """An error of the storage service (REST reference, "Blob service error codes"), or a broken gateway's HTML."""
-        text = f'<?xml version="1.0"?><Error><Code>{fault.code}</Code><Message>{fault.code}</Message></Error>'
-        body = HTML if fault.html else text.encode()
-        lines = [f'HTTP/1.1 {fault.status} {fault.code}', f'Content-Length: {len(body)}']
-        if fault.html:
-            lines.append('Content-Type: text/html')
-        else:
-            lines += ['Content-Type: application/xml', f'x-ms-error-code: {fault.code}']
-        if fault.retry_after is not None:
-            lines.append(f'Retry-After: {fault.retry_after}')
-        self.wfile.write('\r\n'.join([*lines, '', '']).encode() + (b'' if method == 'HEAD' else body))
-        return len(body)
-
-    def _container(self, path: str, query: str) -> str | None:
+    def _container(self, request: Handler) -> str | None:
         """The container that a request on a container itself is about."""
+        path, _, query = request.path.partition('?')
         arguments = parse_qs(query)
         if arguments.get('restype') == ['container'] and 'comp' not in arguments:
             return path.strip('/').partition('/')[2]
         return None
 
-    def _deleted(self, path: str, query: str) -> None:
-        name = self._container(path, query)
-        if name and (found := self.server.conditions.faults.find(BeingDeleted, lambda fault: fault.container == name)):
+    def _deleted(self, request: Handler) -> None:
+        name = self._container(request)
+        if name and (found := self._faults.find(BeingDeleted, lambda fault: fault.container == name)):
             found.armed = True
 
-    def _being_deleted(self, method: str, path: str, query: str) -> RequestFault | None:
-        if method != 'PUT' or not (name := self._container(path, query)):
-            return None
-        faults = self.server.conditions.faults
-        if not faults.take(BeingDeleted, lambda fault: fault.container == name and fault.armed):
-            return None
-        return RequestFault(
-            service='storage',
-            method='PUT',
-            path='',
-            source=None,
-            action='answer',
-            status=409,
-            code='ContainerBeingDeleted',
-        )
-
-
-class StorageProxy(LoopbackServer):
-    """Accepts connections at once; the first request waits for Azurite."""
-
-    def __init__(self, conditions: Conditions, azurite_port: Callable[[], int]) -> None:
-        super().__init__(_Handler, conditions, 'storage')
-        self.azurite_port = azurite_port
+    def _being_deleted(self, request: Handler) -> RequestFault | None:
+        name = self._container(request) if request.command == 'PUT' else None
+        if name and self._faults.take(BeingDeleted, lambda fault: fault.container == name and fault.armed):
+            return RequestFault(service='storage', status=409, code='ContainerBeingDeleted')
+        return None
