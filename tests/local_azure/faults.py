@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, TypeVar
@@ -13,6 +13,7 @@ from .model import Run
 
 Service = Literal['batch', 'storage', 'identity']
 Source = Literal['client', 'node']
+Where = Literal['before', 'after', 'mid-body']
 Scheme = Literal['SharedKey', 'Bearer']
 
 
@@ -37,20 +38,23 @@ class Fault:
 class RequestFault(Fault):
     """Requests that get a given answer, a cut connection, or none at all."""
 
+    action: Literal['answer', 'cut', 'hang'] = field(default='answer', kw_only=False)
+    where: Where = field(default='before', kw_only=False)  # of a cut: the operation is executed in the last two
     service: Service = 'batch'
     method: str = '*'  # '*' for any
     path: str = ''  # a regular expression, searched in the path (storage: with the account's name; query: after '?')
     source: Source | None = 'client'  # None: requests of the nodes too
     scheme: Scheme | None = None  # how it is authenticated; None: in whatever way
-    action: Literal['answer', 'cut', 'hang'] = 'answer'
-    where: Literal['before', 'after', 'mid-body'] = 'before'  # of a cut: the operation is executed in the last two
     status: int = 503
     code: str = 'ServerBusy'
     message: str = ''  # otherwise that of the code
     detail: str = ''  # AuthenticationErrorDetail
-    challenge: str | None = None  # WWW-Authenticate
-    retry_after: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     html: bool = False
+
+    def concerns(self, service: Service, method: str, target: str, source: Source, scheme: Scheme | None) -> bool:
+        who = self.service == service and self.source in (None, source) and self.scheme in (None, scheme)
+        return who and self.method in ('*', method) and re.search(self.path, target) is not None
 
     def cuts_before(self) -> bool:
         """Whether the connection ends without the operation; a hanging request first waits for the fault's end."""
@@ -144,7 +148,7 @@ class Faults:
     """The faults that are armed now."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._armed: list[Fault] = []
 
     def add(self, fault: AnyFault) -> AnyFault:
@@ -167,34 +171,14 @@ class Faults:
             return next((fault for fault in self._armed if isinstance(fault, kind) and concerns(fault)), None)
 
     def take(self, kind: type[AnyFault], concerns: Callable[[AnyFault], bool] = lambda _: True) -> AnyFault | None:
-        """The oldest armed fault of this kind that is concerned, used once.
-
-        None when there is none or it is skipped.
-        """
-        if not self._armed:
-            return None
+        """The same fault, used once; None also when it is skipped."""
         with self._lock:
-            for fault in self._armed:
-                if isinstance(fault, kind) and not fault.gone.is_set() and concerns(fault):
-                    if fault.skip > 0:
-                        fault.skip -= 1
-                        return None
-                    fault.hits += 1
-                    if fault.count is not None and fault.hits >= fault.count:
-                        self._armed.remove(fault)
-                    return fault
-        return None
-
-    def take_request(
-        self, service: Service, method: str, target: str, source: Source, scheme: Scheme | None
-    ) -> RequestFault | None:
-        return self.take(
-            RequestFault,
-            lambda fault: (
-                fault.service == service
-                and fault.method in ('*', method)
-                and fault.source in (None, source)
-                and fault.scheme in (None, scheme)
-                and re.search(fault.path, target) is not None
-            ),
-        )
+            fault = self.find(kind, concerns)
+            if fault and fault.skip:
+                fault.skip -= 1
+                return None
+            if fault:
+                fault.hits += 1
+                if fault.hits == fault.count:
+                    self._armed.remove(fault)
+            return fault

@@ -18,7 +18,6 @@ from email.utils import formatdate
 from io import BytesIO
 from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
-from xml.sax.saxutils import escape
 
 from werkzeug.serving import WSGIRequestHandler
 from werkzeug.test import run_wsgi_app
@@ -64,6 +63,7 @@ class Conditions:
     latency: float = 0.0
     requests: list[Request] = field(default_factory=list)
     on_request: Callable[[], None] = lambda: None
+    refusal: Callable[[Service, str], RequestFault | None] = lambda *_: None  # of an Authorization header
 
 
 def chunked(headers: Iterable[tuple[str, str]]) -> bool:
@@ -97,17 +97,20 @@ class Handler(WSGIRequestHandler):
         self.status = self.received = self.sent = 0
         self.body = self._read_body()
         try:
-            faults, scheme = front.conditions.faults, self._scheme(query)
-            fault = faults.take_request(front.service, self.command, self.path, source, scheme)
+            request = (front.service, self.command, self.path, source, self._scheme(query))
+            fault = front.conditions.faults.take(RequestFault, lambda fault: fault.concerns(*request))
+            fault = fault or front.conditions.refusal(front.service, self.headers.get('Authorization', ''))
             if front.conditions.latency and source == 'client':
                 time.sleep(front.conditions.latency)
             if fault and fault.cuts_before():
                 self._cut()
-            answers = fault and fault.action == 'answer'
-            answer = error_answer(front.service, fault) if fault and answers else front.backend(self)
+            if fault and fault.action == 'answer':
+                answer, fault = error_answer(fault), None
+            else:
+                answer = front.backend(self)
             for _ in self.body:  # what the backend has not read stands in front of the next request
                 pass
-            self._send(answer, fault.where if fault and not answers else None)
+            self._send(answer, fault.where if fault else None)
         finally:
             what = (front.service, source, self.command, path, query, self.status, self.received, self.sent)
             front.conditions.requests.append(Request(*what, started, time.monotonic() - started))
@@ -151,10 +154,12 @@ class Handler(WSGIRequestHandler):
         for name, value in headers:
             self.send_header(name, value)
         self.end_headers()
-        in_chunks = chunked(headers) and self.command != 'HEAD' and status not in ('204', '304')
-        for part in body:
-            self.sent += len(part)
-            self.wfile.write(chunk(part) if in_chunks else part)
+        empty = self.command == 'HEAD' or status in ('204', '304')
+        in_chunks = chunked(headers) and not empty
+        for part in body:  # to its end in any case: the backend may have something to close
+            if not empty:
+                self.sent += len(part)
+                self.wfile.write(chunk(part) if in_chunks else part)
         if where_cut:
             self.wfile.flush()
             self._cut()
@@ -193,7 +198,7 @@ def wsgi_backend(app: WSGIApplication) -> Backend:
         environ['local.request_id'] = str(uuid.uuid4())
         environ['local.headers'] = {name.lower(): value for name, value in request.headers.items()}
         chunks, line, headers = run_wsgi_app(app, environ, buffered=True)
-        content = b''.join(chunks) if request.command != 'HEAD' else b''
+        content = b''.join(chunks)
         if request.command != 'HEAD':
             headers['Content-Length'] = str(len(content))
         return Answer(line, [*_standard_headers(), *headers], [content])
@@ -205,31 +210,24 @@ def _standard_headers() -> list[tuple[str, str]]:
     return [('Date', formatdate(usegmt=True)), ('Server', 'Microsoft-HTTPAPI/2.0')]
 
 
-def error_answer(service: Service, fault: RequestFault) -> Answer:
+def error_answer(fault: RequestFault) -> Answer:
     """An error in the service's form (REST references: "Status and error codes"), or a broken gateway's HTML."""
-    message = fault.message or ERRORS.get(fault.code, (0, fault.code))[1]
-    request_id = str(uuid.uuid4())
+    message, request_id = fault.message or ERRORS.get(fault.code, (0, fault.code))[1], str(uuid.uuid4())
     text = f'{message}\nRequestId:{request_id}\nTime:2026-01-01T00:00:00.0000001Z'
-    headers = _standard_headers()
+    headers = {'Content-Type': 'application/json;odata=minimalmetadata', 'request-id': request_id}
+    body: dict[str, Any] = {'code': fault.code, 'message': {'lang': 'en-US', 'value': text}}
+    if fault.detail:
+        body['values'] = [{'key': 'AuthenticationErrorDetail', 'value': fault.detail}]
+    content = json.dumps(body).encode()
+    if fault.service == 'storage':
+        detail = f'<AuthenticationErrorDetail>{fault.detail}</AuthenticationErrorDetail>' if fault.detail else ''
+        error = f'<Error><Code>{fault.code}</Code><Message>{text}</Message>{detail}</Error>'
+        headers = {'Content-Type': 'application/xml', 'x-ms-error-code': fault.code, 'x-ms-request-id': request_id}
+        content = f'<?xml version="1.0" encoding="utf-8"?>{error}'.encode()
     if fault.html:
-        kind, content = 'text/html', HTML
-    elif service == 'storage':
-        detail = (
-            f'<AuthenticationErrorDetail>{escape(fault.detail)}</AuthenticationErrorDetail>' if fault.detail else ''
-        )
-        error = f'<Error><Code>{fault.code}</Code><Message>{escape(text)}</Message>{detail}</Error>'
-        kind, content = 'application/xml', f'<?xml version="1.0" encoding="utf-8"?>{error}'.encode()
-        headers += [('x-ms-error-code', fault.code), ('x-ms-request-id', request_id)]
-    else:
-        body: dict[str, Any] = {'code': fault.code, 'message': {'lang': 'en-US', 'value': text}}
-        if fault.detail:
-            body['values'] = [{'key': 'AuthenticationErrorDetail', 'value': fault.detail}]
-        kind, content = 'application/json;odata=minimalmetadata', json.dumps(body).encode()
-        headers.append(('request-id', request_id))
-    headers += [('Content-Type', kind), ('Content-Length', str(len(content)))]
-    for name, value in (('Retry-After', fault.retry_after), ('WWW-Authenticate', fault.challenge)):
-        headers += [(name, str(value))] if value is not None else []
-    return Answer(f'{fault.status} {message}', headers, [content])
+        headers, content = {'Content-Type': 'text/html'}, HTML
+    headers |= {'Content-Length': str(len(content)), **fault.headers}
+    return Answer(f'{fault.status} {message}', [*_standard_headers(), *headers.items()], [content])
 
 
 class Front(ThreadingTCPServer):

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
+import ssl
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
+from .azurite import Azurite
 from .faults import BeingDeleted, Faults, RequestFault
 from .front import CHUNK, Answer, Handler, chunk, chunked, error_answer
-
-if TYPE_CHECKING:
-    from .entra import Entra  # not needed without it, and its imports take a while
 
 
 class StorageProxy:
     """A front's backend; its first request waits for Azurite."""
 
-    def __init__(self, azurite_port: Callable[[], int], faults: Faults, entra: Entra | None) -> None:
-        self._port, self._faults, self._entra = azurite_port, faults, entra
+    def __init__(self, azurite: Azurite, faults: Faults, tls: ssl.SSLContext | None) -> None:
+        self._azurite, self._faults, self._tls = azurite, faults, tls
         self._idle: deque[HTTPConnection] = deque()
 
     def __call__(self, request: Handler) -> Answer:
-        refusal = self._entra and self._entra.storage_refusal(request.headers.get('Authorization', ''))
-        if refusal := refusal or self._being_deleted(request):
-            return error_answer('storage', refusal)
+        path, _, query = request.path.partition('?')
+        arguments = parse_qs(query)
+        itself = arguments.get('restype') == ['container'] and 'comp' not in arguments  # not its content or a property
+        container = path.strip('/').partition('/')[2] if itself else None
+        if request.command == 'PUT' and self._faults.take(
+            BeingDeleted, lambda fault: fault.container == container and fault.armed
+        ):
+            return error_answer(RequestFault(service='storage', status=409, code='ContainerBeingDeleted'))
         upstream = self._idle.pop() if self._idle else self._connect()
         try:
             response = self._forward(request, upstream)
         except BaseException:
             upstream.close()
             raise
-        if request.command == 'DELETE' and response.status == 202:
-            self._deleted(request)
-        headers = response.headers.items()
-        return Answer(f'{response.status} {response.reason}', headers, self._body(upstream, response))
+        deletes = request.command == 'DELETE' and response.status == 202
+        if deletes and (fault := self._faults.find(BeingDeleted, lambda fault: fault.container == container)):
+            fault.armed = True
+        return Answer(f'{response.status} {response.reason}', response.headers.items(), self._body(upstream, response))
 
     def close(self) -> None:
         for upstream in self._idle:
             upstream.close()
 
     def _connect(self) -> HTTPConnection:
-        if self._entra:
-            return HTTPSConnection('127.0.0.1', self._port(), context=self._entra.client_tls)
-        return HTTPConnection('127.0.0.1', self._port())
+        address = urlsplit(self._azurite.url).netloc
+        return HTTPSConnection(address, context=self._tls) if self._tls else HTTPConnection(address)
 
     def _forward(self, request: Handler, upstream: HTTPConnection) -> HTTPResponse:
         upstream.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
@@ -67,22 +69,3 @@ class StorageProxy:
         except BaseException:
             upstream.close()
             raise
-
-    def _container(self, request: Handler) -> str | None:
-        """The container that a request on a container itself is about."""
-        path, _, query = request.path.partition('?')
-        arguments = parse_qs(query)
-        if arguments.get('restype') == ['container'] and 'comp' not in arguments:
-            return path.strip('/').partition('/')[2]
-        return None
-
-    def _deleted(self, request: Handler) -> None:
-        name = self._container(request)
-        if name and (found := self._faults.find(BeingDeleted, lambda fault: fault.container == name)):
-            found.armed = True
-
-    def _being_deleted(self, request: Handler) -> RequestFault | None:
-        name = self._container(request) if request.command == 'PUT' else None
-        if name and self._faults.take(BeingDeleted, lambda fault: fault.container == name and fault.armed):
-            return RequestFault(service='storage', status=409, code='ContainerBeingDeleted')
-        return None

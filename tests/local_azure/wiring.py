@@ -24,7 +24,7 @@ from .account import Account, Delays
 from .azurite import Azurite
 from .executor import Executor
 from .faults import Faults
-from .front import Conditions, Front, Request, wsgi_backend
+from .front import Conditions, Front, wsgi_backend
 from .instant import InstantExecutor
 from .machine import Machines
 from .ondemand import OnDemand
@@ -85,7 +85,8 @@ class LocalAzure(OnDemand):
         self.batch = Account(self._timeline, self._executor, *address, self.faults)
         if self._delays:
             self.batch.delays = self._delays
-        self._proxy = StorageProxy(self._azurite.port, self.faults, self._entra)
+        self.requests = self.conditions.requests  # since the last `clear`, in the order in which they ended
+        self._proxy = StorageProxy(self._azurite, self.faults, self._entra.client_tls if self._entra else None)
         self._storage.start(self._proxy)
         self._front.start(wsgi_backend(create_app(self.batch, self._authenticate, self.crashes.append)))
 
@@ -94,6 +95,7 @@ class LocalAzure(OnDemand):
 
         entra = Entra(self.root, self.faults, self._now, lambda: self.token_life)
         transfer.TLS.load_verify_locations(entra.authority)
+        self.conditions.refusal = entra.refusal
         self._identity = Front('identity', self.conditions, None)
         self._identity.start(entra.endpoint)
         return entra
@@ -130,7 +132,7 @@ class LocalAzure(OnDemand):
         if self._delays is None:
             self.batch.delays = Delays()
         self.conditions.latency, self.offset = 0.0, timedelta()
-        with self._blob_client(self._azurite.url(), token=False) as client:  # past the record of requests
+        with self._blob_client(self._azurite.url, token=False) as client:  # past the record of requests
             for container in client.list_containers():
                 client.delete_container(container.name)
         self.conditions.requests.clear()
@@ -181,27 +183,18 @@ class LocalAzure(OnDemand):
 
     def wait_ready(self) -> None:
         """Returns when Azurite answers; its first start on a machine downloads it."""
-        self._azurite.port()
-
-    @property
-    def requests(self) -> list[Request]:
-        """Every request since the last `clear`, in the order in which they ended."""
-        return self.conditions.requests
+        assert self._azurite.url
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 30, describe: str = 'the condition') -> None:
-        """Waits for the predicate, asked again after every change and request.
-
-        TimeoutError with the account's state.
-        """
+        """Waits for the predicate, asked again after every change and request; else TimeoutError with the state."""
         self.batch.wait_until(predicate, timeout, describe)
 
     def _now(self) -> datetime:
         return datetime.now(timezone.utc) + self.offset
 
     def _authenticate(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> None:
-        if self._entra and headers.get('authorization', '').startswith('Bearer '):
-            self._entra.check_batch(headers['authorization'])
-        else:
+        """Refuses a wrong key; a token that has come this far has been looked at."""
+        if not (self._entra and headers.get('authorization', '').startswith('Bearer ')):
             account = (BATCH_ACCOUNT, self.keys['AZURE_BATCH_ACCESS_KEY'])
             auth.check(method, path, query, headers, account, self._now())
 
