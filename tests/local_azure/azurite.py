@@ -88,7 +88,7 @@ class Azurite:
         deadline = time.monotonic() + FIRST_START
         while not (
             match := re.search(
-                r'listens on (https?://127\.0\.0\.1:\d+)', log := self._log.read_text('utf-8', 'replace')
+                r'listens on (https?://127\.0\.0\.1:\d+)\n', log := self._log.read_text('utf-8', 'replace')
             )
         ):
             if self._process.poll() is not None or time.monotonic() > deadline:

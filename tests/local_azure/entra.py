@@ -26,9 +26,9 @@ CHALLENGE = f'Bearer authorization_uri=https://login.microsoftonline.com/{TENANT
 
 # What a service says to a token that is not good: code, message, and a detail for each kind of it.
 _REFUSALS: dict[Service, dict[str, str]] = {
-    # Code, message, audience: Azure/azure-sdk-for-net#8026; status: microsoft-authentication-library-for-js#1735. In both
-    # the audience lacks its last slash, which is accepted here, since newer clients send it so. The other two details are
-    # Azure Resource Manager's, whose text for the audience is the same: no source with Batch was found.
+    # Code, message, audience: Azure/azure-sdk-for-net#8026; status: microsoft-authentication-library-for-js#1735. There
+    # the audience lacks its last slash, which is accepted here, since newer clients send it so. The other two details
+    # are Azure Resource Manager's, whose text for the audience is the same: no source with Batch was found.
     'batch': {
         'code': 'AuthenticationFailed',
         'message': 'Server failed to authenticate the request. Make sure the value of Authorization header is formed '

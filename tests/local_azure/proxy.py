@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,7 +30,7 @@ class StorageProxy:
             BeingDeleted, lambda fault: fault.container == container and fault.armed
         ):
             return error_answer(RequestFault(service='storage', status=409, code='ContainerBeingDeleted'))
-        upstream = self._idle.pop() if self._idle else self._connect()
+        upstream = self._connection()
         try:
             response = self._forward(request, upstream)
         except BaseException:
@@ -44,7 +45,9 @@ class StorageProxy:
         for upstream in self._idle:
             upstream.close()
 
-    def _connect(self) -> HTTPConnection:
+    def _connection(self) -> HTTPConnection:
+        with suppress(IndexError):
+            return self._idle.pop()
         address = urlsplit(self._azurite.url).netloc
         return HTTPSConnection(address, context=self._tls) if self._tls else HTTPConnection(address)
 
