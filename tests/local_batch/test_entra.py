@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
@@ -19,7 +20,7 @@ from msrestazure.azure_active_directory import AdalAuthentication
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.ondemand import OnDemand
 
-from .conftest import Wire, a_job, a_task, an_output, refusal, run_to_end
+from .conftest import Wire, a_job, a_task, address_of, an_output, refusal, run_to_end
 
 BATCH, STORAGE = 'https://batch.core.windows.net//.default', 'https://storage.azure.com/.default'
 Kind = Any  # of a bad token
@@ -302,3 +303,15 @@ def test_identity_endpoint_can_fail_too(azure: LocalAzure, credential: ManagedId
         credential.get_token(BATCH)
 
     fault.check()
+
+
+@pytest.mark.parametrize('variable', ['AZURE_BATCH_ENDPOINT', 'AZURE_STORAGE_SERVICE_ENDPOINT'])
+def test_connections_without_tls_or_dropped_in_the_handshake(azure: LocalAzure, variable: str) -> None:
+    address = address_of(azure.environment[variable])
+    for number in range(300):
+        with socket.create_connection(address, 5) as connection:
+            connection.sendall((b'', b'GET / HTTP/1.1\r\n\r\n', b'\x16\x03\x01\x02\x00\x01\x00')[number % 3])
+
+    assert list(azure.batch_client().job.list()) == []
+    with azure.blob_service_client() as blobs:
+        assert list(blobs.list_containers()) == []
