@@ -105,7 +105,7 @@ class Entra:
     def refusal(self, service: Service, authorization: str) -> RequestFault | None:
         """What the service answers to a token that is not good; None if it is, or there is none."""
         scheme, _, token = authorization.partition(' ')
-        if scheme != 'Bearer':
+        if scheme != 'Bearer' or service == 'identity':
             return None
         says, wanted, now = _REFUSALS[service], AUDIENCES[service], self._now()
         options: Any = {'verify_aud': False, 'verify_exp': False, 'verify_nbf': False, 'verify_iat': False}

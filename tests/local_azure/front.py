@@ -241,7 +241,6 @@ class Front(ThreadingTCPServer):
     def __init__(self, service: Service, conditions: Conditions, tls: ssl.SSLContext | None) -> None:
         self.service, self.conditions, self.ssl_context = service, conditions, tls
         self._open: set[Any] = set()
-        self._open_lock = threading.Lock()
         super().__init__(('127.0.0.1', 0), Handler)
         self.url = f'{"https" if tls else "http"}://127.0.0.1:{self.server_address[1]}'
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=service, daemon=True)
@@ -254,9 +253,8 @@ class Front(ThreadingTCPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
-        with self._open_lock:
-            for connection in self._open:
-                cut(connection)
+        for connection in list(self._open):
+            cut(connection)
 
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()
@@ -265,13 +263,11 @@ class Front(ThreadingTCPServer):
         return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        with self._open_lock:
-            self._open.add(request)
+        self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        with self._open_lock:
-            self._open.discard(request)
+        self._open.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, *_: object) -> None:

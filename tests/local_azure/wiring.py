@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import azure.batch
@@ -28,7 +27,6 @@ from .front import Conditions, Front, wsgi_backend
 from .instant import InstantExecutor
 from .machine import Machines
 from .ondemand import OnDemand
-from .proxy import StorageProxy
 from .rest import API_VERSIONS, create_app
 from .timeline import RealTimeline
 from .watchdog import Watchdog
@@ -71,9 +69,9 @@ class LocalAzure(OnDemand):
         self.faults = Faults()
         self.conditions = Conditions(self.faults, on_request=self._requested)
         self._entra = self._start_entra() if self._with_entra else None
-        tls, certificate = (self._entra.server_tls, self._entra.certificate) if self._entra else (None, None)
+        tls = self._entra.server_tls if self._entra else None
         account = (STORAGE_ACCOUNT, self.keys['AZURE_STORAGE_KEY'])
-        self._azurite = Azurite(self.root, account, self._watchdog, certificate)
+        self._azurite = Azurite(self.root, account, self.faults, self._watchdog, self._entra)
         self._storage = Front('storage', self.conditions, tls)
         self._front = Front('batch', self.conditions, tls)
         self._timeline = RealTimeline(self.crashes.append)
@@ -86,8 +84,7 @@ class LocalAzure(OnDemand):
         if self._delays:
             self.batch.delays = self._delays
         self.requests = self.conditions.requests  # since the last `clear`, in the order in which they ended
-        self._proxy = StorageProxy(self._azurite, self.faults, self._entra.client_tls if self._entra else None)
-        self._storage.start(self._proxy)
+        self._storage.start(self._azurite)
         self._front.start(wsgi_backend(create_app(self.batch, self._authenticate, self.crashes.append)))
 
     def _start_entra(self) -> Entra:
@@ -105,7 +102,6 @@ class LocalAzure(OnDemand):
         self.batch.clear()
         for front in (self._front, self._storage, *([self._identity] if self._entra else [])):
             front.stop()
-        self._proxy.close()
         self._timeline.stop()
         self._machines.close()
         self._azurite.stop()
@@ -116,9 +112,7 @@ class LocalAzure(OnDemand):
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self.stop()
         if kind is None:
             self._raise_crash()
