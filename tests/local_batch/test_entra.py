@@ -190,10 +190,8 @@ def test_storage_refuses_bad_tokens(azure: LocalAzure, blobs: BlobServiceClient,
     fault.check()
 
 
-def test_tokens_expire_after_their_life(
-    azure: LocalAzure, credential: ManagedIdentityCredential, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(azure, 'token_life', timedelta(seconds=600))
+def test_tokens_expire_after_their_life(azure: LocalAzure, credential: ManagedIdentityCredential) -> None:
+    azure.token_life = timedelta(seconds=600)
     token = credential.get_token(BATCH).token
 
     azure.clock_offset(timedelta(seconds=590))
