@@ -21,6 +21,7 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
+import logging
 import os
 import random
 import re
@@ -106,15 +107,14 @@ _LEFT_BEHIND = {
 
 # --- Errors: what users really meet, error code (a pattern) -> cause and remedy ---------------------------------------
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
-_ROLE = 'The signed-in identity lacks a role, or has it since minutes only: az role assignment create --role'
-_ASSIGNEE = '--assignee $(az ad signed-in-user show --query id -o tsv) --scope'
-_BATCH_SCOPE = f'$(az resource list --name {_BATCH_ACCOUNT_NAME} --query [0].id -o tsv)'
-_STORAGE_SCOPE = f'$(az resource list --name {_STORAGE_ACCOUNT_NAME} --query [0].id -o tsv)'
+_ROLE = 'a role is missing (or is minutes old):\n  az role assignment create --role'
+_SCOPE = '--assignee <you> --scope $(az resource list --query [0].id -o tsv --name'
+_BATCH_ROLE = f'"Azure Batch Data Contributor" {_SCOPE} {_BATCH_ACCOUNT_NAME})'
+_STORAGE_ROLE = f'"Storage Blob Data Contributor" {_SCOPE} {_STORAGE_ACCOUNT_NAME})'
 _REMEDIES = {
-    'AuthenticationFailed': 'Wrong account key, a sign-in that has expired, or the clock of this machine is wrong.',
-    'AuthorizationFailure': 'The key is wrong, or a network rule of the storage account refuses this machine.',
-    'AuthorizationPermissionMismatch': f'{_ROLE} "Storage Blob Data Contributor" {_ASSIGNEE} {_STORAGE_SCOPE}',
-    'PermissionDenied': f'{_ROLE} "Azure Batch Data Contributor" {_ASSIGNEE} {_BATCH_SCOPE}',
+    'AuthenticationFailed|InvalidAuthenticationInfo': 'Wrong key or clock, or an expired or forbidden sign-in.',
+    'AuthorizationFailure|PermissionDenied': f'A network rule refuses this machine, or {_ROLE} {_BATCH_ROLE}',
+    'AuthorizationPermissionMismatch': f'Signed in, but {_ROLE} {_STORAGE_ROLE}',
     'ClientAuthenticationError|CredentialUnavailableError': 'Not signed in. Run "az login", or set a key.',
     'KeyBasedAuthenticationNotPermitted': 'The account allows no keys. Leave _STORAGE_ACCOUNT_KEY empty to sign in.',
     'AccountCoreQuotaReached': f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.',
@@ -157,7 +157,7 @@ def describe(error: BaseException) -> str:
     text = str(getattr(message, 'value', message))
     if code:  # the first line; the others have no news but a signature
         pairs = [(getattr(v, 'key', 'Reason'), v.value) for v in getattr(inner, 'values', None) or ()]
-        values = [value for key, value in pairs if key in ('PropertyName', 'Reason')]
+        values = [value for key, value in pairs if key in ('PropertyName', 'Reason') or 'allowed' in value]
         remedies = [remedy for pattern, remedy in _REMEDIES.items() if re.fullmatch(pattern, code, re.IGNORECASE)]
         text = ' '.join((f'{code}: {text.partition(chr(10))[0]}', *values, *remedies))
     elif response is not None:
@@ -183,18 +183,18 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 
 say_once = functools.cache(say)  # each text once only
+logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    option = parser.add_argument
-    option('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
-    option('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
+    parser.add_argument('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
+    parser.add_argument('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
     answers = parser.add_mutually_exclusive_group()
     answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete the job and the pool')
     answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep the job and the pool')
-    option('--check', action='store_true', help='only check what can be checked, and create nothing')
+    parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
     options = parser.parse_args(argv)
     if options.output.exists() and not (options.output.is_dir() and os.access(options.output, os.W_OK)):
         parser.error(f'--output: {options.output} is not a folder that you may write to')

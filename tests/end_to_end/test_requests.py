@@ -55,9 +55,9 @@ def assert_survived(sample: Sample, fault: str, requests: list[tuple[str, str]],
 
     result = sample.run('-y')
 
+    assert result.returncode == 0, result.stderr
     for armed in faults:
         armed.check()
-    assert result.returncode == 0, result.stderr
     assert sample.mp3s() == ['a.mp3', 'b.mp3']
     assert sample.nothing_is_left()
 

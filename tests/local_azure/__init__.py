@@ -4,7 +4,7 @@ See README.md beside this file.
 """
 
 from .account import Delays
-from .server import Request
+from .front import Request
 from .wiring import LocalAzure, script_environment
 
 __all__ = ['Delays', 'LocalAzure', 'Request', 'script_environment']

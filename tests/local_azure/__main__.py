@@ -1,4 +1,7 @@
-"""`python -m tests.local_azure [arguments of the sample]` or `python -m tests.local_azure --serve`."""
+"""`python -m tests.local_azure [--entra] [arguments of the sample]` or `python -m tests.local_azure --serve [--entra]`.
+
+With `--entra` the sample gets no keys: it signs in with Microsoft Entra ID.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,9 @@ def serve(azure: LocalAzure) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    with LocalAzure() as azure:
+    entra = '--entra' in arguments
+    arguments = [argument for argument in arguments if argument != '--entra']
+    with LocalAzure(entra=entra) as azure:
         if arguments == ['--serve']:
             return serve(azure)
         return run_script(azure, arguments)

@@ -6,7 +6,7 @@ SDK14 operations: paths, methods, status codes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from itertools import islice
@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from . import auth, files, odata, schema, wire
+from . import files, odata, schema, wire
 from .account import Account
 from .durations import format_time, from_ticks
 from .errors import BatchError, invalid_query
@@ -130,9 +130,11 @@ def check_conditions(modified: int) -> None:
 
 
 def create_app(
-    account: Account, key: str, now: Callable[[], datetime], on_crash: Callable[[BaseException], None]
+    account: Account,
+    authenticate_request: Callable[[str, str, str, Mapping[str, str]], None],
+    on_crash: Callable[[BaseException], None],
 ) -> Flask:
-    """The WSGI application; `now` is the service's idea of the time for signatures."""
+    """The WSGI application; `authenticate_request` refuses a method, path, query and headers by a BatchError."""
     app = Flask(__name__)
     base = account.url
 
@@ -141,9 +143,7 @@ def create_app(
         parts = urlsplit(request.environ['REQUEST_URI'])
         if 'api-version' not in request.args:
             raise BatchError('MissingRequiredQueryParameter', QueryParameterName='api-version')
-        auth.check(
-            request.method, parts.path, parts.query, request.environ['local.headers'], (account.name, key), now()
-        )
+        authenticate_request(request.method, parts.path, parts.query, request.environ['local.headers'])
         if version() not in API_VERSIONS:
             raise BatchError('UnsupportedRequestVersion', QueryParameterValue=version()[:100])
         _integer_argument('timeout', 0, 2**31 - 1, 30)

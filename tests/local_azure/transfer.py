@@ -6,6 +6,7 @@ ResourceContainer...). No recording of any of these failures was found: the deta
 
 from __future__ import annotations
 
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +21,10 @@ from .model import Failure
 AGENT = 'local-azure-node'
 CHUNK = 1 << 18
 TRIES = 3
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback never goes through a proxy
+TLS = ssl.create_default_context()  # whom the nodes trust
+_OPENER = urllib.request.build_opener(  # loopback never goes through a proxy
+    urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=TLS)
+)
 _BLOB = {
     'BlobNotFound': 'One of the specified Azure Blob(s) is not found.',
     'BlobAccessDenied': 'Access for one of the specified Azure Blob(s) is denied.',

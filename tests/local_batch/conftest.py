@@ -58,7 +58,7 @@ def container_with_sas(azure: LocalAzure, blobs: BlobServiceClient, name: str, p
     sas = generate_container_sas(
         azure.environment['AZURE_STORAGE_ACCOUNT'],
         name,
-        account_key=azure.environment['AZURE_STORAGE_KEY'],
+        account_key=azure.keys['AZURE_STORAGE_KEY'],
         permission=ContainerSasPermissions.from_string(permissions),
         expiry=datetime.now(timezone.utc) + timedelta(hours=1),
     )
@@ -70,9 +70,9 @@ class Wire:
 
     def __init__(self, azure: LocalAzure) -> None:
         environment = azure.environment
-        self.url = environment['AZURE_BATCH_ENDPOINT']
+        self.url, self._verify = environment['AZURE_BATCH_ENDPOINT'], environment.get('REQUESTS_CA_BUNDLE')
         self._session = requests.Session()
-        credentials = SharedKeyCredentials(environment['AZURE_BATCH_ACCOUNT'], environment['AZURE_BATCH_ACCESS_KEY'])
+        credentials = SharedKeyCredentials(environment['AZURE_BATCH_ACCOUNT'], azure.keys['AZURE_BATCH_ACCESS_KEY'])
         self._session.auth = credentials.auth
 
     def __call__(
@@ -82,7 +82,7 @@ class Wire:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         headers = {'Content-Type': 'application/json; odata=minimalmetadata', **more.pop('headers', {})}
         return self._session.request(
-            method, self.url + path, params=query, data=data, headers=headers, timeout=10, **more
+            method, self.url + path, params=query, data=data, headers=headers, timeout=10, verify=self._verify, **more
         )
 
 

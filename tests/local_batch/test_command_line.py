@@ -103,6 +103,16 @@ def test_arguments_environment_and_exit_code(temporary: dict[str, str], script: 
     assert all(name in output for name in [*names.split(), 'AZURE_STORAGE_SERVICE_ENDPOINT'])
 
 
+def test_entra_gives_the_script_an_identity_and_no_key(temporary: dict[str, str], script: Path) -> None:
+    with start({**temporary, 'AZURE_STORAGE_KEY': 'outer'}, script, '--entra', 'exit') as process:
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 7
+    assert "arguments ['exit']" in output
+    assert 'AZURE_BATCH_ENDPOINT' in output
+    assert 'KEY' not in output
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
 def test_signal_is_passed_on_once_and_waited_for(
     temporary: dict[str, str], script: Path, number: signal.Signals
@@ -183,11 +193,14 @@ def _scripts(script: Path) -> list[int]:
     return [pid for pid in processes_in(script) if f'{script}\0'.encode() in Path(f'/proc/{pid}/cmdline').read_bytes()]
 
 
-def test_serve_prints_the_environment_and_serves_until_interrupted(temporary: dict[str, str]) -> None:
-    command = [sys.executable, '-m', 'tests.local_azure', '--serve']
+@pytest.mark.parametrize(('options', 'count'), [([], 6), (['--entra'], 7)], ids=['keys', 'Entra ID'])
+def test_serve_prints_the_environment_and_serves_until_interrupted(
+    temporary: dict[str, str], options: list[str], count: int
+) -> None:
+    command = [sys.executable, '-m', 'tests.local_azure', '--serve', *options]
     with subprocess.Popen(command, env=temporary, text=True, stdout=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout
-        lines = [process.stdout.readline() for _ in range(7)]
+        lines = [process.stdout.readline() for _ in range(count + 1)]
         values = dict(re.findall(r"export (\w+)='(.*)'\n", ''.join(lines)))
         endpoints = [address_of(value) for name, value in values.items() if name.endswith('ENDPOINT')]
         for endpoint in endpoints:
@@ -195,8 +208,8 @@ def test_serve_prints_the_environment_and_serves_until_interrupted(temporary: di
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
 
-    assert len(values) == 6
-    assert lines[6] == 'Ready.\n'
+    assert len(values) == count
+    assert lines[count] == 'Ready.\n'
     for endpoint in endpoints:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(endpoint, 5)

@@ -330,6 +330,7 @@ def test_requests_are_on_record(azure: LocalAzure, wire: Wire, blobs: BlobServic
     wire('POST', '/jobs', b'{"id": "j", "poolInfo": {"poolId": "p"}}')
     blobs.create_container('box').upload_blob('x', b'12345')
 
+    azure.wait_until(lambda: len(azure.requests) == 3)
     batch, create, put = azure.requests
     assert (batch.service, batch.method, batch.path, batch.status, batch.bytes_in) == (
         'batch',

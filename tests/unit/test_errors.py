@@ -22,6 +22,7 @@ from .service_objects import batch_error, http_response, proxy_error, storage_er
 SAS_URL = 'https://mystorage.blob.core.windows.net/output?se=2026-11-22&sp=cw&sig=c2VjcmV0%3D'
 KNOWN_CODES = [
     'AuthenticationFailed',
+    'InvalidAuthenticationInfo',
     'AuthorizationFailure',
     'AuthorizationPermissionMismatch',
     'PermissionDenied',
@@ -114,7 +115,7 @@ def test_describe_gives_the_command_for_a_missing_role(code: str, role: str, acc
     message = sample.describe(batch_error(code, 'Refused.', 403))
 
     assert f'az role assignment create --role "{role}"' in message
-    assert f'az resource list --name {account}' in message
+    assert f'$(az resource list --query [0].id -o tsv --name {account})' in message
 
 
 def test_describe_compares_the_clocks_when_sign_in_fails_at_batch() -> None:
