@@ -113,7 +113,7 @@ _BATCH_ROLE = f'"Azure Batch Data Contributor" {_SCOPE} {_BATCH_ACCOUNT_NAME})'
 _STORAGE_ROLE = f'"Storage Blob Data Contributor" {_SCOPE} {_STORAGE_ACCOUNT_NAME})'
 _REMEDIES = {
     'AuthenticationFailed|InvalidAuthenticationInfo': 'Wrong key or clock, or an expired or forbidden sign-in.',
-    'AuthorizationFailure|PermissionDenied': f'A network rule refuses this machine, or {_ROLE} {_BATCH_ROLE}',
+    'AuthorizationFailure|PermissionDenied': f'Wrong key, a network rule of the account, or {_ROLE} {_BATCH_ROLE}',
     'AuthorizationPermissionMismatch': f'Signed in, but {_ROLE} {_STORAGE_ROLE}',
     'ClientAuthenticationError|CredentialUnavailableError': 'Not signed in. Run "az login", or set a key.',
     'KeyBasedAuthenticationNotPermitted': 'The account allows no keys. Leave _STORAGE_ACCOUNT_KEY empty to sign in.',

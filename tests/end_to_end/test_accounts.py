@@ -41,7 +41,7 @@ def assert_refused(sample: Sample, *words: str, options: tuple[str, ...] = ('-y'
 def test_a_wrong_key_is_said(sample: Sample, variable: str) -> None:
     sample.environment = {variable: OTHER_KEY}
 
-    assert_refused(sample, 'Server failed to authenticate the request', 'key')
+    assert_refused(sample, 'Server failed to authenticate the request', 'Wrong key')
     assert sample.containers() == []
 
 

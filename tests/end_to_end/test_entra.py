@@ -49,7 +49,8 @@ def assert_refused(sample: Sample, *words: str) -> None:
     sample.azure.faults.clear()
     assert time.monotonic() - began < 30
     assert result.returncode == 1, result.stderr
-    assert result.stderr.count('Error: ') == 1
+    assert result.stderr.startswith('Error: ')
+    assert result.stderr.count('\nError: ') == 0
     for word in words:
         assert word in result.stderr
     assert sample.nothing_is_left()

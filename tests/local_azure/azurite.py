@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,15 @@ def fetch(node: Path, environment: dict[str, str]) -> Path:
     if not program:
         raise RuntimeError(f'Azurite could not be fetched from npm:\n{done.stderr[-2000:]}')
     return program
+
+
+def _has_ended(connection: HTTPConnection) -> bool:
+    """Whether the other side has closed an idle connection."""
+    if not connection.sock:
+        return False  # it connects again by itself
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Azurite:
@@ -133,7 +143,10 @@ class Azurite:
 
     def _connection(self) -> HTTPConnection:
         with suppress(IndexError):
-            return self._idle.pop()
+            while connection := self._idle.pop():
+                if not _has_ended(connection):
+                    return connection
+                connection.close()
         address = urlsplit(self.url).netloc
         return HTTPSConnection(address, context=self._tls) if self._tls else HTTPConnection(address)
 
