@@ -163,9 +163,8 @@ def describe(error: BaseException) -> str:
     elif response is not None:
         text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
     if code == 'AuthenticationFailed' and response is not None:
-        text += (
-            f' (Clocks: the service {response.headers.get("Date")}, this machine {datetime.now(timezone.utc):%c} GMT.)'
-        )
+        ours = f'{datetime.now(timezone.utc):%c} GMT'
+        text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
     return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
 
 
@@ -226,16 +225,17 @@ def cost_limit() -> str:
 
 def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     """Return the clients of both accounts; where a key is empty, they sign in with Microsoft Entra ID."""
-    entra = DefaultAzureCredential()  # "az login", a service principal, a managed or workload identity
+    entra: Any = None if _BATCH_ACCOUNT_KEY and _STORAGE_ACCOUNT_KEY else DefaultAzureCredential()  # "az login", ...
+    batch_url = _BATCH_ACCOUNT_URL.rstrip('/')
     resources = {'cn': 'batch.chinacloudapi.cn', 'net': 'batch.core.usgovcloudapi.net'}  # Azure China, US Government
-    resource = resources.get(_BATCH_ACCOUNT_URL.rstrip('/').rpartition('.')[2], 'batch.core.windows.net')
+    resource = resources.get(batch_url.rpartition('.')[2], 'batch.core.windows.net')
 
     def batch_token() -> dict[str, str]:  # asked for at each request; azure-identity keeps the token and renews it
         return {'tokenType': 'Bearer', 'accessToken': entra.get_token(f'https://{resource}/.default').token}
 
     batch_key = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
     batch_credential = batch_key if _BATCH_ACCOUNT_KEY else AdalAuthentication(batch_token)
-    batch_service_client = BatchServiceClient(batch_credential, batch_url=_BATCH_ACCOUNT_URL.rstrip('/'))
+    batch_service_client = BatchServiceClient(batch_credential, batch_url)
     for operations in vars(batch_service_client).values():
         if hasattr(operations, 'api_version'):
             operations.api_version = _BATCH_API_VERSION

@@ -123,6 +123,12 @@ def test_batch_client_with_a_key_asks_for_no_token(monkeypatch: pytest.MonkeyPat
     credential.get_token.assert_not_called()
 
 
+def test_clients_with_two_keys_look_for_no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, 'DefaultAzureCredential', lambda: pytest.fail('an identity was looked for'))
+
+    sample.create_clients()
+
+
 @pytest.mark.parametrize('key', ['', SETTINGS['_STORAGE_ACCOUNT_KEY']], ids=['entra', 'key'])
 def test_blob_client_signs_in_independently_of_the_batch_client(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     credential = create_autospec(DefaultAzureCredential, instance=True)
