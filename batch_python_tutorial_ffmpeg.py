@@ -287,7 +287,7 @@ def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[
     executor = concurrent.futures.ThreadPoolExecutor(_CONNECTIONS)
     try:
         yield from executor.map(action, items)
-    finally:  # without waiting: after Ctrl-C, a large upload ends when the cleanup has deleted its container
+    finally:  # without waiting: after Ctrl-C the cleanup comes first, and the process does not wait either
         executor.shutdown(wait=False, cancel_futures=True)
 
 
@@ -318,9 +318,9 @@ _MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value 
 
 def is_ours(resource: Any, *, run: bool = False) -> bool:
     """Return whether a container, pool or job was created (or taken over) by this sample, or even by this run."""
-    metadata = resource.metadata or {}  # Storage has a dictionary, Batch a list of items
-    pairs = metadata.items() if isinstance(metadata, dict) else [(item.name, item.value) for item in metadata]
-    return _MARK['createdby'] in dict(pairs).values() and (not run or _MARK['run'] in dict(pairs).values())
+    items = resource.metadata or {}  # Storage has a dictionary, Batch a list of items
+    metadata = items if isinstance(items, dict) else {item.name: item.value for item in items}
+    return metadata.get('createdby') == _MARK['createdby'] and (not run or metadata.get('run') == _MARK['run'])
 
 
 def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:

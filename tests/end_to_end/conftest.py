@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,19 @@ class Sample:
         out, err = process.communicate(timeout=TIMEOUT)
         self.check_secrets(out + err)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def assert_refused(self, *words: str, options: tuple[str, ...] = ('-y',)) -> str:
+        """Run the sample: exit code 1 within 30 seconds, one error message with these words. Return stderr."""
+        began = time.monotonic()
+
+        result = self.run(*options)
+
+        assert result.returncode == 1, result.stderr
+        assert time.monotonic() - began < 30
+        assert len(re.findall('^Error: ', result.stderr, re.MULTILINE)) == 1
+        for word in words:
+            assert word in result.stderr
+        return result.stderr
 
     def check_secrets(self, text: str) -> None:
         assert 'sig=' not in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -42,17 +41,10 @@ def signers(sample: Sample) -> set[str]:
 
 def assert_refused(sample: Sample, *words: str) -> None:
     """Run the sample: one message with these words, exit code 1, nothing made."""
-    began = time.monotonic()
-
-    result = sample.run('-y')
+    stderr = sample.assert_refused(*words)
 
     sample.azure.faults.clear()
-    assert time.monotonic() - began < 30
-    assert result.returncode == 1, result.stderr
-    assert result.stderr.startswith('Error: ')
-    assert result.stderr.count('\nError: ') == 0
-    for word in words:
-        assert word in result.stderr
+    assert stderr.startswith('Error: ')
     assert sample.nothing_is_left()
 
 
