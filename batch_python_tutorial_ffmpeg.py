@@ -228,13 +228,11 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     entra: Any = None if _BATCH_ACCOUNT_KEY and _STORAGE_ACCOUNT_KEY else DefaultAzureCredential()  # "az login", ...
     batch_url = _BATCH_ACCOUNT_URL.rstrip('/')
     resources = {'cn': 'batch.chinacloudapi.cn', 'net': 'batch.core.usgovcloudapi.net'}  # Azure China, US Government
-    resource = resources.get(batch_url.rpartition('.')[2], 'batch.core.windows.net')
-
-    def batch_token() -> dict[str, str]:  # asked for at each request; azure-identity keeps the token and renews it
-        return {'tokenType': 'Bearer', 'accessToken': entra.get_token(f'https://{resource}/.default').token}
-
-    batch_key = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
-    batch_credential = batch_key if _BATCH_ACCOUNT_KEY else AdalAuthentication(batch_token)
+    scope = f'https://{resources.get(batch_url.rpartition(".")[2], "batch.core.windows.net")}/.default'
+    batch_credential = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
+    if not _BATCH_ACCOUNT_KEY:  # a token for each request; azure-identity keeps it and renews it
+        token = functools.partial(entra.get_token, scope)
+        batch_credential = AdalAuthentication(lambda: {'tokenType': 'Bearer', 'accessToken': token().token})
     batch_service_client = BatchServiceClient(batch_credential, batch_url)
     for operations in vars(batch_service_client).values():
         if hasattr(operations, 'api_version'):
@@ -248,8 +246,15 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     storage_key = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
     credential = storage_key if _STORAGE_ACCOUNT_KEY else entra
     options: dict[str, Any] = {'max_single_put_size': _BLOCK_SIZE, 'max_single_get_size': _BLOCK_SIZE}
-    options |= {'connection_timeout': 10, 'read_timeout': 60, 'retry_policy': azureblob.ExponentialRetry(1, 2, 5)}
-    return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, **options)
+    options |= {'connection_timeout': 10, 'read_timeout': 60, 'raw_request_hook': stop_if_interrupted}
+    retries = azureblob.ExponentialRetry(1, 2, 5)
+    return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, retry_policy=retries, **options)
+
+
+def stop_if_interrupted(*_: object) -> None:
+    """Raise the KeyboardInterrupt of a signal that came in the middle of a library's work, where it might do harm."""
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 def retried(send: Callable[..., Any]) -> Callable[..., Any]:
@@ -260,8 +265,7 @@ def retried(send: Callable[..., Any]) -> Callable[..., Any]:
         nonlocal patience
         started, pause = time.monotonic(), 0.5
         while True:
-            if _interrupted.is_set():  # the KeyboardInterrupt got lost where Python drops exceptions, as in __del__
-                raise KeyboardInterrupt
+            stop_if_interrupted()
             wait = pause = min(pause * random.uniform(1.5, 2), 10)  # noqa: S311 - jitter, not a secret
             try:
                 result = send(request, **options)
@@ -286,7 +290,10 @@ def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[
     """Yield the results of `action` for all `items`, in order, from _CONNECTIONS threads; an error cancels the rest."""
     executor = concurrent.futures.ThreadPoolExecutor(_CONNECTIONS)
     try:
-        yield from executor.map(action, items)
+        for future in [executor.submit(action, item) for item in items]:
+            while concurrent.futures.wait([future], timeout=0.2).not_done:
+                stop_if_interrupted()
+            yield future.result()
     finally:  # without waiting: after Ctrl-C the cleanup comes first, and the process does not wait either
         executor.shutdown(wait=False, cancel_futures=True)
 
@@ -333,11 +340,9 @@ def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         raise
 
 
-def add_or_find(
-    add: Callable[[], Any], get: Callable[[], Any], what: str, patience: timedelta = _DELETION_TIMEOUT
-) -> Any:
+def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, wait: timedelta = _DELETION_TIMEOUT) -> Any:
     """Call `add` and return None, or the thing of that name that exists; wait while the service still deletes it."""
-    deadline = time.monotonic() + patience.total_seconds()
+    deadline = time.monotonic() + wait.total_seconds()
     while time.monotonic() < deadline:
         try:
             add()
@@ -350,7 +355,7 @@ def add_or_find(
             return existing
         say_once(f'{what} is still being deleted: waiting until it is gone...', sys.stderr)
         time.sleep(2)
-    raise SampleError(f'{what} is still being deleted after {patience}. Try again later.')
+    raise SampleError(f'{what} is still being deleted after {wait}. Try again later.')
 
 
 def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None) -> None:
@@ -449,21 +454,16 @@ def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     """Create a pool whose nodes install ffmpeg when they start, or use an existing one of the same shape."""
     say(f'Creating pool [{pool_id}]...')
     say(f'It has {cost_limit()}.', sys.stderr)
-    machine = batchmodels.VirtualMachineConfiguration(
-        image_reference=batchmodels.ImageReference(**_POOL_IMAGE), node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID
-    )
+    image = batchmodels.ImageReference(**_POOL_IMAGE)
+    machine = batchmodels.VirtualMachineConfiguration(image_reference=image, node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID)
     administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
     start_task = batchmodels.StartTask(command_line=_START_TASK_COMMAND, wait_for_success=True, max_task_retry_count=2)
     start_task.user_identity = batchmodels.UserIdentity(auto_user=administrator)
-    new_pool = batchmodels.PoolAddParameter(
-        id=pool_id,
-        virtual_machine_configuration=machine,
-        vm_size=_POOL_VM_SIZE,
-        target_dedicated_nodes=_DEDICATED_POOL_NODE_COUNT,
-        target_low_priority_nodes=_LOW_PRIORITY_POOL_NODE_COUNT,
-        start_task=start_task,
-        metadata=_MARK_ITEMS,
-    )
+    new_pool = batchmodels.PoolAddParameter(id=pool_id, vm_size=_POOL_VM_SIZE, metadata=_MARK_ITEMS)
+    new_pool.virtual_machine_configuration = machine
+    new_pool.target_dedicated_nodes = _DEDICATED_POOL_NODE_COUNT
+    new_pool.target_low_priority_nodes = _LOW_PRIORITY_POOL_NODE_COUNT
+    new_pool.start_task = start_task
     pools = batch_service_client.pool
     existing = add_or_find(lambda: pools.add(new_pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]')
     if existing is None or is_ours(existing, run=True):  # the latter after a request whose answer was lost
@@ -489,12 +489,9 @@ def differences(wanted: dict[str, Any], existing: dict[str, Any]) -> Iterator[st
 def create_job(batch_service_client: BatchServiceClient, job_id: str, pool_id: str) -> None:
     """Create a job on a pool; its time limit ends its tasks even if this machine disappears."""
     say(f'Creating job [{job_id}]...')
-    job = batchmodels.JobAddParameter(
-        id=job_id,
-        pool_info=batchmodels.PoolInformation(pool_id=pool_id),
-        constraints=batchmodels.JobConstraints(max_wall_clock_time=_JOB_TIMEOUT + _MARGIN),
-        metadata=_MARK_ITEMS,
-    )
+    pool = batchmodels.PoolInformation(pool_id=pool_id)
+    job = batchmodels.JobAddParameter(id=job_id, pool_info=pool, metadata=_MARK_ITEMS)
+    job.constraints = batchmodels.JobConstraints(max_wall_clock_time=_JOB_TIMEOUT + _MARGIN)
     jobs = batch_service_client.job
     existing = add_or_find(lambda: jobs.add(job), lambda: jobs.get(job_id), f'Job [{job_id}]')
     if existing is not None and not is_ours(existing, run=True):
@@ -512,14 +509,12 @@ def add_tasks(
         destination = batchmodels.OutputFileDestination(container=container)
         options = batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess')
         output_file = batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=options)
-        return batchmodels.TaskAddParameter(
-            id=f'Task{number}',
-            display_name=input_file.file_path,
-            command_line=_TASK_COMMAND,
-            resource_files=[batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')],
-            output_files=[output_file],
-            constraints=batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1),
-        )
+        new_task = batchmodels.TaskAddParameter(id=f'Task{number}', command_line=_TASK_COMMAND)
+        new_task.display_name = input_file.file_path
+        new_task.resource_files = [batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')]
+        new_task.output_files = [output_file]
+        new_task.constraints = batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1)
+        return new_task
 
     def add(start: int) -> None:
         chunk = [task(number, input_files[number]) for number in range(start, min(start + 100, len(input_files)))]
@@ -750,7 +745,11 @@ class Run:
             os._exit(130)
         if not self.in_cleanup:
             _interrupted.set()
-        if not self.in_cleanup or frame.f_code is query_yes_no.__code__:  # a question under way gets its default
+            # Waits end at once. In the middle of a library a lock might stay taken: the next request raises instead.
+            safe = frame.f_globals.get('__name__') in (__name__, 'socket', 'ssl')
+            if safe and frame.f_code.co_name not in ('__enter__', '__exit__'):
+                raise KeyboardInterrupt
+        if frame.f_code is query_yes_no.__code__:  # a question under way gets its default
             raise KeyboardInterrupt
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:

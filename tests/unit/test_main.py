@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +10,7 @@ import pytest
 import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import BATCH_KEY, STORAGE_KEY, Clock, Run
-from .mocks import MP3S, VIDEOS, Azure
+from .mocks import MP3S, VIDEOS, Azure, signal_in
 from .service_objects import batch_error, failed, storage_error, unfinished
 
 INPUT, OUTPUT = sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME
@@ -144,10 +143,7 @@ def test_main_cleans_up_after_an_error_in_any_step(
 def test_main_interrupted_in_any_step_cleans_up_and_has_exit_code_130(
     step: str, run: Run, azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(sample, step, interrupted)
+    monkeypatch.setattr(sample, step, signal_in(sample.__name__))
 
     assert run('-y') == 130
     assert azure.made <= {OUTPUT}

@@ -206,7 +206,16 @@ def test_retried_does_not_take_a_task_that_met_a_server_error_for_a_passing_faul
     assert clock.sleeps == []
 
 
-def test_retried_ends_a_run_whose_interrupt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_client_of_an_interrupted_run_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, '_interrupted', interrupted := threading.Event())
+    interrupted.set()
+    _, blob_client = sample.create_clients()
+
+    with pytest.raises(KeyboardInterrupt):
+        blob_client.create_container('input')
+
+
+def test_retried_in_an_interrupted_run_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service(OK)
     monkeypatch.setattr(sample, '_interrupted', interrupted := threading.Event())
     interrupted.set()
