@@ -5,10 +5,8 @@ from __future__ import annotations
 import collections
 import functools
 import inspect
-import signal
 import threading
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any, ClassVar, NoReturn
 from unittest.mock import create_autospec
 
@@ -54,15 +52,6 @@ class Unscripted:
 
 _SPARE: collections.defaultdict[type, list[Any]] = collections.defaultdict(list)
 _LENT: list[tuple[type, Any]] = []
-
-
-def signal_in(module: str, number: signal.Signals = signal.SIGINT) -> Callable[..., None]:
-    """A function of that module in which the signal arrives."""
-
-    def interrupted(*_: object, **__: object) -> None:
-        signal.raise_signal(number)
-
-    return FunctionType(interrupted.__code__, {'__name__': module, 'signal': signal}, closure=interrupted.__closure__)
 
 
 def mock_of(kind: type) -> Any:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import pytest
 
 import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import BATCH_KEY, STORAGE_KEY, Clock, Run
-from .mocks import MP3S, VIDEOS, Azure, signal_in
+from .mocks import MP3S, VIDEOS, Azure
 from .service_objects import batch_error, failed, storage_error, unfinished
 
 INPUT, OUTPUT = sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME
@@ -110,6 +112,10 @@ def test_main_after_the_timeout_has_exit_code_1_and_cleans_up(run: Run, azure: A
     assert azure.made == {OUTPUT}
 
 
+def interrupted(*_: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
 STEPS = [
     'create_container',
     'upload_input_files',
@@ -143,10 +149,29 @@ def test_main_cleans_up_after_an_error_in_any_step(
 def test_main_interrupted_in_any_step_cleans_up_and_has_exit_code_130(
     step: str, run: Run, azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample, step, signal_in(sample.__name__))
+    monkeypatch.setattr(sample, step, interrupted)
 
     assert run('-y') == 130
     assert azure.made <= {OUTPUT}
+
+
+def test_main_cleans_up_with_clients_whose_locks_no_interrupt_has_left_taken(
+    run: Run, azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[Any, Any]] = []
+
+    def create_clients() -> tuple[Any, Any]:
+        made.append((Mock(wraps=azure.batch.client), Mock(wraps=azure.storage.client)))
+        return made[-1]
+
+    monkeypatch.setattr(sample, 'create_clients', create_clients)
+    monkeypatch.setattr(sample, 'check_what_exists', interrupted_later := Mock())
+    monkeypatch.setattr(sample, 'create_container', interrupted)
+    monkeypatch.setattr(sample, 'clean_up', cleanup := Mock(return_value=True))
+
+    assert run('-y') == 130
+    assert interrupted_later.call_args.args[:2] == made[0]
+    assert cleanup.call_args.args[:2] == made[1]
 
 
 def test_main_prints_neither_key_nor_sas(run: Run, azure: Azure, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,18 +64,3 @@ def test_in_parallel_raises_the_first_error_and_cancels_the_rest(monkeypatch: py
         list(sample.in_parallel(action, range(100)))
 
     assert 99 not in started
-
-
-def test_in_parallel_ends_at_once_when_the_run_was_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, '_interrupted', interrupted := threading.Event())
-    ended = threading.Event()
-
-    def action(_: int) -> None:
-        interrupted.set()
-        ended.wait(30)  # a request that is not answered
-
-    with pytest.raises(KeyboardInterrupt):
-        list(sample.in_parallel(action, range(3)))
-
-    assert not ended.is_set()
-    ended.set()

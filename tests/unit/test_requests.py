@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
 import requests
-from azure.batch import models
+from azure.batch import BatchServiceClient, models
+from azure.batch.batch_auth import SharedKeyCredentials
 from azure.core.credentials import AccessToken
 from azure.identity import DefaultAzureCredential
 from msrest.exceptions import ClientRequestError
@@ -16,7 +19,8 @@ from msrest.universal_http import ClientRequest
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import SETTINGS, Clock
+from .conftest import BATCH_KEY, SETTINGS, Clock, Run
+from .mocks import Azure
 from .service_objects import answer
 
 OK = answer(200, {})
@@ -73,6 +77,23 @@ def test_batch_client_sends_a_post_again(monkeypatch: pytest.MonkeyPatch, clock:
 
     assert sent == [('POST', f'{SETTINGS["_BATCH_ACCOUNT_URL"]}/jobs?api-version={sample._BATCH_API_VERSION}')] * 2
     assert len(clock.sleeps) == 1
+
+
+@pytest.mark.parametrize('request_type', ['PoolAddParameter', 'JobAddParameter', 'TaskAddParameter'])
+def test_batch_client_sends_what_its_own_serializer_would_send(request_type: str, run: Run, azure: Azure) -> None:
+    run('-y')
+    sent = {
+        'PoolAddParameter': azure.batch.pool.add.call_args.args[0],
+        'JobAddParameter': azure.batch.job.add.call_args.args[0],
+        'TaskAddParameter': azure.batch.task.add_collection.call_args.args[1][0],
+    }[request_type]
+    standard: Any = BatchServiceClient(SharedKeyCredentials('mybatch', BATCH_KEY), 'https://mybatch')
+
+    expected = json.dumps(standard._serialize.body(sent, request_type))
+
+    durations = {'PT1200S': 'PT20M', 'PT3600S': 'PT1H'}
+    body = re.sub('PT[0-9]+S', lambda seconds: durations[seconds[0]], json.dumps(sample.plain(sent)))
+    assert json.loads(body) == json.loads(expected)
 
 
 # --- Microsoft Entra ID -----------------------------------------------------------------------------------------------
@@ -206,16 +227,7 @@ def test_retried_does_not_take_a_task_that_met_a_server_error_for_a_passing_faul
     assert clock.sleeps == []
 
 
-def test_a_storage_client_of_an_interrupted_run_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, '_interrupted', interrupted := threading.Event())
-    interrupted.set()
-    _, blob_client = sample.create_clients()
-
-    with pytest.raises(KeyboardInterrupt):
-        blob_client.create_container('input')
-
-
-def test_retried_in_an_interrupted_run_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retried_ends_a_run_whose_interrupt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service(OK)
     monkeypatch.setattr(sample, '_interrupted', interrupted := threading.Event())
     interrupted.set()

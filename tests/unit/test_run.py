@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FunctionType, SimpleNamespace
+from types import SimpleNamespace
 from typing import NoReturn
 from unittest.mock import Mock
 
@@ -16,7 +16,6 @@ from azure.core.exceptions import ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .mocks import signal_in
 from .service_objects import batch_error, proxy_error
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -112,54 +111,15 @@ def test_run_whose_cleanup_may_have_left_something_has_exit_code_1(cleanup: Mock
 def test_run_that_is_interrupted_cleans_up_and_has_exit_code_130(
     number: signal.Signals, cleanup: Mock, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run = run_block(signal_in(sample.__name__, number), cleanup)
+    run = run_block(lambda: signal.raise_signal(number), cleanup)
 
     assert (run.exit_code, cleanup.call_count) == (130, 1)
     assert 'Interrupted: cleaning up. Once more leaves at once.' in capfd.readouterr().err
 
 
-@pytest.mark.parametrize('module', [sample.__name__, 'socket', 'ssl'])
-def test_an_interrupt_of_our_own_code_or_of_a_wait_for_an_answer_ends_it_at_once(module: str, cleanup: Mock) -> None:
-    steps: list[str] = []
-
-    def block() -> None:
-        signal_in(module)()
-        steps.append('after the signal')
-
-    run = run_block(block, cleanup)
-
-    assert (run.exit_code, cleanup.call_count, steps) == (130, 1, [])
-
-
-@pytest.mark.parametrize('next_request', [sample.stop_if_interrupted, sample.retried(Mock())])
-def test_an_interrupt_in_the_middle_of_a_library_waits_for_the_next_request(
-    next_request: Callable[[object], object], cleanup: Mock
-) -> None:
-    steps: list[str] = []
-
-    def block() -> None:
-        signal_in('threading')()
-        steps.append('the library goes on')
-        next_request(Mock())
-        steps.append('the next request')
-
-    run = run_block(block, cleanup)
-
-    assert (run.exit_code, cleanup.call_count, steps) == (130, 1, ['the library goes on'])
-
-
-def test_an_interrupt_that_no_request_follows_has_exit_code_130(cleanup: Mock) -> None:
-    run = run_block(signal_in('threading'), cleanup)
-
-    assert (run.exit_code, cleanup.call_count) == (130, 1)
-
-
-@pytest.mark.parametrize('method', [sample.Run.__enter__, sample.Run.__exit__])
-def test_an_interrupt_at_the_edge_of_the_run_leaves_no_cleanup_out(
-    method: FunctionType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_at_the_beginning_of_the_way_out_leaves_no_cleanup_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, '_interrupted', threading.Event())
-    frame = SimpleNamespace(f_code=method.__code__, f_globals=method.__globals__)
+    frame = SimpleNamespace(f_code=sample.Run.__exit__.__code__)
 
     sample.Run().interrupt(signal.SIGINT, frame)  # raises nothing
 
@@ -187,7 +147,7 @@ def test_run_that_is_interrupted_twice_leaves_at_once_and_names_what_bills(
     cleanup.side_effect = lambda: signal.raise_signal(second)
 
     with pytest.raises(Left):
-        run_block(signal_in(sample.__name__), cleanup)
+        run_block(lambda: signal.raise_signal(signal.SIGINT), cleanup)
 
     printed = capfd.readouterr().err
     assert exit_codes == [130]
@@ -196,7 +156,7 @@ def test_run_that_is_interrupted_twice_leaves_at_once_and_names_what_bills(
 
 
 def test_run_without_anything_made_yet_has_nothing_to_clean_up() -> None:
-    run = run_block(signal_in(sample.__name__))
+    run = run_block(lambda: signal.raise_signal(signal.SIGINT))
 
     assert run.exit_code == 130
 
