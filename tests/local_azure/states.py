@@ -6,7 +6,7 @@ only operations outside of this subset lead to (disabling, rebooting, preparing,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import TypeVar
 
@@ -47,44 +47,31 @@ class TaskState(Enum):
     COMPLETED = 'completed'
 
 
-State = TypeVar('State', PoolState, AllocationState, NodeState, JobState, TaskState)
-
-POOL_MOVES: Mapping[PoolState, set[PoolState]] = {PoolState.ACTIVE: {PoolState.DELETING}, PoolState.DELETING: set()}
-ALLOCATION_MOVES: Mapping[AllocationState, set[AllocationState]] = {
-    AllocationState.STEADY: {AllocationState.RESIZING},
-    AllocationState.RESIZING: {AllocationState.STOPPING, AllocationState.STEADY},
-    AllocationState.STOPPING: {AllocationState.STEADY, AllocationState.RESIZING},  # resizing: the pool is deleted
-}
-_LOST = {NodeState.UNUSABLE, NodeState.PREEMPTED, NodeState.LEAVING_POOL}
-NODE_MOVES: Mapping[NodeState, set[NodeState]] = {
-    NodeState.CREATING: {NodeState.STARTING, *_LOST},
-    NodeState.STARTING: {NodeState.WAITING_FOR_START_TASK, NodeState.IDLE, *_LOST},
-    NodeState.WAITING_FOR_START_TASK: {NodeState.IDLE, NodeState.START_TASK_FAILED, *_LOST},
+_LOST = (NodeState.UNUSABLE, NodeState.PREEMPTED, NodeState.LEAVING_POOL)
+MOVES: Mapping[Enum, Collection[Enum]] = {  # a state that is not here is final
+    PoolState.ACTIVE: (PoolState.DELETING,),
+    AllocationState.STEADY: (AllocationState.RESIZING,),
+    AllocationState.RESIZING: (AllocationState.STOPPING, AllocationState.STEADY),
+    AllocationState.STOPPING: (AllocationState.STEADY, AllocationState.RESIZING),  # resizing: the pool is deleted
+    NodeState.CREATING: (NodeState.STARTING, *_LOST),
+    NodeState.STARTING: (NodeState.WAITING_FOR_START_TASK, NodeState.IDLE, *_LOST),
+    NodeState.WAITING_FOR_START_TASK: (NodeState.IDLE, NodeState.START_TASK_FAILED, *_LOST),
     NodeState.START_TASK_FAILED: _LOST,
-    NodeState.IDLE: {NodeState.RUNNING, *_LOST},
-    NodeState.RUNNING: {NodeState.IDLE, *_LOST},
-    NodeState.UNUSABLE: {NodeState.PREEMPTED, NodeState.LEAVING_POOL},
-    NodeState.PREEMPTED: {NodeState.CREATING, NodeState.LEAVING_POOL},  # creating: capacity has come back
-    NodeState.LEAVING_POOL: set(),
+    NodeState.IDLE: (NodeState.RUNNING, *_LOST),
+    NodeState.RUNNING: (NodeState.IDLE, *_LOST),
+    NodeState.UNUSABLE: (NodeState.PREEMPTED, NodeState.LEAVING_POOL),
+    NodeState.PREEMPTED: (NodeState.CREATING, NodeState.LEAVING_POOL),  # creating: capacity has come back
+    JobState.ACTIVE: (JobState.TERMINATING, JobState.DELETING),
+    JobState.TERMINATING: (JobState.COMPLETED, JobState.DELETING),
+    JobState.COMPLETED: (JobState.DELETING,),
+    TaskState.ACTIVE: (TaskState.RUNNING, TaskState.COMPLETED),
+    TaskState.RUNNING: (TaskState.COMPLETED, TaskState.ACTIVE),  # active: requeued, its node is gone
+    TaskState.COMPLETED: (TaskState.ACTIVE,),  # by reactivation of a failed task, by nothing else
 }
-JOB_MOVES: Mapping[JobState, set[JobState]] = {
-    JobState.ACTIVE: {JobState.TERMINATING, JobState.DELETING},
-    JobState.TERMINATING: {JobState.COMPLETED, JobState.DELETING},
-    JobState.COMPLETED: {JobState.DELETING},
-    JobState.DELETING: set(),
-}
-TASK_MOVES: Mapping[TaskState, set[TaskState]] = {
-    TaskState.ACTIVE: {TaskState.RUNNING, TaskState.COMPLETED},
-    TaskState.RUNNING: {TaskState.COMPLETED, TaskState.ACTIVE},  # active: requeued, its node is gone
-    TaskState.COMPLETED: {TaskState.ACTIVE},  # by reactivation of a failed task, by nothing else
-}
+State = TypeVar('State', bound=Enum)
 
 
-class IllegalMoveError(AssertionError):
-    """A state machine was asked for a move that is not in its table: a bug in the local service."""
-
-
-def move(moves: Mapping[State, set[State]], old: State, new: State) -> State:
-    if new not in moves[old]:
-        raise IllegalMoveError(f'{type(old).__name__}: {old.value} -> {new.value}')
+def move(old: State, new: State) -> State:
+    """The new state; an illegal move is a bug in the local service."""
+    assert new in MOVES.get(old, ()), f'{type(old).__name__}: {old.value} -> {new.value}'
     return new

@@ -103,7 +103,7 @@ def node_fields(base: str) -> Fields:
         'schedulingState': lambda _: 'enabled',
         'stateTransitionTime': lambda node: format_time(node.changed),
         'lastBootTime': lambda node: _time(node.booted),
-        'allocationTime': lambda node: format_time(node.allocated),
+        'allocationTime': lambda node: format_time(node.created),
         'ipAddress': lambda node: node.address,
         'affinityId': lambda node: f'TVM:{node.id}',
         'vmSize': lambda node: node.pool.spec['vmSize'],

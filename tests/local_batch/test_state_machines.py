@@ -16,12 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.local_azure import schema
 from tests.local_azure.account import Account, Quotas
 from tests.local_azure.errors import BatchError
-from tests.local_azure.executor import ManualExecutor
-from tests.local_azure.faults import AllocationFault, NodeLoss, StartTaskFault
-from tests.local_azure.model import Failure, Outcome, Task
-from tests.local_azure.nodes import ALIVE
+from tests.local_azure.faults import Fault
+from tests.local_azure.model import ALIVE, Failure, Outcome, Task
 from tests.local_azure.states import JobState, PoolState, TaskState
-from tests.local_azure.timeline import ManualTimeline
+
+from .manual import ManualExecutor, ManualTimeline
 
 VERSION = '2025-06-01'
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
@@ -179,8 +178,9 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule(unusable=st.booleans(), restore=st.booleans())
     def node_is_lost(self, unusable: bool, restore: bool) -> None:
-        self.account.faults.add(NodeLoss(task='*', unusable=unusable, after=0, restore=restore, count=1))
-        self.account.nodes.arm_running()
+        kind = 'make_node_unusable' if unusable else 'preempt_node'
+        fault = self.account.faults.add(Fault(kind, task='*', after=0, restore=restore, count=1))
+        self.account.nodes.armed(fault)
         self.timeline.advance(0)
 
     @rule(low=st.sampled_from([None, 0, 1, 3]), pools=st.sampled_from([None, 1]))
@@ -189,10 +189,9 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule()
     def allocation_and_start_task_will_fail_once(self) -> None:
-        self.account.faults.add(
-            AllocationFault(code='AllocationFailed', message=None, dedicated=None, allocated=1, count=1)
-        )
-        self.account.faults.add(StartTaskFault(nodes=1, exit_code=1, stderr='', count=1))
+        allocation = {'code': 'AllocationFailed', 'message': None, 'dedicated': None, 'allocated': 1}
+        self.account.faults.add(Fault('fail_allocation', **allocation, count=1))
+        self.account.faults.add(Fault('fail_start_task', nodes=1, exit_code=1, stderr='', count=1))
 
     # What must always hold
 
