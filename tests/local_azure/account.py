@@ -6,16 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from .durations import to_ticks
 from .errors import BatchError
 from .faults import Faults
 from .jobs import Jobs
-from .model import Job, Node, Outcome, Pool, Resource, Run, Spec, Task
+from .model import Job, Pool, Resource, Run, Spec, Task
 from .nodes import Nodes
 from .pools import Pools
 from .timeline import Action, Timeline
+
+if TYPE_CHECKING:
+    from .machine import Machines
 
 
 @dataclass
@@ -42,27 +45,12 @@ class Quotas:
     jobs: int | None = None
 
 
-class Executor(Protocol):
-    """Who runs command lines. All methods return at once; `done` is called later from any thread, unless it is over."""
-
-    def add_node(self, node: Node) -> None:
-        """A machine with an empty disk."""
-
-    def remove_node(self, node: Node) -> None:
-        """The machine and its files go away."""
-
-    def start(self, run: Run, done: Callable[[Run, Outcome], None]) -> None: ...
-
-    def stop(self, run: Run) -> None:
-        """Ends the whole process group of a run that is over."""
-
-
 @dataclass
 class Account:
     """A Batch account in memory. Every public method of `pools` and `jobs` takes the lock."""
 
     timeline: Timeline
-    executor: Executor
+    machines: Machines
     url: str = 'http://127.0.0.1'
     faults: Faults = field(default_factory=Faults)
     delays: Delays = field(default_factory=Delays)
@@ -101,7 +89,7 @@ class Account:
         """Whatever becomes of this run, nobody waits for it any more."""
         run.over.set()
         self.cancel(run)
-        self.executor.stop(run)
+        self.machines.stop(run)
 
     def check_new(self, kind: str, spec: Spec, items: Mapping[str, Resource]) -> None:
         if old := items.get(spec['id'].lower()):
@@ -123,7 +111,7 @@ class Account:
             for pool in self.all_pools():
                 for node in pool.nodes.values():
                     self.nodes.abandon(node)
-                    self.executor.remove_node(node)
+                    self.machines.remove_node(node)
             self.pools.by_key.clear()
             self.jobs.by_key.clear()
             self.faults.clear()

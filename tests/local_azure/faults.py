@@ -85,7 +85,12 @@ class Faults:
     def find(self, kinds: str, concerns: Callable[[Any], bool] = lambda _: True) -> Any:
         """The oldest fault of these kinds, separated by blanks, that is concerned and not used up, or None."""
         for fault in list(self._faults):
-            if fault.kind in kinds.split() and fault.hits != fault.count and not fault.gone.is_set() and concerns(fault):
+            if (
+                fault.kind in kinds.split()
+                and fault.hits != fault.count
+                and not fault.gone.is_set()
+                and concerns(fault)
+            ):
                 return fault
         return None
 

@@ -58,7 +58,7 @@ def task_folder(task: Task) -> Path:
     MicrosoftDocs/azure-docs issues 53298 and 100370.
     """
     if task.node is None:
-        active = task.state is TaskState.ACTIVE
+        active = task.state is TaskState.active
         text = 'state is still active' if active else 'moved to completed state without running'
         raise BatchError('OperationInvalidForCurrentState', f'{_MOVED}{text}.')
     if task.node.root is None:

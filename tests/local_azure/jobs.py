@@ -17,11 +17,7 @@ ENDED = Failure('TaskEnded', 'Task Was Ended by User Request')  # recorded traff
 # The code is documented (Azure docs: error-handling, constraints); this text is ours.
 OVERTIME = Failure('TaskEnded', 'The task exceeded its maximum wall clock time')
 KILLED = 137  # exit code of a process that was killed; what a Linux node reports is not documented
-_NOT_ACTIVE = {
-    JobState.DELETING: 'JobBeingDeleted',
-    JobState.TERMINATING: 'JobBeingTerminated',
-    JobState.COMPLETED: 'JobCompleted',
-}
+_NOT_ACTIVE = {'deleting': 'JobBeingDeleted', 'terminating': 'JobBeingTerminated', 'completed': 'JobCompleted'}
 
 
 class Jobs:
@@ -41,12 +37,12 @@ class Jobs:
         account = self._account
         with account.lock:
             account.check_new('Job', spec, self.by_key)
-            unfinished = sum(job.state is not JobState.COMPLETED for job in self.by_key.values())
+            unfinished = sum(job.state is not JobState.completed for job in self.by_key.values())
             if account.quotas.jobs is not None and unfinished >= account.quotas.jobs:
                 raise BatchError('ActiveJobAndScheduleQuotaReached')
             job = Job(spec['id'], dict(spec), account.stamp)
             self.by_key[job.key] = job
-            self._changed(job)
+            self._begin(job)
             return job
 
     def patch(self, job_id: str, spec: Spec) -> Job:
@@ -57,7 +53,7 @@ class Jobs:
                 raise BatchError('JobNotDisabled')
             job.modified = self._account.stamp()
             job.spec.update(spec)
-            self._changed(job)
+            self._begin(job)
             return job
 
     def terminate(self, job_id: str, reason: str) -> Job:
@@ -70,68 +66,62 @@ class Jobs:
     def delete(self, job_id: str) -> None:
         with self._account.lock:
             job = self.get(job_id)
-            if job.state is JobState.DELETING:
+            if job.state is JobState.deleting:
                 raise BatchError('JobBeingDeleted')
             job.modified = self._account.stamp()
-            job.move(JobState.DELETING)
+            job.move(JobState.deleting)
             self._end_running(job, ENDED)
-            self._account.later(job, self._account.delays.job_deleting, lambda: self._deleted(job))
+            self._account.later(job, self._account.delays.job_deleting, lambda: self.by_key.pop(job.key))
 
     def counts(self, job_id: str) -> tuple[dict[str, int], dict[str, int]]:
         """Tasks and slots by state; may lag on Azure, here only by the fault for it (SDK14 TaskCounts)."""
         with self._account.lock:
             job = self.get(job_id)
-            fresh = dict(job.counts), dict(job.slots)
+            counts = dict(job.counts), dict(job.slots)
             if fault := self._account.faults.take('stale_task_counts'):
-                if fault.counts is not None:
-                    stale = {**dict.fromkeys(job.counts, 0), **fault.counts}
-                    return stale, stale
-                fresh = fault.frozen.setdefault(job.key, fresh)
-            return fresh
+                counts = fault.counts or fault.frozen.setdefault(job.key, counts)
+            return counts
 
     def _active(self, job_id: str) -> Job:
         job = self.get(job_id)
-        if job.state is not JobState.ACTIVE:
-            raise BatchError(_NOT_ACTIVE[job.state])
+        if job.state is not JobState.active:
+            raise BatchError(_NOT_ACTIVE[job.state.value])
         return job
 
-    def _changed(self, job: Job) -> None:
+    def _begin(self, job: Job) -> None:
         """maxWallClockTime counts from the creation of the job (SDK14 JobConstraints)."""
         self._account.cancel(job)
-        self._limit(job, job.spec, job.created, lambda: self._terminate(job, 'MaxWallClockTimeExpiry'))
-        self._after_end(job)
+        self._limit(job, job.created, lambda: self._terminate(job, 'MaxWallClockTimeExpiry'))
+        self.proceed(job)
 
-    def _limit(self, owner: Job | Run, spec: Spec, start: int, action: Action) -> None:
-        ticks = parse_duration(spec['constraints']['maxWallClockTime'])
+    def _limit(self, item: Job | Run, start: int, action: Action) -> None:
+        ticks = parse_duration(item.spec['constraints']['maxWallClockTime'])
         if ticks < NEVER:
-            self._account.later(owner, max(0, start + ticks - self._account.stamp()) / SECOND, action)
+            self._account.later(item, max(0, start + ticks - self._account.stamp()) / SECOND, action)
+
+    def proceed(self, job: Job) -> None:
+        """Goes on. A job without tasks counts as complete (SDK14 JobAddParameter.on_all_tasks_complete)."""
+        unfinished = job.counts['active'] + job.counts['running']
+        if job.state is JobState.active and job.spec['onAllTasksComplete'] == 'terminatejob' and not unfinished:
+            self._terminate(job, 'AllTasksComplete')
+        self.schedule()
 
     def _terminate(self, job: Job, reason: str) -> None:
         """Running tasks end, active ones stay active for ever (SDK14 job.terminate)."""
         job.reason = reason
-        job.move(JobState.TERMINATING)
+        job.move(JobState.terminating)
         self._end_running(job, OVERTIME if reason == 'MaxWallClockTimeExpiry' else ENDED)
         self._account.later(job, self._account.delays.job_terminating, lambda: self._terminated(job))
 
-    def _end_running(self, job: Job, failure: Failure) -> None:
-        for task in job.tasks.values():
-            if task.state is TaskState.RUNNING:
-                self._end(task, failure)
-        self._schedule_for(job)
-
     def _terminated(self, job: Job) -> None:
-        job.move(JobState.COMPLETED)
+        job.move(JobState.completed)
         job.ended = job.changed
 
-    def _deleted(self, job: Job) -> None:
-        del self.by_key[job.key]
-
-    def _after_end(self, job: Job) -> None:
-        """A job without tasks counts as complete (SDK14 JobAddParameter.on_all_tasks_complete)."""
-        unfinished = job.counts['active'] + job.counts['running']
-        if job.state is JobState.ACTIVE and job.spec['onAllTasksComplete'] == 'terminatejob' and not unfinished:
-            self._terminate(job, 'AllTasksComplete')
-        self._schedule_for(job)
+    def _end_running(self, job: Job, failure: Failure) -> None:
+        for task in job.tasks.values():
+            if task.state is TaskState.running:
+                self._end(task, failure)
+        self.schedule()
 
     # Tasks
 
@@ -151,7 +141,7 @@ class Jobs:
         with self._account.lock:
             job = self._active(job_id)
             results = [spec if isinstance(spec, BatchError) else self._add(job, spec) for spec in specs]
-            self._schedule_for(job)
+            self.schedule()
             return results
 
     def _add(self, job: Job, spec: Spec) -> Task | BatchError:
@@ -172,11 +162,11 @@ class Jobs:
     def terminate_task(self, job_id: str, task_id: str) -> Task:
         with self._account.lock:
             task = self.task(job_id, task_id)
-            if task.state is TaskState.COMPLETED:
+            if task.state is TaskState.completed:
                 raise BatchError('TaskCompleted')
             task.modified = self._account.stamp()
             self._end(task, ENDED)
-            self._after_end(task.job)
+            self.proceed(task.job)
             return task
 
     def reactivate_task(self, job_id: str, task_id: str) -> Task:
@@ -185,17 +175,16 @@ class Jobs:
         Recorded traffic: GET after POST .../reactivate; SDK14 task.reactivate.
         """
         with self._account.lock:
-            job = self._active(job_id)
-            task = self.task(job_id, task_id)
-            if task.state is not TaskState.COMPLETED:
+            job, task = self._active(job_id), self.task(job_id, task_id)
+            if task.state is not TaskState.completed:
                 raise BatchError('TaskNotCompleted')
             if task.execution.result == 'success':
                 raise BatchError('TaskSucceeded')
             task.modified = self._account.stamp()
-            task.move(TaskState.ACTIVE)
+            task.move(TaskState.active)
             task.node, task.execution = None, Execution()
             job.queue.append(task)
-            self._schedule_for(job)
+            self.schedule()
             return task
 
     def delete_task(self, job_id: str, task_id: str) -> None:
@@ -204,53 +193,46 @@ class Jobs:
             self._end(task, ENDED)
             task.count(-1)
             del task.job.tasks[task.key]
-            self._after_end(task.job)
+            self.proceed(task.job)
 
     # Scheduling
 
-    def _schedule_for(self, job: Job) -> None:
-        if pool := self._account.pools.by_key.get(job.pool_key):
-            self.schedule(pool)
-
-    def schedule(self, pool: Pool) -> None:
+    def schedule(self) -> None:
         """Gives waiting tasks to free slots: jobs by priority, tasks in their order, nodes by the pool's fill type."""
-        slots = pool.spec['taskSlotsPerNode']
-        free = {node: slots - node.used_slots for node in pool.nodes.values() if node.state in ALIVE}
-        choose = max if pool.spec['taskSchedulingPolicy']['nodeFillType'] == 'Spread' else min
-        jobs = [job for job in self.by_key.values() if job.pool_key == pool.key and job.state is JobState.ACTIVE]
-        for job in sorted(jobs, key=lambda job: -job.spec['priority']):
-            while task := self._next_task(job):
-                needed = task.spec['requiredSlots']
-                fitting = [node for node in free if free[node] >= needed]
-                if not fitting:
-                    break
-                node = choose(fitting, key=lambda node: free[node])
+        for job in sorted(self.by_key.values(), key=lambda job: -job.spec['priority']):
+            pool = self._account.pools.by_key.get(job.pool_key)
+            while pool and (task := self._next_task(job)) and (node := self._free_node(pool, task)):
                 job.queue.popleft()
-                free[node] -= needed
                 task.node = node
                 task.execution.start = self._account.stamp()
-                task.move(TaskState.RUNNING)
+                task.move(TaskState.running)
                 self._run(task, node)
 
     def _next_task(self, job: Job) -> Task | None:
-        if 0 <= job.spec['maxParallelTasks'] <= job.counts['running']:
+        if job.state is not JobState.active or 0 <= job.spec['maxParallelTasks'] <= job.counts['running']:
             return None
-        while job.queue and job.queue[0].state is not TaskState.ACTIVE:
+        while job.queue and job.queue[0].state is not TaskState.active:
             job.queue.popleft()
         return job.queue[0] if job.queue else None
 
+    def _free_node(self, pool: Pool, task: Task) -> Node | None:
+        free = {n: pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE}
+        fitting = [node for node in free if free[node] >= task.spec['requiredSlots']]
+        choose = max if pool.spec['taskSchedulingPolicy']['nodeFillType'] == 'Spread' else min
+        return choose(fitting, key=lambda node: free[node], default=None)
+
     def _run(self, task: Task, node: Node) -> None:
         run = node.runs[task] = Run(node, task.spec, task)
-        if node.state is NodeState.IDLE:
-            node.move(NodeState.RUNNING)
-        self._limit(run, task.spec, self._account.stamp(), lambda: self._expired(task))
+        if node.state is NodeState.idle:
+            node.move(NodeState.running)
+        self._limit(run, self._account.stamp(), lambda: self._expired(task))
         self._account.nodes.arm_loss(run)
-        self._account.executor.start(run, self._done)
+        self._account.machines.start(run, self._done)
 
     def _expired(self, task: Task) -> None:
         """Ends the whole process group; not retried (Azure docs: error-handling, constraints)."""
         self._end(task, OVERTIME)
-        self._after_end(task.job)
+        self.proceed(task.job)
 
     def _done(self, run: Run, outcome: Outcome) -> None:
         with self._account.lock:
@@ -262,11 +244,16 @@ class Jobs:
                 self._run(task, run.node)
             else:
                 self._complete(task, outcome)
-                self._after_end(task.job)
+                self.proceed(task.job)
+
+    def _end(self, task: Task, failure: Failure) -> None:
+        """Completes an active or running task from outside."""
+        if task.state is not TaskState.completed:
+            self._complete(task, Outcome(KILLED if task.state is TaskState.running else None, failure))
 
     def _complete(self, task: Task, outcome: Outcome) -> None:
         task.execution.ended(outcome, self._account.stamp())
-        task.move(TaskState.COMPLETED)
+        task.move(TaskState.completed)
         if node := task.node:
             node.tasks_run += 1
             node.tasks_succeeded += not task.execution.failure
@@ -274,32 +261,26 @@ class Jobs:
 
     def _release(self, task: Task, node: Node) -> None:
         self._account.stop(node.runs.pop(task))
-        if node.state is NodeState.RUNNING and not node.runs:
-            node.move(NodeState.IDLE)
+        if node.state is NodeState.running and not node.runs:
+            node.move(NodeState.idle)
 
-    def _end(self, task: Task, failure: Failure) -> None:
-        """Completes an active or running task from outside."""
-        if task.state is not TaskState.COMPLETED:
-            self._complete(task, Outcome(KILLED if task.state is TaskState.RUNNING else None, failure))
-
-    def node_lost(self, task: Task, dealloc: str | None) -> None:
+    def node_lost(self, task: Task, node: Node, dealloc: str | None) -> None:
         """The node of a running task goes away. `dealloc`: what the user asked for; None: it was lost.
 
         The task runs again from the front of the queue; only a requeue on request is counted (SDK14
         TaskExecutionInformation.requeue_count).
         """
-        assert task.node
         if dealloc == 'terminate':
             self._end(task, ENDED)
-            self._after_end(task.job)
+            self.proceed(task.job)
             return
         old = task.execution
         task.execution = Execution(retries=old.retries, last_retry=old.last_retry)
         task.execution.requeues, task.execution.last_requeue = old.requeues, old.last_requeue
-        if dealloc is not None:
+        if dealloc:
             task.execution.requeues += 1
             task.execution.last_requeue = self._account.stamp()
-        task.move(TaskState.ACTIVE)
-        self._release(task, task.node)
+        task.move(TaskState.active)
+        self._release(task, node)
         task.node = None
         task.job.queue.appendleft(task)

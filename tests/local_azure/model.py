@@ -19,7 +19,7 @@ from .states import AllocationState, JobState, NodeState, PoolState, TaskState
 Spec = Mapping[str, Any]  # a request body after `schema` has checked it, defaults filled in
 COUNTERS = ('active', 'running', 'completed', 'succeeded', 'failed')  # of tasks, and of their slots
 NEVER = 10675199 * 86_400 * 10**7 + 100_854_775_807  # ticks of P10675199DT2H48M5.4775807S, the service's "no limit"
-ALIVE = (NodeState.IDLE, NodeState.RUNNING)
+ALIVE = (NodeState.idle, NodeState.running)
 
 
 class Failure(NamedTuple):
@@ -105,7 +105,7 @@ class Resource:
         self.created = self.modified = self.changed = self.stamp()
 
     def move(self, state: Any) -> None:
-        if self.state is not JobState.TERMINATING:  # recorded traffic: a completed job says previousState active
+        if self.state is not JobState.terminating:  # recorded traffic: a completed job says previousState active
             self.previous = (self.state, self.changed)
         self.state, self.changed = states.move(self.state, state), self.stamp()
 
@@ -114,8 +114,8 @@ class Resource:
 class Pool(Resource):
     targets: dict[bool, int]  # by dedicated
     resize_timeout: int
-    state: PoolState = field(default=PoolState.ACTIVE, init=False)
-    allocation: AllocationState = AllocationState.STEADY
+    state: PoolState = field(default=PoolState.active, init=False)
+    allocation: AllocationState = AllocationState.steady
     allocation_changed: int = 0
     resize_errors: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Node(Resource):
     pool: Pool
     dedicated: bool
     address: str
-    state: NodeState = field(default=NodeState.CREATING, init=False)
+    state: NodeState = field(default=NodeState.creating, init=False)
     booted: int | None = None
     start: Execution | None = None
     start_run: Run | None = None
@@ -151,7 +151,7 @@ class Node(Resource):
 @dataclass(eq=False)
 class Job(Resource):
     spec: dict[str, Any]
-    state: JobState = field(default=JobState.ACTIVE, init=False)
+    state: JobState = field(default=JobState.active, init=False)
     ended: int | None = None
     reason: str | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class Job(Resource):
 @dataclass(eq=False)
 class Task(Resource):
     job: Job
-    state: TaskState = field(default=TaskState.ACTIVE, init=False)
+    state: TaskState = field(default=TaskState.active, init=False)
     execution: Execution = field(default_factory=Execution)
     node: Node | None = None  # where it runs or has run since it was added or reactivated
 
@@ -184,7 +184,7 @@ class Task(Resource):
     def count(self, by: int) -> None:
         """Adds it to, or takes it out of, the task counts of its job."""
         names = [self.state.value]
-        if self.state is TaskState.COMPLETED:
+        if self.state is TaskState.completed:
             names.append('succeeded' if self.execution.result == 'success' else 'failed')
         for name in names:
             self.job.counts[name] += by

@@ -14,6 +14,7 @@ from typing import Any, Concatenate, Literal, ParamSpec
 from .account import Account, Quotas
 from .faults import Fault, Faults, RequestFault, Scheme, Service, Where
 from .front import Conditions
+from .model import COUNTERS
 
 P = ParamSpec('P')
 _TYPE = 'The specified type of authentication {} is not allowed for this account.'
@@ -185,4 +186,7 @@ class OnDemand:
         """
         with self.batch.lock:
             frozen = {job.key: (dict(job.counts), dict(job.slots)) for job in self.batch.all_jobs()}
-        return self.faults.add(Fault('stale_task_counts', count=answers, counts=counts, frozen=frozen))
+        stale = {**dict.fromkeys(COUNTERS, 0), **counts} if counts else None
+        return self.faults.add(
+            Fault('stale_task_counts', count=answers, counts=stale and (stale, stale), frozen=frozen)
+        )

@@ -66,7 +66,7 @@ class Pools:
     def resize(self, pool_id: str, spec: Spec) -> Pool:
         with self._account.lock:
             pool = self._updatable(pool_id)
-            if pool.allocation is not AllocationState.STEADY:
+            if pool.allocation is not AllocationState.steady:
                 raise BatchError('PoolBeingResized')
             pool.modified = self._account.stamp()
             pool.targets[True] = spec.get('targetDedicatedNodes', pool.targets[True])
@@ -80,9 +80,9 @@ class Pools:
         """First `stopping`, then `steady` with errors; targets stay (recorded traffic: POST /pools/{id}/stopresize)."""
         with self._account.lock:
             pool = self._updatable(pool_id)
-            if pool.allocation is not AllocationState.RESIZING:
+            if pool.allocation is not AllocationState.resizing:
                 raise BatchError('OperationInvalidForCurrentState')
-            pool.allocate(AllocationState.STOPPING)
+            pool.allocate(AllocationState.stopping)
             self._account.later(pool, self._account.delays.allocation, lambda: self._steady(pool, 'ResizeStopped'))
             return pool
 
@@ -94,16 +94,16 @@ class Pools:
         account = self._account
         with account.lock:
             pool = self._updatable(pool_id)
-            pool.move(PoolState.DELETING)
+            pool.move(PoolState.deleting)
             pool.modified, pool.targets, pool.resize_errors = pool.changed, {True: 0, False: 0}, []
-            if pool.allocation is not AllocationState.RESIZING:
-                pool.allocate(AllocationState.RESIZING)
-            account.nodes.leave(pool, pool.nodes.values())
+            if pool.allocation is not AllocationState.resizing:
+                pool.allocate(AllocationState.resizing)
+            account.nodes.leave(pool.nodes.values())
             account.later(pool, account.delays.pool_deleting, lambda: self._deleted(pool))
 
     def _updatable(self, pool_id: str) -> Pool:
         pool = self.get(pool_id)
-        if pool.state is PoolState.DELETING:
+        if pool.state is PoolState.deleting:
             raise BatchError('PoolBeingDeleted')
         return pool
 
@@ -116,7 +116,7 @@ class Pools:
 
     def _begin_resize(self, pool: Pool) -> None:
         account = self._account
-        pool.allocate(AllocationState.RESIZING)
+        pool.allocate(AllocationState.resizing)
         pool.resize_errors = []
         slow = account.faults.take('slow_allocation')
         seconds = account.delays.allocation + (slow.seconds if slow else 0)
@@ -132,19 +132,19 @@ class Pools:
             nodes = [node for node in pool.nodes.values() if node.dedicated is dedicated]
             if len(nodes) < target:
                 self._add_nodes(pool, dedicated, target - len(nodes))
-            nodes.sort(key=lambda node: node.state is not NodeState.RUNNING)  # the idle ones leave first
+            nodes.sort(key=lambda node: node.state is not NodeState.running)  # the idle ones leave first
             leaving += nodes[target:]
-        self._account.nodes.leave(pool, leaving)
+        self._account.nodes.leave(leaving)
         self._account.later(pool, self._account.delays.node_leaving if leaving else 0, lambda: self._steady(pool))
 
     def _steady(self, pool: Pool, error: str | None = None) -> None:
         for node in list(pool.nodes.values()):
-            if node.state is NodeState.LEAVING_POOL:
+            if node.state is NodeState.leaving_pool:
                 self._account.nodes.gone(node)
         for dedicated, target in pool.targets.items():
             if error and pool.count(dedicated) != target:
                 self._resize_error(pool, error, dedicated)
-        pool.allocate(AllocationState.STEADY)
+        pool.allocate(AllocationState.steady)
 
     def _resize_error(self, pool: Pool, code: str, dedicated: bool, message: str | None = None, **values: str) -> None:
         text = message or _RESIZE_TEXTS.get(code, _NOT_ALLOCATED)

@@ -1,4 +1,4 @@
-"""When things happen: the clock of the local Batch service, and what it does later."""
+"""When things happen: the clock of the local Batch service, what it does later."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ import sched
 import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Protocol
 
-Action = Callable[[], None]
-
-
-class Timeline(Protocol):
-    def now(self) -> datetime: ...
-
-    def after(self, seconds: float, action: Action) -> None: ...
+Action = Callable[[], object]
 
 
-class RealTimeline:
+class Timeline:
     """Runs actions at their time, one after another, in a thread of its own."""
 
     def __init__(self, on_crash: Callable[[BaseException], None]) -> None:

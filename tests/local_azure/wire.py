@@ -218,7 +218,7 @@ def _task_execution(task: Task) -> dict[str, Any]:
 
 def _node_info(base: str, task: Task) -> dict[str, str] | None:
     if task.node is None:  # completed without having run: an empty object (recorded traffic, 2018-12-01.8.0)
-        return {} if task.state is TaskState.COMPLETED else None
+        return {} if task.state is TaskState.completed else None
     directory = f'workitems/{task.job.id}/job-1/{task.id}'
     return {
         'affinityId': f'TVM:{task.node.id}',

@@ -27,7 +27,7 @@ from .instant import InstantMachines
 from .machine import Machines
 from .ondemand import OnDemand
 from .rest import API_VERSIONS, create_app
-from .timeline import RealTimeline
+from .timeline import Timeline
 from .transfer import Agent
 from .watchdog import Watchdog
 
@@ -99,7 +99,7 @@ class LocalAzure(OnDemand):
         instant = self._instant_output
         machines = Machines(*parts) if instant is None else InstantMachines(instant, *parts)
         stack.callback(machines.close)
-        timeline = RealTimeline(self.crashes.append)
+        timeline = Timeline(self.crashes.append)
         stack.callback(timeline.stop)
         self.batch = Account(timeline, machines, self._front.url, self.faults, self._delays or Delays())
         serve(self._storage, self._azurite)

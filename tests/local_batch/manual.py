@@ -1,4 +1,4 @@
-"""A timeline and an executor that stand still until a test says what happens: for every order of events."""
+"""A timeline and machines that stand still until a test says what happens: for every order of events."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import heapq
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
+from tests.local_azure.machine import Machines
 from tests.local_azure.model import Node, Outcome, Run
+from tests.local_azure.timeline import Action, Timeline
 
 Done = Callable[[Run, Outcome], None]
 
 
-class ManualTimeline:
+class ManualTimeline(Timeline):
     def __init__(self) -> None:
         self._elapsed = 0.0
-        self._plans: list[tuple[float, int, Callable[[], None]]] = []
+        self._plans: list[tuple[float, int, Action]] = []
         self._planned = 0
 
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=self._elapsed)
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
+    def after(self, seconds: float, action: Action) -> None:
         self._planned += 1
         heapq.heappush(self._plans, (self._elapsed + seconds, self._planned, action))
 
@@ -33,7 +35,7 @@ class ManualTimeline:
         self._elapsed = end
 
 
-class ManualExecutor:
+class ManualMachines(Machines):
     """Runs nothing: a test says how each run ends."""
 
     def __init__(self) -> None:
