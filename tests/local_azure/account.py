@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -95,14 +94,6 @@ class Account:
         if old := items.get(spec['id'].lower()):
             deleting = old.state.value == 'deleting' and not self.exists_while_deleting
             raise BatchError(f'{kind}BeingDeleted' if deleting else f'{kind}Exists')
-
-    def wait_until(self, predicate: Callable[[], object], timeout: float, describe: str) -> None:
-        """Asks the predicate 100 times a second; TimeoutError in the end."""
-        deadline = time.monotonic() + timeout
-        while not predicate():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f'{describe} did not come true within {timeout} s: {self}')
-            time.sleep(0.01)
 
     def clear(self) -> None:
         """Ends everything at once and forgets it."""

@@ -42,7 +42,7 @@ def _remove(folder: Path, threads: list[threading.Thread]) -> None:
 
 
 class Machines:
-    """The executor of real processes.
+    """Nodes are folders, command lines real processes. `done` is called from any thread, unless the run is over.
 
     Below `root`: tools/, nodes/<node>/bin/ and nodes/<node>/tasks/ (a node's root directory).
     """

@@ -12,11 +12,12 @@ from inspect import signature
 from typing import Any, Concatenate, Literal, ParamSpec
 
 from .account import Account, Quotas
-from .faults import Fault, Faults, RequestFault, Scheme, Service, Where
+from .faults import Fault, Faults, RequestFault, Service, Where
 from .front import Conditions
 from .model import COUNTERS
 
 P = ParamSpec('P')
+Problem = Literal['audience', 'expired', 'signature']
 _TYPE = 'The specified type of authentication {} is not allowed for this account.'
 _UNAUTHORIZED = 'This request is not authorized to perform this operation'
 REFUSALS = {
@@ -92,32 +93,24 @@ class OnDemand:
 
     def forbid_shared_key(self, service: Service, *, count: int | None = None) -> RequestFault:
         """The account accepts Entra ID only: neither its key nor, in storage, a SAS signed with it."""
-        return self._refuse('SharedKey', 'key', service, count)
+        return self._refuse('key', service, count)
 
     def forbid_entra(self, *, count: int | None = None) -> RequestFault:
         """The Batch account accepts its key only."""
-        return self._refuse('Bearer', 'entra', 'batch', count)
+        return self._refuse('entra', 'batch', count)
 
     def deny_role(
         self, service: Service, method: str = '*', path: str = '', *, count: int | None = None
     ) -> RequestFault:
         """The identity has no role that allows these requests (all, if none are given); keys do not care."""
-        return self._refuse('Bearer', 'role', service, count, method, path)
+        return self._refuse('role', service, count, method=method, path=path)
 
-    def _refuse(
-        self, scheme: Scheme, reason: str, service: Service, count: int | None, method: str = '*', path: str = ''
-    ) -> RequestFault:
-        who: Any = {'service': service, 'source': None, 'scheme': scheme, **REFUSALS[reason, service]}
-        return self.fail_requests(method, path, count, status=403, **who)
+    def _refuse(self, reason: str, service: Service, count: int | None, **where: str) -> RequestFault:
+        who = {'service': service, 'source': None, 'scheme': 'SharedKey' if reason == 'key' else 'Bearer'}
+        return self.faults.add(RequestFault(status=403, count=count, **who, **where, **REFUSALS[reason, service]))
 
     @_arms
-    def bad_tokens(
-        self,
-        problem: Literal['audience', 'expired', 'signature'],
-        service: Service | None = None,
-        *,
-        count: int | None = None,
-    ) -> None:
+    def bad_tokens(self, problem: Problem, service: Service | None = None, *, count: int | None = None) -> None:
         """The identity endpoint hands out tokens that their service (None: either) will refuse."""
 
     # Storage and the account
@@ -187,6 +180,5 @@ class OnDemand:
         with self.batch.lock:
             frozen = {job.key: (dict(job.counts), dict(job.slots)) for job in self.batch.all_jobs()}
         stale = {**dict.fromkeys(COUNTERS, 0), **counts} if counts else None
-        return self.faults.add(
-            Fault('stale_task_counts', count=answers, counts=stale and (stale, stale), frozen=frozen)
-        )
+        given = stale and (stale, stale)
+        return self.faults.add(Fault('stale_task_counts', count=answers, counts=given, frozen=frozen))

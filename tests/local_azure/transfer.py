@@ -62,7 +62,7 @@ def _failing(codes: dict[int, str], **details: str) -> Iterator[None]:
         status = 408 if late else getattr(getattr(error, 'response', None), 'status_code', 500)
         raise TransferError(codes.get(403 if status == 401 else status, codes[500]), **details) from error
     except OSError as error:
-        raise TransferError(codes[0], Reason=str(error), **details) from error
+        raise TransferError(codes.get(0) or codes[500], Reason=str(error), **details) from error
 
 
 def blob_url(container_url: str, name: str) -> str:

@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
@@ -179,7 +180,11 @@ class LocalAzure(OnDemand):
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 30, describe: str = 'the condition') -> None:
         """Waits for the predicate, asked 100 times a second; else TimeoutError with the state."""
-        self.batch.wait_until(predicate, timeout, describe)
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'{describe} did not come true within {timeout} s: {self.batch}')
+            time.sleep(0.01)
 
     def _now(self) -> datetime:
         return datetime.now(timezone.utc) + self.offset
