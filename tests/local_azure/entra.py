@@ -15,7 +15,7 @@ import jwt
 import trustme
 from azure.core.credentials import AccessToken
 
-from .faults import Faults, RequestFault, Service, TokenFault
+from .faults import Faults, RequestFault, Service
 from .front import Answer, Handler
 
 AUDIENCES: dict[Service, str] = {'batch': 'https://batch.core.windows.net/', 'storage': 'https://storage.azure.com/'}
@@ -96,9 +96,9 @@ class Entra:
         if query.get('api-version') != ['2019-08-01'] or not resource:
             return _json_answer('400 Bad Request', {'statusCode': 400, 'message': 'Wrong api-version or no resource'})
         fault = self._faults.take(
-            TokenFault, lambda fault: fault.service is None or AUDIENCES[fault.service].rstrip('/') in resource
+            'bad_tokens', lambda fault: fault.service is None or AUDIENCES[fault.service].rstrip('/') in resource
         )
-        token, expiry = self._issue(resource, fault.kind if fault else None)
+        token, expiry = self._issue(resource, fault.problem if fault else None)
         content = {'access_token': token, 'expires_on': str(expiry), 'resource': resource, 'client_id': IDENTITY}
         return _json_answer('200 OK', {**content, 'token_type': 'Bearer'})
 

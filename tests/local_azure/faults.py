@@ -5,41 +5,40 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from typing import Literal, TypeVar
-
-from .model import Run
+from typing import Any, Literal, TypeVar
 
 Service = Literal['batch', 'storage', 'identity']
 Source = Literal['client', 'node']
 Where = Literal['before', 'after', 'mid-body']
 Scheme = Literal['SharedKey', 'Bearer']
+AnyFault = TypeVar('AnyFault', bound='Fault')
 
 
-@dataclass(eq=False)
 class Fault:
-    """One thing that goes wrong, `count` times (None: until removed) after the first `skip` occasions."""
+    """One thing that goes wrong. `kind` is the call that arms it, what else that call knows are its attributes."""
 
-    count: int | None = field(default=None, kw_only=True)
-    skip: int = field(default=0, kw_only=True)
-    hits: int = field(default=0, init=False)
-    gone: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
+    count: int | None = None  # so often; None: until removed
+    skip = 0  # so many occasions go well first
+    hits = 0
+
+    def __init__(self, kind: str, **more: Any) -> None:
+        self.kind, self.gone = kind, threading.Event()
+        self.seen: set[object] = set()  # for those who ask for it
+        vars(self).update(more)
 
     def check(self) -> None:
         """Fails the test if the fault never happened."""
-        assert self.hits, f'this fault never happened: {self}'
+        assert self.hits, f'this fault never happened: {vars(self)}'
 
     def remove(self) -> None:
         self.gone.set()
 
 
-@dataclass(eq=False, kw_only=True)
 class RequestFault(Fault):
     """Requests that get a given answer, a cut connection, or none at all."""
 
-    action: Literal['answer', 'cut', 'hang'] = field(default='answer', kw_only=False)
-    where: Where = field(default='before', kw_only=False)  # of a cut: the operation is executed in the last two
+    action: Literal['answer', 'cut', 'hang'] = 'answer'
+    where: Where = 'before'  # of a cut: the operation is executed in the last two
     service: Service = 'batch'
     method: str = '*'  # '*' for any
     path: str = ''  # a regular expression, searched in the path (storage: with the account's name; query: after '?')
@@ -49,8 +48,13 @@ class RequestFault(Fault):
     code: str = 'ServerBusy'
     message: str = ''  # otherwise that of the code
     detail: str = ''  # AuthenticationErrorDetail
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = {}
     html: bool = False
+
+    def __init__(self, **more: Any) -> None:
+        if unknown := [name for name in more if not hasattr(self, name)]:
+            raise TypeError(f'a fault of requests has no {unknown}')
+        super().__init__('requests', **more)
 
     def concerns(self, service: Service, method: str, target: str, source: Source, scheme: Scheme | None) -> bool:
         who = self.service == service and self.source in (None, source) and self.scheme in (None, scheme)
@@ -63,122 +67,40 @@ class RequestFault(Fault):
         return self.action == 'hang' or (self.action == 'cut' and self.where == 'before')
 
 
-@dataclass(eq=False)
-class TokenFault(Fault):
-    """The identity endpoint hands out tokens that their service (None: either) will refuse."""
-
-    kind: Literal['audience', 'expired', 'signature']
-    service: Service | None = None
-
-
-@dataclass(eq=False, kw_only=True)
-class BeingDeleted(Fault):
-    container: str
-    armed: bool
-
-
-@dataclass(eq=False)
-class AllocationFault(Fault):
-    """Resizes end with this resizeError; only `allocated` nodes come. `dedicated`: one kind of node only."""
-
-    code: str = 'AllocationFailed'
-    message: str | None = None
-    dedicated: bool | None = field(default=None, kw_only=True)  # None: both kinds of node
-    allocated: int = field(default=0, kw_only=True)  # nodes that come nevertheless
-
-
-@dataclass(eq=False)
-class SlowAllocation(Fault):
-    """The pool stays `resizing` that much longer, without nodes."""
-
-    seconds: float
-
-
-@dataclass(eq=False, kw_only=True)
-class SlowNodes(Fault):
-    """Seconds more in each state, for the next `count` nodes; `start_task`: before its command line begins."""
-
-    creating: float = 0
-    starting: float = 0
-    start_task: float = 0
-
-
-@dataclass(eq=False, kw_only=True)
-class StartTaskFault(Fault):
-    nodes: int | None  # None: all
-    exit_code: int
-    stderr: str
-    failing: set[str] = field(default_factory=set, init=False)
-
-
-@dataclass(eq=False, kw_only=True)
-class NodeLoss(Fault):
-    """The node of a running task is preempted or becomes unusable, `after` seconds into the task."""
-
-    task: str
-    unusable: bool
-    after: float
-    restore: bool
-
-    def concerns(self, run: Run) -> bool:
-        return run.task is not None and fnmatchcase(run.task.id, self.task)
-
-
-@dataclass(eq=False, kw_only=True)
-class OutputFault(Fault):
-    """Output files that are refused by the storage, lost, or arrive empty, by task id or blob name (wildcards)."""
-
-    pattern: str
-    kind: Literal['refused', 'lost', 'empty']
-
-    def concerns(self, task_id: str, blob: str) -> bool:
-        return fnmatchcase(task_id, self.pattern) or fnmatchcase(blob, self.pattern)
-
-
-@dataclass(eq=False, kw_only=True)
-class StaleCounts(Fault):
-    counts: dict[str, int] | None
-    frozen: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
-
-
-AnyFault = TypeVar('AnyFault', bound=Fault)
-
-
 class Faults:
-    """The faults that are armed now."""
+    """All that were armed since the last `clear`."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._armed: list[Fault] = []
+        self._faults: list[Fault] = []
 
     def add(self, fault: AnyFault) -> AnyFault:
-        with self._lock:
-            self._armed.append(fault)
+        self._faults.append(fault)
         return fault
 
     def clear(self) -> None:
-        with self._lock:
-            for fault in self._armed:
-                fault.remove()
-            self._armed = []
+        while self._faults:
+            self._faults.pop().remove()
 
-    def find(self, kind: type[AnyFault], concerns: Callable[[AnyFault], bool] = lambda _: True) -> AnyFault | None:
-        """The oldest armed fault of this kind that is concerned, without using it up."""
-        if not self._armed:
-            return None
-        with self._lock:
-            self._armed = [fault for fault in self._armed if not fault.gone.is_set()]
-            return next((fault for fault in self._armed if isinstance(fault, kind) and concerns(fault)), None)
+    def find(self, kinds: str, concerns: Callable[[Any], bool] = lambda _: True) -> Any:
+        """The oldest fault of these kinds, separated by blanks, that is concerned and not used up, or None."""
+        for fault in list(self._faults):
+            if (
+                fault.kind in kinds.split()
+                and fault.hits != fault.count
+                and not fault.gone.is_set()
+                and concerns(fault)
+            ):
+                return fault
+        return None
 
-    def take(self, kind: type[AnyFault], concerns: Callable[[AnyFault], bool] = lambda _: True) -> AnyFault | None:
+    def take(self, kinds: str, concerns: Callable[[Any], bool] = lambda _: True) -> Any:
         """The same fault, used once; None also when it is skipped."""
         with self._lock:
-            fault = self.find(kind, concerns)
+            fault = self.find(kinds, concerns)
             if fault and fault.skip:
                 fault.skip -= 1
                 return None
             if fault:
                 fault.hits += 1
-                if fault.hits == fault.count:
-                    self._armed.remove(fault)
             return fault

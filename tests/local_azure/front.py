@@ -98,7 +98,7 @@ class Handler(WSGIRequestHandler):
         self.body = self._read_body()
         try:
             request = (front.service, self.command, self.path, source, self._scheme(query))
-            fault = front.conditions.faults.take(RequestFault, lambda fault: fault.concerns(*request))
+            fault = front.conditions.faults.take('requests', lambda fault: fault.concerns(*request))
             fault = fault or front.conditions.refusal(front.service, self.headers.get('Authorization', ''))
             if front.conditions.latency and source == 'client':
                 time.sleep(front.conditions.latency)

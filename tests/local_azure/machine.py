@@ -12,17 +12,15 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from io import BytesIO
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import imageio_ffmpeg
 
-from .executor import Done
-from .faults import Faults, OutputFault
+from .faults import Faults
 from .model import Failure, Node, Outcome, Run
-from .transfer import TransferError, blob_url, download, list_blobs, refused_upload, upload
+from .transfer import Agent, TransferError, blob_url
 from .watchdog import Watchdog, kill_group
 
 # What a task finds on its PATH besides its node's own bin folder: never the package tools of this machine.
@@ -37,15 +35,6 @@ ORDINARY_TOOLS = (
 WILDCARDS = re.compile(r'[*?\[]')
 
 
-@dataclass
-class _Activity:
-    """A run in progress: its thread, and the process group while there is one."""
-
-    thread: threading.Thread
-    stopped: threading.Event = field(default_factory=threading.Event)
-    group: int = 0
-
-
 def _remove(folder: Path, threads: list[threading.Thread]) -> None:
     for thread in threads:  # what they are still writing would stay behind
         thread.join(5)
@@ -53,7 +42,7 @@ def _remove(folder: Path, threads: list[threading.Thread]) -> None:
 
 
 class Machines:
-    """The executor of real processes.
+    """Nodes are folders, command lines real processes. `done` is called from any thread, unless the run is over.
 
     Below `root`: tools/, nodes/<node>/bin/ and nodes/<node>/tasks/ (a node's root directory).
     """
@@ -61,15 +50,17 @@ class Machines:
     def __init__(
         self,
         root: Path,
-        account: tuple[str, str],
+        environment: dict[str, str],
         faults: Faults,
         watchdog: Watchdog,
+        agent: Agent,
         on_crash: Callable[[BaseException], None],
     ) -> None:
-        self._root, self._account, self._faults = root, account, faults
-        self._watchdog, self._on_crash = watchdog, on_crash
+        self._root, self._environ, self._faults = root, environment, faults
+        self._watchdog, self._agent, self._on_crash = watchdog, agent, on_crash
         self._lock = threading.Lock()
-        self._active: dict[Run, _Activity] = {}
+        self._threads: dict[Run, threading.Thread] = {}
+        self._groups: dict[Run, int] = {}  # of processes
         self._cleaner = ThreadPoolExecutor(1, 'cleaner')
         self._ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
         self._tools = root / 'tools'
@@ -80,6 +71,7 @@ class Machines:
 
     def close(self) -> None:
         self._cleaner.shutdown()
+        self._agent.close()
 
     # Nodes
 
@@ -97,38 +89,36 @@ class Machines:
     def remove_node(self, node: Node) -> None:
         if node.root:
             with self._lock:
-                threads = [activity.thread for run, activity in self._active.items() if run.node is node]
+                threads = [thread for run, thread in self._threads.items() if run.node is node]
             self._cleaner.submit(_remove, node.root.parent, threads)
             node.root = None
 
     # Runs
 
-    def start(self, run: Run, done: Done) -> None:
+    def start(self, run: Run, done: Callable[[Run, Outcome], None]) -> None:
         thread = threading.Thread(target=self._work, args=(run, done), name=run.directory, daemon=True)
         with self._lock:
-            self._active[run] = _Activity(thread)
+            self._threads[run] = thread
         thread.start()
 
     def stop(self, run: Run) -> None:
         with self._lock:
-            if activity := self._active.get(run):
-                activity.stopped.set()
-                if activity.group:
-                    kill_group(activity.group)
+            if run in self._groups:
+                kill_group(self._groups[run])
 
-    def _work(self, run: Run, done: Done) -> None:
+    def _work(self, run: Run, done: Callable[[Run, Outcome], None]) -> None:
         try:
             outcome = self._execute(run)
         except TransferError as error:
             outcome = Outcome(None, error.failure)
         except Exception as error:  # noqa: BLE001 - the thread ends here, and the test must hear of it
             outcome = Outcome(None, Failure('Unknown', f'The node agent failed: {error}', 'ServerError'))
-            if not run.over:
+            if not run.over.is_set():
                 self._on_crash(error)
-        if not run.over:
+        if not run.over.is_set():
             done(run, outcome)
         with self._lock:
-            del self._active[run]
+            del self._threads[run]
 
     def _execute(self, run: Run) -> Outcome:
         assert run.node.root
@@ -141,12 +131,12 @@ class Machines:
             (folder / name).write_bytes(b'')
         for resource in run.spec.get('resourceFiles', ()):
             self._fetch(resource, folder / 'wd')
-        self._active[run].stopped.wait(run.delay)
+        run.over.wait(run.delay)
         outcome = self._process(run, folder)
-        if run.spec.get('outputFiles') and not run.over:
-            failure = self._upload_all(run, folder, succeeded=outcome.exit_code == 0 and not outcome.failure)
-            # The command's own failure is what counts if both failed.
-            if failure and not outcome.exit_code and not outcome.failure:
+        if run.spec.get('outputFiles') and not run.over.is_set():
+            failed = bool(outcome.exit_code or outcome.failure)
+            failure = self._upload_all(run, folder, 'TaskFailure' if failed else 'TaskSuccess')
+            if not failed:  # else the command's own failure is what counts
                 return Outcome(outcome.exit_code, failure)
         return outcome
 
@@ -157,20 +147,15 @@ class Machines:
         with (folder / 'stdout.txt').open('wb') as stdout, (folder / 'stderr.txt').open('wb') as stderr:
             try:
                 arguments = shlex.split(run.spec['commandLine'])  # no shell (SDK14 TaskAddParameter.command_line)
+                streams: Any = {'stdin': subprocess.DEVNULL, 'stdout': stdout, 'stderr': stderr}
+                environment = self._environment(run, folder)
                 with self._lock:
-                    activity = self._active[run]
-                    if activity.stopped.is_set():
+                    if run.over.is_set():
                         return Outcome(None)
                     process = subprocess.Popen(
-                        arguments,
-                        cwd=folder / 'wd',
-                        env=self._environment(run, folder),
-                        stdin=subprocess.DEVNULL,
-                        stdout=stdout,
-                        stderr=stderr,
-                        start_new_session=True,
+                        arguments, cwd=folder / 'wd', env=environment, start_new_session=True, **streams
                     )
-                    activity.group = process.pid
+                    self._groups[run] = process.pid
             except FileNotFoundError:
                 return Outcome(None, Failure('CommandProgramNotFound', 'The specified command program is not found'))
             except (OSError, ValueError) as error:
@@ -179,7 +164,7 @@ class Machines:
         exit_code = process.wait()
         kill_group(process.pid)  # what it left running in the background
         with self._lock:
-            activity.group = 0
+            del self._groups[run]
         self._watchdog.forget(process.pid)
         return Outcome(exit_code if exit_code >= 0 else 128 - exit_code)
 
@@ -195,8 +180,7 @@ class Machines:
             'HOME': str(folder / 'wd'),
             'LANG': os.environ.get('LANG', 'C.UTF-8'),
             'LOCAL_AZURE_FFMPEG': self._ffmpeg,
-            'AZ_BATCH_ACCOUNT_NAME': self._account[0],
-            'AZ_BATCH_ACCOUNT_URL': f'{self._account[1]}/',
+            **self._environ,
             'AZ_BATCH_POOL_ID': node.pool.id,
             'AZ_BATCH_NODE_ID': node.id,
             'AZ_BATCH_NODE_IS_DEDICATED': str(node.dedicated).lower(),
@@ -206,64 +190,55 @@ class Machines:
             'AZ_BATCH_TASK_DIR': str(folder),
             'AZ_BATCH_TASK_WORKING_DIR': str(folder / 'wd'),
         }
+        settings = run.spec.get('environmentSettings', ())
         if run.task:
             environment |= {'AZ_BATCH_JOB_ID': run.task.job.id, 'AZ_BATCH_TASK_ID': run.task.id}
-        return environment | run.environment
+            settings = (*run.task.job.spec.get('commonEnvironmentSettings', ()), *settings)
+        return environment | {setting['name']: setting.get('value', '') for setting in settings}
 
     # Files in and out
 
     def _fetch(self, resource: dict[str, Any], working: Path) -> None:
-        target = resource.get('filePath', '')
+        target = working / resource.get('filePath', '')
         if 'httpUrl' in resource:
-            wanted = [(resource['httpUrl'], working / target)]
+            wanted = [(resource['httpUrl'], target)]
         else:
             container = resource['storageContainerUrl']
-            names = list_blobs(container, resource.get('blobPrefix', ''))
-            wanted = [(blob_url(container, name), working / target / name) for name in names]
+            names = self._agent.list_blobs(container, resource.get('blobPrefix', ''))
+            wanted = [(blob_url(container, name), target / name) for name in names]
         for url, path in wanted:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                failure = Failure(
-                    'ResourceDirectoryCreateFailed', f'A directory could not be created: {error}', 'ServerError'
-                )
-                raise TransferError(failure) from error
-            download(url, path)
+            self._agent.download(url, path)
             path.chmod(int(resource.get('fileMode', '0770'), 8))  # SDK14 ResourceFile.file_mode
 
-    def _upload_all(self, run: Run, folder: Path, succeeded: bool) -> Failure | None:
+    def _upload_all(self, run: Run, folder: Path, condition: str) -> Failure | None:
         """Uploads what the conditions ask for and keeps its own log beside stdout.txt.
 
         Azure docs: batch-task-output-files.
         """
-        wanted = {'TaskCompletion', 'TaskSuccess' if succeeded else 'TaskFailure'}
         failure = None
         with (folder / 'fileuploadout.txt').open('w') as out, (folder / 'fileuploaderr.txt').open('w') as err:
             for output in run.spec['outputFiles']:
-                if output['uploadOptions']['uploadCondition'] not in wanted:
+                if output['uploadOptions']['uploadCondition'] not in ('TaskCompletion', condition):
                     continue
                 for path, blob in _matches(output, folder, self._environment(run, folder)):
                     try:
-                        self._upload(run, output['destination']['container']['containerUrl'], blob, path)
+                        self._upload(run, output, blob, path.read_bytes())
                         print(f'Uploaded {path.name}', file=out)
                     except TransferError as error:
                         failure = failure or error.failure
                         print(f'{error.failure.code}: {path.name}', file=err)
         return failure
 
-    def _upload(self, run: Run, container: str, blob: str, path: Path) -> None:
-        assert run.task
-        task_id = run.task.id
-        fault = self._faults.take(OutputFault, lambda fault: fault.concerns(task_id, blob))
-        if fault and fault.kind == 'refused':
-            raise refused_upload(blob)
-        if fault and fault.kind == 'lost':
-            return
-        if fault:
-            upload(container, blob, BytesIO(), 0)
-            return
-        with path.open('rb') as file:
-            upload(container, blob, file, path.stat().st_size)
+    def _upload(self, run: Run, output: dict[str, Any], blob: str, content: bytes) -> None:
+        names = (blob, run.task.id if run.task else '')
+        fault = self._faults.take(
+            'refuse_upload lose_output', lambda fault: any(fnmatchcase(name, fault.pattern) for name in names)
+        )
+        if fault and fault.kind == 'refuse_upload':
+            raise TransferError('FileUploadAccessDenied', FilePath=blob)
+        if not fault or fault.empty:
+            container = output['destination']['container']['containerUrl']
+            self._agent.upload(container, blob, b'' if fault else content)
 
 
 def _matches(output: dict[str, Any], folder: Path, environment: dict[str, str]) -> Iterator[tuple[Path, str]]:

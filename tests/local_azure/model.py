@@ -1,4 +1,4 @@
-"""What the account holds: pools, nodes, jobs, tasks, runs of command lines. Data only; others act on it.
+"""What the account holds: pools, nodes, jobs, tasks, runs of command lines.
 
 Times are .NET ticks (100 ns since the year 1), because the service's times have 7 decimals and its ETags are the ticks
 of the last change (recorded traffic: lastModified 2022-09-06T23:44:11.5153711Z, eTag 0x8DA9061B2F7BB2F).
@@ -6,23 +6,23 @@ of the last change (recorded traffic: lastModified 2022-09-06T23:44:11.5153711Z,
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import states
 from .states import AllocationState, JobState, NodeState, PoolState, TaskState
-from .timeline import Plan
 
 Spec = Mapping[str, Any]  # a request body after `schema` has checked it, defaults filled in
 COUNTERS = ('active', 'running', 'completed', 'succeeded', 'failed')  # of tasks, and of their slots
 NEVER = 10675199 * 86_400 * 10**7 + 100_854_775_807  # ticks of P10675199DT2H48M5.4775807S, the service's "no limit"
+ALIVE = (NodeState.idle, NodeState.running)
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """failureInfo of a task or start task."""
 
     code: str
@@ -31,8 +31,12 @@ class Failure:
     details: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class Outcome:
+_EXIT_TEXT = 'The task exited with an exit code representing a failure'
+# Recorded traffic: GET /jobs/{id}/tasks/{id}, 2019-06-01.9.0.
+FAILURE_EXIT = Failure('FailureExitCode', _EXIT_TEXT, details=(('Message', _EXIT_TEXT),))
+
+
+class Outcome(NamedTuple):
     """How one run ended; `exit_code` is None when the command line never started."""
 
     exit_code: int | None
@@ -41,17 +45,18 @@ class Outcome:
 
 @dataclass(eq=False)
 class Run:
-    """One execution of a command line on a node; `over` as soon as nobody waits for its end."""
+    """One execution of a command line on a node."""
 
     node: Node
     spec: Spec
-    directory: str  # below the node's root: 'startup' or 'workitems/<job>/job-1/<task>'
-    environment: dict[str, str]
     task: Task | None = None  # None: the node's start task
     forced: tuple[int, str] | None = None  # exit code and stderr instead of running: a fault
     delay: float = 0.0  # seconds before the command line starts: a fault
-    over: bool = False
-    limit: Plan | None = None
+    over: threading.Event = field(default_factory=threading.Event)  # nobody waits for its end any more
+
+    @property
+    def directory(self) -> str:
+        return self.task.directory if self.task else 'startup'
 
 
 @dataclass
@@ -68,133 +73,119 @@ class Execution:
     requeues: int = 0
     last_requeue: int | None = None
 
+    def ended(self, outcome: Outcome, now: int) -> None:
+        self.end, self.exit_code = now, outcome.exit_code
+        self.failure = outcome.failure or (FAILURE_EXIT if outcome.exit_code else None)
+        self.result = 'failure' if self.failure else 'success'
+
+    def retried(self, outcome: Outcome, limit: int, now: int) -> bool:
+        """Whether it runs once more: only exit codes are retried, not failed downloads or uploads.
+
+        SDK14 TaskConstraints.max_task_retry_count, StartTask.max_task_retry_count.
+        """
+        if not outcome.exit_code or outcome.failure or 0 <= limit <= self.retries:
+            return False
+        self.retries += 1
+        self.start = self.last_retry = now
+        return True
+
 
 @dataclass(eq=False)
-class Node:
+class Resource:
+    """What pools, nodes, jobs and tasks have in common; `stamp` tells the time."""
+
     id: str
+    spec: Spec
+    stamp: Callable[[], int] = field(repr=False)
+    previous: tuple[Any, int] | None = field(default=None, init=False)
+    state: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = self.id.lower()
+        self.created = self.modified = self.changed = self.stamp()
+
+    def move(self, state: Any) -> None:
+        if self.state is not JobState.terminating:  # recorded traffic: a completed job says previousState active
+            self.previous = (self.state, self.changed)
+        self.state, self.changed = states.move(self.state, state), self.stamp()
+
+
+@dataclass(eq=False)
+class Pool(Resource):
+    targets: dict[bool, int]  # by dedicated
+    resize_timeout: int
+    state: PoolState = field(default=PoolState.active, init=False)
+    allocation: AllocationState = AllocationState.steady
+    allocation_changed: int = 0
+    resize_errors: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    dealloc: str = 'requeue'
+
+    def count(self, dedicated: bool) -> int:
+        return sum(node.dedicated is dedicated for node in self.nodes.values())
+
+    def allocate(self, state: AllocationState) -> None:
+        self.allocation, self.allocation_changed = states.move(self.allocation, state), self.stamp()
+
+
+@dataclass(eq=False)
+class Node(Resource):
     pool: Pool
     dedicated: bool
-    allocated: int
-    changed: int
     address: str
-    state: NodeState = NodeState.CREATING
+    state: NodeState = field(default=NodeState.creating, init=False)
     booted: int | None = None
     start: Execution | None = None
     start_run: Run | None = None
-    runs: dict[str, Run] = field(default_factory=dict)  # by job and task key
+    runs: dict[Task, Run] = field(default_factory=dict)
     errors: list[Failure] = field(default_factory=list)
     tasks_run: int = 0
     tasks_succeeded: int = 0
     root: Path | None = None  # the folder of its files, while it has one
-    plan: Plan | None = None
-
-    @property
-    def key(self) -> str:
-        return self.id
 
     @property
     def used_slots(self) -> int:
         return sum(run.spec['requiredSlots'] for run in self.runs.values())
 
-    def move(self, state: NodeState, now: int) -> None:
-        self.state, self.changed = states.move(states.NODE_MOVES, self.state, state), now
-
 
 @dataclass(eq=False)
-class Pool:
-    id: str
+class Job(Resource):
     spec: dict[str, Any]
-    created: int
-    modified: int
-    changed: int
-    allocation_changed: int
-    targets: dict[bool, int]  # by dedicated
-    resize_timeout: int
-    state: PoolState = PoolState.ACTIVE
-    allocation: AllocationState = AllocationState.STEADY
-    resize_errors: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
-    nodes: dict[str, Node] = field(default_factory=dict)
-    dealloc: str = 'requeue'
-    plan: Plan | None = None
-
-    @property
-    def key(self) -> str:
-        return self.id.lower()
-
-    def count(self, dedicated: bool) -> int:
-        return sum(node.dedicated is dedicated for node in self.nodes.values())
-
-    def move(self, state: PoolState, now: int) -> None:
-        self.state, self.changed = states.move(states.POOL_MOVES, self.state, state), now
-
-    def allocate(self, state: AllocationState, now: int) -> None:
-        self.allocation = states.move(states.ALLOCATION_MOVES, self.allocation, state)
-        self.allocation_changed = now
-
-
-@dataclass(eq=False)
-class Task:
-    id: str
-    job: Job
-    spec: Spec
-    created: int
-    modified: int
-    changed: int
-    state: TaskState = TaskState.ACTIVE
-    previous: tuple[TaskState, int] | None = None
-    execution: Execution = field(default_factory=Execution)
-    node: Node | None = None
-    ran: bool = False  # has been on a node since it was added or reactivated
-
-    @property
-    def key(self) -> str:
-        return self.id.lower()
-
-    @property
-    def run_key(self) -> str:
-        return f'{self.job.key}/{self.key}'
-
-    @property
-    def counter(self) -> tuple[str, ...]:
-        """Which numbers of the task counts this task is in."""
-        if self.state is TaskState.COMPLETED:
-            return ('completed', 'succeeded' if self.execution.result == 'success' else 'failed')
-        return (self.state.value,)
-
-
-@dataclass(eq=False)
-class Job:
-    id: str
-    spec: dict[str, Any]
-    created: int
-    modified: int
-    changed: int
-    state: JobState = JobState.ACTIVE
-    previous: tuple[JobState, int] | None = None
+    state: JobState = field(default=JobState.active, init=False)
     ended: int | None = None
     reason: str | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     queue: deque[Task] = field(default_factory=deque)  # active tasks, and entries that are active no more
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     slots: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
-    plan: Plan | None = None
-    limit: Plan | None = None
-
-    @property
-    def key(self) -> str:
-        return self.id.lower()
 
     @property
     def pool_key(self) -> str:
         return str(self.spec['poolInfo']['poolId']).lower()
 
-    def move(self, state: JobState, now: int) -> None:
-        # previousState skips terminating (recorded traffic: a completed job says previousState active).
-        if self.state is not JobState.TERMINATING:
-            self.previous = (self.state, self.changed)
-        self.state, self.changed = states.move(states.JOB_MOVES, self.state, state), now
 
-    def recount(self, task: Task, by: int) -> None:
-        for name in task.counter:
-            self.counts[name] += by
-            self.slots[name] += by * task.spec['requiredSlots']
+@dataclass(eq=False)
+class Task(Resource):
+    job: Job
+    state: TaskState = field(default=TaskState.active, init=False)
+    execution: Execution = field(default_factory=Execution)
+    node: Node | None = None  # where it runs or has run since it was added or reactivated
+
+    @property
+    def directory(self) -> str:
+        """Where its files are on its node."""
+        return f'workitems/{self.job.id}/job-1/{self.id}'
+
+    def move(self, state: TaskState) -> None:
+        self.count(-1)
+        super().move(state)
+        self.count(1)
+
+    def count(self, by: int) -> None:
+        """Adds it to, or takes it out of, the task counts of its job."""
+        names = [self.state.value]
+        if self.state is TaskState.completed:
+            names.append('succeeded' if self.execution.result == 'success' else 'failed')
+        for name in names:
+            self.job.counts[name] += by
+            self.job.slots[name] += by * self.spec['requiredSlots']

@@ -6,24 +6,22 @@ from typing import TYPE_CHECKING
 
 from .durations import SECOND, parse_duration
 from .errors import BatchError
-from .faults import AllocationFault, SlowAllocation
 from .images import VM_SIZES, image_of
 from .model import Node, Pool, Spec
 from .states import AllocationState, NodeState, PoolState
-from .timeline import Action
 
 if TYPE_CHECKING:
     from .account import Account
 
 _KIND = {True: 'dedicated', False: 'low priority'}  # the words of recorded resizeErrors
+_NOT_ALLOCATED = 'Desired number of {kind} nodes could not be allocated'
 # Codes: .NET PoolResizeErrorCodes. Texts of ResizeStopped are recorded, the others are quoted by users
 # (MicrosoftDocs/azure-docs issue 53298, Azure/batch-shipyard issue 191).
 _RESIZE_TEXTS = {
     'AccountCoreQuotaReached': 'The specified account has reached core quota',
     'AccountLowPriorityCoreQuotaReached': 'The specified account has reached low priority core quota',
-    'AllocationFailed': 'Desired number of {kind} nodes could not be allocated',
-    'AllocationTimedOut': 'Desired number of {kind} nodes could not be allocated as the resize timeout was reached',
-    'ResizeStopped': 'Desired number of {kind} nodes could not be allocated due to a stop resize operation',
+    'AllocationTimedOut': f'{_NOT_ALLOCATED} as the resize timeout was reached',
+    'ResizeStopped': f'{_NOT_ALLOCATED} due to a stop resize operation',
 }
 
 
@@ -35,29 +33,24 @@ class Pools:
     # Operations
 
     def get(self, pool_id: str) -> Pool:
-        with self._account.lock:
-            if pool := self.by_key.get(pool_id.lower()):
-                return pool
-            raise BatchError('PoolNotFound')
+        if pool := self.by_key.get(pool_id.lower()):
+            return pool
+        raise BatchError('PoolNotFound')
 
     def node(self, pool_id: str, node_id: str) -> Node:
-        with self._account.lock:
-            if node := self.get(pool_id).nodes.get(node_id.lower()):
-                return node
-            raise BatchError('NodeNotFound')
+        if node := self.get(pool_id).nodes.get(node_id.lower()):
+            return node
+        raise BatchError('NodeNotFound')
 
     def add(self, spec: Spec) -> Pool:
         """A new pool, already resizing to its targets (recorded traffic: GET /pools/{id} just after POST)."""
         account = self._account
         with account.lock:
-            if old := self.by_key.get(spec['id'].lower()):
-                deleting = old.state is PoolState.DELETING and not account.exists_while_deleting
-                raise BatchError('PoolBeingDeleted' if deleting else 'PoolExists')
+            account.check_new('Pool', spec, self.by_key)
             if account.quotas.pools is not None and len(self.by_key) >= account.quotas.pools:
                 raise BatchError('PoolQuotaReached')
-            now = account.stamp()
             targets = {True: spec['targetDedicatedNodes'], False: spec['targetLowPriorityNodes']}
-            pool = Pool(spec['id'], dict(spec), now, now, now, now, targets, parse_duration(spec['resizeTimeout']))
+            pool = Pool(spec['id'], spec, account.stamp, targets, parse_duration(spec['resizeTimeout']))
             self.by_key[pool.key] = pool
             self._begin_resize(pool)
             return pool
@@ -73,7 +66,7 @@ class Pools:
     def resize(self, pool_id: str, spec: Spec) -> Pool:
         with self._account.lock:
             pool = self._updatable(pool_id)
-            if pool.allocation is not AllocationState.STEADY:
+            if pool.allocation is not AllocationState.steady:
                 raise BatchError('PoolBeingResized')
             pool.modified = self._account.stamp()
             pool.targets[True] = spec.get('targetDedicatedNodes', pool.targets[True])
@@ -87,10 +80,10 @@ class Pools:
         """First `stopping`, then `steady` with errors; targets stay (recorded traffic: POST /pools/{id}/stopresize)."""
         with self._account.lock:
             pool = self._updatable(pool_id)
-            if pool.allocation is not AllocationState.RESIZING:
+            if pool.allocation is not AllocationState.resizing:
                 raise BatchError('OperationInvalidForCurrentState')
-            pool.allocate(AllocationState.STOPPING, self._account.stamp())
-            self._replan(pool, self._account.delays.allocation, lambda: self._stopped(pool))
+            pool.allocate(AllocationState.stopping)
+            self._account.later(pool, self._account.delays.allocation, lambda: self._steady(pool, 'ResizeStopped'))
             return pool
 
     def delete(self, pool_id: str) -> None:
@@ -101,79 +94,60 @@ class Pools:
         account = self._account
         with account.lock:
             pool = self._updatable(pool_id)
-            now = account.stamp()
-            pool.move(PoolState.DELETING, now)
-            pool.modified = now
-            pool.targets = {True: 0, False: 0}
-            pool.resize_errors = []
-            if pool.allocation is not AllocationState.RESIZING:
-                pool.allocate(AllocationState.RESIZING, now)
-            for node in list(pool.nodes.values()):
-                account.nodes.leave(node)
-            self._replan(pool, account.delays.pool_deleting, lambda: self._deleted(pool))
-            account.notify()
-
-    def clear(self) -> None:
-        for pool in self.by_key.values():
-            if pool.plan:
-                pool.plan.cancel()
-            for node in list(pool.nodes.values()):
-                self._account.nodes.abandon(node)
-                self._account.executor.remove_node(node)
-        self.by_key.clear()
-
-    # Allocation
+            pool.move(PoolState.deleting)
+            pool.modified, pool.targets, pool.resize_errors = pool.changed, {True: 0, False: 0}, []
+            if pool.allocation is not AllocationState.resizing:
+                pool.allocate(AllocationState.resizing)
+            account.nodes.leave(pool.nodes.values())
+            account.later(pool, account.delays.pool_deleting, lambda: self._deleted(pool))
 
     def _updatable(self, pool_id: str) -> Pool:
         pool = self.get(pool_id)
-        if pool.state is PoolState.DELETING:
+        if pool.state is PoolState.deleting:
             raise BatchError('PoolBeingDeleted')
         return pool
 
-    def _replan(self, pool: Pool, seconds: float, action: Action) -> None:
-        if pool.plan:
-            pool.plan.cancel()
-        pool.plan = self._account.later(seconds, action)
+    def _deleted(self, pool: Pool) -> None:
+        for node in list(pool.nodes.values()):
+            self._account.nodes.gone(node)
+        del self.by_key[pool.key]
+
+    # Allocation
 
     def _begin_resize(self, pool: Pool) -> None:
         account = self._account
-        pool.allocate(AllocationState.RESIZING, account.stamp())
+        pool.allocate(AllocationState.resizing)
         pool.resize_errors = []
-        slow = account.faults.take(SlowAllocation)
+        slow = account.faults.take('slow_allocation')
         seconds = account.delays.allocation + (slow.seconds if slow else 0)
         timeout = pool.resize_timeout / SECOND
         if seconds > timeout:
-            self._replan(pool, timeout, lambda: self._steady(pool, 'AllocationTimedOut'))
+            account.later(pool, timeout, lambda: self._steady(pool, 'AllocationTimedOut'))
         else:
-            self._replan(pool, seconds, lambda: self._allocate(pool))
-        account.notify()
+            account.later(pool, seconds, lambda: self._allocate(pool))
 
     def _allocate(self, pool: Pool) -> None:
-        leaving = False
-        for dedicated in (True, False):
-            missing = pool.targets[dedicated] - pool.count(dedicated)
-            if missing > 0:
-                self._add_nodes(pool, dedicated, missing)
-            elif missing < 0:
-                self._remove_nodes(pool, dedicated, -missing)
-                leaving = True
-        self._replan(pool, self._account.delays.node_leaving if leaving else 0, lambda: self._steady(pool))
+        leaving: list[Node] = []
+        for dedicated, target in pool.targets.items():
+            nodes = [node for node in pool.nodes.values() if node.dedicated is dedicated]
+            if len(nodes) < target:
+                self._add_nodes(pool, dedicated, target - len(nodes))
+            nodes.sort(key=lambda node: node.state is not NodeState.running)  # the idle ones leave first
+            leaving += nodes[target:]
+        self._account.nodes.leave(leaving)
+        self._account.later(pool, self._account.delays.node_leaving if leaving else 0, lambda: self._steady(pool))
 
     def _steady(self, pool: Pool, error: str | None = None) -> None:
         for node in list(pool.nodes.values()):
-            if node.state is NodeState.LEAVING_POOL:
+            if node.state is NodeState.leaving_pool:
                 self._account.nodes.gone(node)
-        if error:
-            for dedicated in (True, False):
-                if pool.count(dedicated) != pool.targets[dedicated]:
-                    self._resize_error(pool, error, dedicated)
-        pool.allocate(AllocationState.STEADY, self._account.stamp())
-
-    def _stopped(self, pool: Pool) -> None:
-        self._steady(pool, 'ResizeStopped')
+        for dedicated, target in pool.targets.items():
+            if error and pool.count(dedicated) != target:
+                self._resize_error(pool, error, dedicated)
+        pool.allocate(AllocationState.steady)
 
     def _resize_error(self, pool: Pool, code: str, dedicated: bool, message: str | None = None, **values: str) -> None:
-        text = message or _RESIZE_TEXTS.get(code, 'Desired number of {kind} nodes could not be allocated')
+        text = message or _RESIZE_TEXTS.get(code, _NOT_ALLOCATED)
         pool.resize_errors.append((code, text.format(kind=_KIND[dedicated]), values))
 
     def _add_nodes(self, pool: Pool, dedicated: bool, wanted: int) -> None:
@@ -187,7 +161,7 @@ class Pools:
             )
             self._resize_error(pool, 'AllocationFailed', dedicated, Reason=reason)
             return
-        if fault := account.faults.take(AllocationFault, lambda fault: fault.dedicated in (None, dedicated)):
+        if fault := account.faults.take('fail_allocation', lambda fault: fault.dedicated in (None, dedicated)):
             self._resize_error(pool, fault.code, dedicated, fault.message)
             wanted = min(wanted, fault.allocated)
         quota = account.quotas.dedicated_cores if dedicated else account.quotas.low_priority_cores
@@ -200,14 +174,3 @@ class Pools:
                 wanted = room
         for _ in range(wanted):
             account.nodes.create(pool, dedicated)
-
-    def _remove_nodes(self, pool: Pool, dedicated: bool, surplus: int) -> None:
-        nodes = [node for node in pool.nodes.values() if node.dedicated is dedicated]
-        nodes.sort(key=lambda node: node.state is NodeState.RUNNING)  # the idle ones first
-        for node in nodes[:surplus]:
-            self._account.nodes.leave(node)
-
-    def _deleted(self, pool: Pool) -> None:
-        for node in list(pool.nodes.values()):
-            self._account.nodes.gone(node)
-        del self.by_key[pool.key]

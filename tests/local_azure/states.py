@@ -1,90 +1,46 @@
 """The states of pools, allocations, nodes, jobs and tasks, and the moves between them that are legal.
 
-Values are those on the wire (SDK14: PoolState, AllocationState, ComputeNodeState, JobState, TaskState). States that
-only operations outside of this subset lead to (disabling, rebooting, preparing, ...) are left out.
+The states are the SDK's; those that only operations outside of this subset lead to (disabling, rebooting, preparing,
+...) are not in the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import Enum
-from typing import TypeVar
+from typing import Any
 
+from azure.batch.models import AllocationState, JobState, PoolState, TaskState
+from azure.batch.models import ComputeNodeState as NodeState
 
-class PoolState(Enum):
-    ACTIVE = 'active'
-    DELETING = 'deleting'
+__all__ = ['MOVES', 'AllocationState', 'JobState', 'NodeState', 'PoolState', 'TaskState', 'move']
 
-
-class AllocationState(Enum):
-    STEADY = 'steady'
-    RESIZING = 'resizing'
-    STOPPING = 'stopping'
-
-
-class NodeState(Enum):
-    CREATING = 'creating'
-    STARTING = 'starting'
-    WAITING_FOR_START_TASK = 'waitingforstarttask'
-    START_TASK_FAILED = 'starttaskfailed'
-    IDLE = 'idle'
-    RUNNING = 'running'
-    UNUSABLE = 'unusable'
-    PREEMPTED = 'preempted'
-    LEAVING_POOL = 'leavingpool'
-
-
-class JobState(Enum):
-    ACTIVE = 'active'
-    TERMINATING = 'terminating'
-    COMPLETED = 'completed'
-    DELETING = 'deleting'
-
-
-class TaskState(Enum):
-    ACTIVE = 'active'
-    RUNNING = 'running'
-    COMPLETED = 'completed'
-
-
-State = TypeVar('State', PoolState, AllocationState, NodeState, JobState, TaskState)
-
-POOL_MOVES: Mapping[PoolState, set[PoolState]] = {PoolState.ACTIVE: {PoolState.DELETING}, PoolState.DELETING: set()}
-ALLOCATION_MOVES: Mapping[AllocationState, set[AllocationState]] = {
-    AllocationState.STEADY: {AllocationState.RESIZING},
-    AllocationState.RESIZING: {AllocationState.STOPPING, AllocationState.STEADY},
-    AllocationState.STOPPING: {AllocationState.STEADY, AllocationState.RESIZING},  # resizing: the pool is deleted
-}
-_LOST = {NodeState.UNUSABLE, NodeState.PREEMPTED, NodeState.LEAVING_POOL}
-NODE_MOVES: Mapping[NodeState, set[NodeState]] = {
-    NodeState.CREATING: {NodeState.STARTING, *_LOST},
-    NodeState.STARTING: {NodeState.WAITING_FOR_START_TASK, NodeState.IDLE, *_LOST},
-    NodeState.WAITING_FOR_START_TASK: {NodeState.IDLE, NodeState.START_TASK_FAILED, *_LOST},
-    NodeState.START_TASK_FAILED: _LOST,
-    NodeState.IDLE: {NodeState.RUNNING, *_LOST},
-    NodeState.RUNNING: {NodeState.IDLE, *_LOST},
-    NodeState.UNUSABLE: {NodeState.PREEMPTED, NodeState.LEAVING_POOL},
-    NodeState.PREEMPTED: {NodeState.CREATING, NodeState.LEAVING_POOL},  # creating: capacity has come back
-    NodeState.LEAVING_POOL: set(),
-}
-JOB_MOVES: Mapping[JobState, set[JobState]] = {
-    JobState.ACTIVE: {JobState.TERMINATING, JobState.DELETING},
-    JobState.TERMINATING: {JobState.COMPLETED, JobState.DELETING},
-    JobState.COMPLETED: {JobState.DELETING},
-    JobState.DELETING: set(),
-}
-TASK_MOVES: Mapping[TaskState, set[TaskState]] = {
-    TaskState.ACTIVE: {TaskState.RUNNING, TaskState.COMPLETED},
-    TaskState.RUNNING: {TaskState.COMPLETED, TaskState.ACTIVE},  # active: requeued, its node is gone
-    TaskState.COMPLETED: {TaskState.ACTIVE},  # by reactivation of a failed task, by nothing else
+_LOST = 'unusable preempted leavingpool'
+MOVES: dict[Any, dict[str, str]] = {  # a state that is not here is final
+    PoolState: {'active': 'deleting'},
+    AllocationState: {
+        'steady': 'resizing',
+        'resizing': 'stopping steady',
+        'stopping': 'steady resizing',  # resizing: the pool is deleted
+    },
+    NodeState: {
+        'creating': f'starting {_LOST}',
+        'starting': f'waitingforstarttask idle {_LOST}',
+        'waitingforstarttask': f'idle starttaskfailed {_LOST}',
+        'starttaskfailed': _LOST,
+        'idle': f'running {_LOST}',
+        'running': f'idle {_LOST}',
+        'unusable': 'preempted leavingpool',
+        'preempted': 'creating leavingpool',  # creating: capacity has come back
+    },
+    JobState: {'active': 'terminating deleting', 'terminating': 'completed deleting', 'completed': 'deleting'},
+    TaskState: {
+        'active': 'running completed',
+        'running': 'completed active',  # active: requeued, its node is gone
+        'completed': 'active',  # by reactivation of a failed task, by nothing else
+    },
 }
 
 
-class IllegalMoveError(AssertionError):
-    """A state machine was asked for a move that is not in its table: a bug in the local service."""
-
-
-def move(moves: Mapping[State, set[State]], old: State, new: State) -> State:
-    if new not in moves[old]:
-        raise IllegalMoveError(f'{type(old).__name__}: {old.value} -> {new.value}')
+def move(old: Any, new: Any) -> Any:
+    """The new state; an illegal move is a bug in the local service."""
+    assert new.value in MOVES[type(new)].get(old.value, '').split(), f'{old} -> {new}'
     return new

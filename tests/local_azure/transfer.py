@@ -6,141 +6,127 @@ ResourceContainer...). No recording of any of these failures was found: the deta
 
 from __future__ import annotations
 
-import ssl
 import time
-import urllib.error
-import urllib.request
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import urllib3.exceptions
 
 from .model import Failure
 
 AGENT = 'local-azure-node'
 CHUNK = 1 << 18
-TRIES = 3
-TLS = ssl.create_default_context()  # whom the nodes trust
-_OPENER = urllib.request.build_opener(  # loopback never goes through a proxy
-    urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=TLS)
-)
-_BLOB = {
+_TEXTS = {
     'BlobNotFound': 'One of the specified Azure Blob(s) is not found.',
     'BlobAccessDenied': 'Access for one of the specified Azure Blob(s) is denied.',
     'BlobDownloadTimedOut': 'The download of one of the specified Azure Blob(s) timed out.',
     'BlobDownloadMiscError': 'Unknown error in downloading one of the specified Azure Blob(s).',
     'ResourceContainerAccessDenied': 'Access to one of the specified Azure Blob container(s) is denied.',
     'ResourceContainerListMiscError': 'Unknown error in listing one of the specified Azure Blob container(s).',
-}
-_UPLOAD = {
+    'ResourceDirectoryCreateFailed': 'A directory could not be created',
+    'ResourceFileWriteFailed': 'A resource file could not be written',
     'FileUploadContainerNotFound': 'A container for output files was not found',
     'FileUploadAccessDenied': 'Access to a container for output files was denied',
     'FileUploadTimedOut': 'The upload of an output file timed out',
     'FileUploadMiscError': 'A miscellaneous error was encountered while uploading one of the output files',
 }
+# The codes of each transfer by HTTP status; 500: anything else, 0: the node's own disk.
+_MKDIR = {0: 'ResourceDirectoryCreateFailed'}
+_DOWNLOAD = {404: 'BlobNotFound', 403: 'BlobAccessDenied', 408: 'BlobDownloadTimedOut', 500: 'BlobDownloadMiscError'}
+_DOWNLOAD[0] = 'ResourceFileWriteFailed'
+_LIST = {403: 'ResourceContainerAccessDenied', 500: 'ResourceContainerListMiscError'}
+_UPLOAD = {404: 'FileUploadContainerNotFound', 403: 'FileUploadAccessDenied', 408: 'FileUploadTimedOut'}
+_UPLOAD[500] = 'FileUploadMiscError'
 
 
 class TransferError(Exception):
     """A transfer that failed for good, as the task's failureInfo shows it."""
 
-    def __init__(self, failure: Failure) -> None:
-        self.failure = failure
-        super().__init__(failure.code)
+    def __init__(self, code: str, **details: str) -> None:
+        ours = code.startswith(('BlobDownload', 'ResourceContainerList', 'ResourceDirectory', 'ResourceFile'))
+        self.failure = Failure(code, _TEXTS[code], 'ServerError' if ours else 'UserError', tuple(details.items()))
+        super().__init__(code)
 
 
-def _failure(texts: dict[str, str], code: str, **details: str) -> TransferError:
-    category = (
-        'ServerError' if code.endswith(('MiscError', 'TimedOut')) and not code.startswith('FileUpload') else 'UserError'
-    )
-    return TransferError(Failure(code, texts[code], category, tuple(details.items())))
-
-
-def _request(method: str, url: str, body: IO[bytes] | None, length: int, headers: dict[str, str]) -> IO[bytes]:
-    """The response; repeats what a server error or a lost connection broke off, a little later each time."""
-    for attempt in range(TRIES):
-        if body:
-            body.seek(0)
-        request = urllib.request.Request(url, body, {'User-Agent': AGENT, **headers}, method=method)  # noqa: S310
-        if body:
-            request.add_unredirected_header('Content-Length', str(length))
-        try:
-            response: IO[bytes] = _OPENER.open(request, timeout=60)
-        except urllib.error.HTTPError as error:
-            if error.code < 500 or attempt == TRIES - 1:
-                raise
-            error.close()
-        except (urllib.error.URLError, ConnectionError):
-            if attempt == TRIES - 1:
-                raise
-        else:
-            return response
-        time.sleep(0.05 * 2**attempt)
-    raise AssertionError('unreachable')
-
-
-def download(url: str, path: Path) -> None:
-    """Fetches one blob into a file."""
-    details = {'BlobSource': url, 'FilePath': path.name}
+@contextmanager
+def _failing(codes: dict[int, str], **details: str) -> Iterator[None]:
     try:
-        with _request('GET', url, None, 0, {}) as response, path.open('wb') as file:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-    except urllib.error.HTTPError as error:
-        error.close()
-        code = {404: 'BlobNotFound', 403: 'BlobAccessDenied', 401: 'BlobAccessDenied'}.get(error.code)
-        raise _failure(_BLOB, code or 'BlobDownloadMiscError', **details) from error
-    except TimeoutError as error:
-        raise _failure(_BLOB, 'BlobDownloadTimedOut', **details) from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, (urllib.error.URLError, ConnectionError, ValueError)):
-            raise _failure(_BLOB, 'BlobDownloadMiscError', **details) from error
-        failure = Failure('ResourceFileWriteFailed', f'A resource file could not be written: {error}', 'ServerError')
-        raise TransferError(failure) from error
+        yield
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
+        status = 408 if late else getattr(getattr(error, 'response', None), 'status_code', 500)
+        raise TransferError(codes.get(403 if status == 401 else status, codes[500]), **details) from error
+    except OSError as error:
+        raise TransferError(codes.get(0) or codes[500], Reason=str(error), **details) from error
 
 
 def blob_url(container_url: str, name: str) -> str:
     """The URL of a blob in a container whose URL carries a SAS."""
-    parts = urlsplit(container_url)
-    return urlunsplit(parts._replace(path=f'{parts.path.rstrip("/")}/{quote(name)}'))
+    path, _, sas = container_url.partition('?')
+    return f'{path.rstrip("/")}/{quote(name)}?{sas}'
 
 
-def list_blobs(container_url: str, prefix: str) -> Iterator[str]:
-    """Names of a container's blobs; the SAS needs read and list (SDK14 ResourceFile.storage_container_url)."""
-    parts, marker = urlsplit(container_url), ''
-    while True:
-        query = urlencode({'restype': 'container', 'comp': 'list', 'prefix': prefix, 'marker': marker})
-        url = urlunsplit(parts._replace(query=f'{parts.query}&{query}'))
-        try:
-            with _request('GET', url, None, 0, {}) as response:
-                root: Any = ET.fromstring(response.read())  # noqa: S314 - it comes from our own Azurite
-        except urllib.error.HTTPError as error:
-            error.close()
-            denied = error.code in (401, 403)
-            code = 'ResourceContainerAccessDenied' if denied else 'ResourceContainerListMiscError'
-            raise _failure(_BLOB, code, ContainerSource=container_url) from error
-        except (OSError, ValueError) as error:
-            raise _failure(_BLOB, 'ResourceContainerListMiscError', ContainerSource=container_url) from error
-        yield from (name.text or '' for name in root.iterfind('Blobs/Blob/Name'))
-        marker = root.findtext('NextMarker') or ''
-        if not marker:
-            return
+class Agent:
+    """The HTTP client of the nodes; `authority`: whom they trust."""
 
+    def __init__(self, authority: Path | None) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False  # loopback never goes through a proxy
+        self._session.verify = str(authority) if authority else True
+        self._session.headers.update({'User-Agent': AGENT})
 
-def refused_upload(blob: str) -> TransferError:
-    return _failure(_UPLOAD, 'FileUploadAccessDenied', FilePath=blob)
+    def close(self) -> None:
+        self._session.close()
 
+    def download(self, url: str, path: Path) -> None:
+        """Fetches one blob into a file."""
+        with _failing(_MKDIR, FilePath=path.name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            _failing(_DOWNLOAD, BlobSource=url, FilePath=path.name),
+            self._request('GET', url, stream=True) as response,
+            path.open('wb') as file,
+        ):
+            for part in response.raw.stream(CHUNK, decode_content=False):
+                file.write(part)
 
-def upload(container_url: str, name: str, file: IO[bytes], length: int) -> None:
-    """Puts one blob; the SAS needs write (SDK14 OutputFileBlobContainerDestination.container_url)."""
-    headers = {'x-ms-blob-type': 'BlockBlob', 'Content-Type': 'application/octet-stream'}
-    try:
-        _request('PUT', blob_url(container_url, name), file, length, headers).close()
-    except urllib.error.HTTPError as error:
-        error.close()
-        code = {404: 'FileUploadContainerNotFound', 403: 'FileUploadAccessDenied', 401: 'FileUploadAccessDenied'}
-        raise _failure(_UPLOAD, code.get(error.code, 'FileUploadMiscError'), FilePath=name) from error
-    except TimeoutError as error:
-        raise _failure(_UPLOAD, 'FileUploadTimedOut', FilePath=name) from error
-    except (OSError, ValueError) as error:
-        raise _failure(_UPLOAD, 'FileUploadMiscError', FilePath=name) from error
+    def list_blobs(self, container_url: str, prefix: str) -> Iterator[str]:
+        """Names of a container's blobs; the SAS needs read and list (SDK14 ResourceFile.storage_container_url)."""
+        query = {'restype': 'container', 'comp': 'list', 'prefix': prefix, 'marker': ''}
+        while True:
+            with _failing(_LIST, ContainerSource=container_url):
+                content = self._request('GET', container_url, params=query).content
+            root: Any = ET.fromstring(content)  # noqa: S314 - it comes from our own Azurite
+            yield from (name.text or '' for name in root.iterfind('Blobs/Blob/Name'))
+            query['marker'] = root.findtext('NextMarker') or ''
+            if not query['marker']:
+                return
+
+    def upload(self, container_url: str, name: str, content: bytes) -> None:
+        """Puts one blob; the SAS needs write (SDK14 OutputFileBlobContainerDestination.container_url)."""
+        headers = {'x-ms-blob-type': 'BlockBlob', 'Content-Type': 'application/octet-stream'}
+        with _failing(_UPLOAD, FilePath=name):
+            self._request('PUT', blob_url(container_url, name), data=content, headers=headers)
+
+    def _request(self, method: str, url: str, **more: Any) -> requests.Response:
+        """Repeats what a server error or a lost connection broke off, a little later each time."""
+        for pause in (0.05, 0.1, 0):
+            try:
+                response = self._session.request(method, url, timeout=60, **more)
+            except requests.ConnectionError:
+                if not pause:
+                    raise
+            else:
+                if response.status_code < 500 or not pause:
+                    break
+                response.close()
+            time.sleep(pause)
+        if not response.ok:
+            response.close()
+        response.raise_for_status()
+        return response

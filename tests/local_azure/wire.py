@@ -103,7 +103,7 @@ def node_fields(base: str) -> Fields:
         'schedulingState': lambda _: 'enabled',
         'stateTransitionTime': lambda node: format_time(node.changed),
         'lastBootTime': lambda node: _time(node.booted),
-        'allocationTime': lambda node: format_time(node.allocated),
+        'allocationTime': lambda node: format_time(node.created),
         'ipAddress': lambda node: node.address,
         'affinityId': lambda node: f'TVM:{node.id}',
         'vmSize': lambda node: node.pool.spec['vmSize'],
@@ -218,7 +218,7 @@ def _task_execution(task: Task) -> dict[str, Any]:
 
 def _node_info(base: str, task: Task) -> dict[str, str] | None:
     if task.node is None:  # completed without having run: an empty object (recorded traffic, 2018-12-01.8.0)
-        return {} if task.state is TaskState.COMPLETED else None
+        return {} if task.state is TaskState.completed else None
     directory = f'workitems/{task.job.id}/job-1/{task.id}'
     return {
         'affinityId': f'TVM:{task.node.id}',

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import azure.batch
 from azure.batch.batch_auth import SharedKeyCredentials
@@ -18,17 +19,17 @@ from azure.storage.blob import BlobServiceClient
 from msrestazure.azure_active_directory import AdalAuthentication
 from typing_extensions import Self
 
-from . import auth, transfer
+from . import auth
 from .account import Account, Delays
 from .azurite import Azurite
-from .executor import Executor
 from .faults import Faults
-from .front import Conditions, Front, wsgi_backend
-from .instant import InstantExecutor
+from .front import Backend, Conditions, Front, wsgi_backend
+from .instant import InstantMachines
 from .machine import Machines
 from .ondemand import OnDemand
 from .rest import API_VERSIONS, create_app
-from .timeline import RealTimeline
+from .timeline import Timeline
+from .transfer import Agent
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -63,51 +64,52 @@ class LocalAzure(OnDemand):
     # Life
 
     def start(self) -> None:
+        with ExitStack() as stack:  # undoes what was done before something fails
+            self._start(stack)
+            self._stack = stack.pop_all()
+
+    def _start(self, stack: ExitStack) -> None:
+        def serve(front: Front, backend: Backend) -> None:
+            front.start(backend)
+            stack.callback(front.stop)
+
         variables = ('AZURE_BATCH_ACCESS_KEY', 'AZURE_STORAGE_KEY')
         self.keys = {name: base64.b64encode(secrets.token_bytes(64)).decode() for name in variables}
         self.root = Path(tempfile.mkdtemp(prefix='local-azure-'))
-        self._watchdog = Watchdog(self.root)
+        watchdog = Watchdog(self.root)
+        stack.callback(watchdog.stop)  # it removes the folder, too
         self.faults = Faults()
-        self.conditions = Conditions(self.faults, on_request=self._requested)
-        self._entra = self._start_entra() if self._with_entra else None
-        tls = self._entra.server_tls if self._entra else None
-        account = (STORAGE_ACCOUNT, self.keys['AZURE_STORAGE_KEY'])
-        self._azurite = Azurite(self.root, account, self.faults, self._watchdog, self._entra)
-        self._storage = Front('storage', self.conditions, tls)
-        self._front = Front('batch', self.conditions, tls)
-        self._timeline = RealTimeline(self.crashes.append)
-        address = (BATCH_ACCOUNT, self._front.url)
-        self._machines = Machines(self.root, address, self.faults, self._watchdog, self.crashes.append)
-        self._executor: Executor = self._machines
-        if self._instant_output is not None:
-            self._executor = InstantExecutor(self._instant_output, self.faults)
-        self.batch = Account(self._timeline, self._executor, *address, self.faults)
-        if self._delays:
-            self.batch.delays = self._delays
+        self.conditions = Conditions(self.faults)
         self.requests = self.conditions.requests  # since the last `clear`, in the order in which they ended
-        self._storage.start(self._azurite)
-        self._front.start(wsgi_backend(create_app(self.batch, self._authenticate, self.crashes.append)))
+        self._entra: Entra | None = None
+        if self._with_entra:
+            from .entra import Entra  # what it imports takes a while
 
-    def _start_entra(self) -> Entra:
-        from .entra import Entra  # what it imports takes a while
-
-        entra = Entra(self.root, self.faults, self._now, lambda: self.token_life)
-        transfer.TLS.load_verify_locations(entra.authority)
-        self.conditions.refusal = entra.refusal
-        self._identity = Front('identity', self.conditions, None)
-        self._identity.start(entra.endpoint)
-        return entra
+            self._entra = Entra(self.root, self.faults, self._now, lambda: self.token_life)
+            self.conditions.refusal = self._entra.refusal
+            self._identity = Front('identity', self.conditions, None)
+            serve(self._identity, self._entra.endpoint)
+        tls = self._entra.server_tls if self._entra else None
+        self._storage, self._front = (Front(service, self.conditions, tls) for service in ('storage', 'batch'))
+        account = (STORAGE_ACCOUNT, self.keys['AZURE_STORAGE_KEY'])
+        self._azurite = Azurite(self.root, account, self.faults, watchdog, self._entra)
+        stack.callback(self._azurite.stop)
+        agent = Agent(self._entra.authority if self._entra else None)
+        names = {'AZ_BATCH_ACCOUNT_NAME': BATCH_ACCOUNT, 'AZ_BATCH_ACCOUNT_URL': f'{self._front.url}/'}
+        parts: Any = (self.root, names, self.faults, watchdog, agent, self.crashes.append)
+        instant = self._instant_output
+        machines = Machines(*parts) if instant is None else InstantMachines(instant, *parts)
+        stack.callback(machines.close)
+        timeline = Timeline(self.crashes.append)
+        stack.callback(timeline.stop)
+        self.batch = Account(timeline, machines, self._front.url, self.faults, self._delays or Delays())
+        serve(self._storage, self._azurite)
+        serve(self._front, wsgi_backend(create_app(self.batch, self._authenticate, self.crashes.append)))
+        stack.callback(self.batch.clear)
 
     def stop(self) -> None:
         """Ends every process, closes every port, removes the folder."""
-        self.batch.clear()
-        for front in (self._front, self._storage, *([self._identity] if self._entra else [])):
-            front.stop()
-        self._timeline.stop()
-        self._machines.close()
-        self._azurite.stop()
-        self._watchdog.stop()
-        shutil.rmtree(self.root, ignore_errors=True)
+        self._stack.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -121,8 +123,7 @@ class LocalAzure(OnDemand):
     def clear(self) -> None:
         """Ends all work, empties both accounts, forgets faults, settings and requests; raises what has crashed."""
         self.batch.clear()
-        if self._delays is None:
-            self.batch.delays = Delays()
+        self.batch.delays = self._delays or Delays()
         self.conditions.latency, self.offset, self.token_life = 0.0, timedelta(), self._token_life
         with self._blob_client(self._azurite.url, token=False) as client:  # past the record of requests
             for container in client.list_containers():
@@ -178,8 +179,12 @@ class LocalAzure(OnDemand):
         assert self._azurite.url
 
     def wait_until(self, predicate: Callable[[], object], timeout: float = 30, describe: str = 'the condition') -> None:
-        """Waits for the predicate, asked again after every change and request; else TimeoutError with the state."""
-        self.batch.wait_until(predicate, timeout, describe)
+        """Waits for the predicate, asked 100 times a second; else TimeoutError with the state."""
+        deadline = time.monotonic() + timeout
+        while not predicate():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f'{describe} did not come true within {timeout} s: {self.batch}')
+            time.sleep(0.01)
 
     def _now(self) -> datetime:
         return datetime.now(timezone.utc) + self.offset
@@ -189,10 +194,6 @@ class LocalAzure(OnDemand):
         if not (self._entra and headers.get('authorization', '').startswith('Bearer ')):
             account = (BATCH_ACCOUNT, self.keys['AZURE_BATCH_ACCESS_KEY'])
             auth.check(method, path, query, headers, account, self._now())
-
-    def _requested(self) -> None:
-        with self.batch.lock:
-            self.batch.notify()
 
 
 def script_environment(azure: LocalAzure) -> dict[str, str]:

@@ -16,12 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.local_azure import schema
 from tests.local_azure.account import Account, Quotas
 from tests.local_azure.errors import BatchError
-from tests.local_azure.executor import ManualExecutor
-from tests.local_azure.faults import AllocationFault, NodeLoss, StartTaskFault
-from tests.local_azure.model import Failure, Outcome, Task
-from tests.local_azure.nodes import ALIVE
+from tests.local_azure.faults import Fault
+from tests.local_azure.model import ALIVE, Failure, Outcome, Task
 from tests.local_azure.states import JobState, PoolState, TaskState
-from tests.local_azure.timeline import ManualTimeline
+
+from .manual import ManualMachines, ManualTimeline
 
 VERSION = '2025-06-01'
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
@@ -32,8 +31,8 @@ REFUSALS = {400, 404, 409}
 class BatchMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.timeline, self.executor = ManualTimeline(), ManualExecutor()
-        self.account = Account(self.timeline, self.executor)
+        self.timeline, self.machines = ManualTimeline(), ManualMachines()
+        self.account = Account(self.timeline, self.machines)
         self.expected: dict[str, set[str]] = {}  # the tasks that each job must have
         self.terminal: dict[Task, tuple[TaskState, str | None]] = {}
         self.ended_jobs: set[object] = set()
@@ -161,7 +160,7 @@ class BatchMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.timeline.advance(seconds)
 
-    @precondition(lambda self: self.executor.running)
+    @precondition(lambda self: self.machines.running)
     @rule(
         data=st.data(),
         outcome=st.sampled_from(
@@ -174,13 +173,14 @@ class BatchMachine(RuleBasedStateMachine):
         ),
     )
     def run_ends(self, data: st.DataObject, outcome: Outcome) -> None:
-        runs = sorted(self.executor.running, key=lambda run: (run.directory, run.node.id))
-        self.executor.finish(runs[data.draw(st.integers(0, len(runs) - 1))], outcome)
+        runs = sorted(self.machines.running, key=lambda run: (run.directory, run.node.id))
+        self.machines.finish(runs[data.draw(st.integers(0, len(runs) - 1))], outcome)
 
     @rule(unusable=st.booleans(), restore=st.booleans())
     def node_is_lost(self, unusable: bool, restore: bool) -> None:
-        self.account.faults.add(NodeLoss(task='*', unusable=unusable, after=0, restore=restore, count=1))
-        self.account.nodes.arm_running()
+        kind = 'make_node_unusable' if unusable else 'preempt_node'
+        fault = self.account.faults.add(Fault(kind, task='*', after=0, restore=restore, count=1))
+        self.account.nodes.armed(fault)
         self.timeline.advance(0)
 
     @rule(low=st.sampled_from([None, 0, 1, 3]), pools=st.sampled_from([None, 1]))
@@ -189,10 +189,9 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule()
     def allocation_and_start_task_will_fail_once(self) -> None:
-        self.account.faults.add(
-            AllocationFault(code='AllocationFailed', message=None, dedicated=None, allocated=1, count=1)
-        )
-        self.account.faults.add(StartTaskFault(nodes=1, exit_code=1, stderr='', count=1))
+        allocation = {'code': 'AllocationFailed', 'message': None, 'dedicated': None, 'allocated': 1}
+        self.account.faults.add(Fault('fail_allocation', **allocation, count=1))
+        self.account.faults.add(Fault('fail_start_task', nodes=1, exit_code=1, stderr='', count=1))
 
     # What must always hold
 
@@ -215,7 +214,7 @@ class BatchMachine(RuleBasedStateMachine):
                 'failed': results['failure'],
             }
             assert job.slots['running'] == sum(
-                task.spec['requiredSlots'] for task in job.tasks.values() if task.state is TaskState.RUNNING
+                task.spec['requiredSlots'] for task in job.tasks.values() if task.state is TaskState.running
             )
 
     @invariant()
@@ -227,23 +226,23 @@ class BatchMachine(RuleBasedStateMachine):
                 assert not node.runs or node.state in ALIVE
                 assert (node.state.value == 'running') == bool(node.runs)
                 on_nodes += [run.task for run in node.runs.values()]
-        running = [task for task in self.account.all_tasks() if task.state is TaskState.RUNNING]
+        running = [task for task in self.account.all_tasks() if task.state is TaskState.running]
         assert Counter(map(id, running)) == Counter(map(id, on_nodes))
-        assert {id(run.task) for run in self.executor.running if run.task} == set(map(id, running))
+        assert {id(run.task) for run in self.machines.running if run.task} == set(map(id, running))
 
     @invariant()
     def active_tasks_of_active_jobs_wait_in_the_queue(self) -> None:
         for job in self.account.all_jobs():
-            waiting = {task.key for task in job.queue if task.state is TaskState.ACTIVE}
-            assert waiting >= {task.key for task in job.tasks.values() if task.state is TaskState.ACTIVE}
+            waiting = {task.key for task in job.queue if task.state is TaskState.active}
+            assert waiting >= {task.key for task in job.tasks.values() if task.state is TaskState.active}
 
     @invariant()
     def nothing_waits_where_there_is_room(self) -> None:
         for job in self.account.all_jobs():
             pool = self.account.pools.by_key.get(job.pool_key)
-            waiting = [task for task in job.queue if task.state is TaskState.ACTIVE and task.key in job.tasks]
+            waiting = [task for task in job.queue if task.state is TaskState.active and task.key in job.tasks]
             room = job.spec['maxParallelTasks'] < 0 or job.counts['running'] < job.spec['maxParallelTasks']
-            if pool and pool.state is PoolState.ACTIVE and job.state is JobState.ACTIVE and waiting and room:
+            if pool and pool.state is PoolState.active and job.state is JobState.active and waiting and room:
                 free = [pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE]
                 assert max(free, default=0) < waiting[0].spec['requiredSlots']
 
@@ -252,19 +251,19 @@ class BatchMachine(RuleBasedStateMachine):
         for task, ended in self.terminal.items():
             assert (task.state, task.execution.result) == ended
         for task in self.account.all_tasks():
-            if task.state is TaskState.COMPLETED:
+            if task.state is TaskState.completed:
                 assert task.execution.result in ('success', 'failure')
                 self.terminal[task] = (task.state, task.execution.result)
         for job in self.account.all_jobs():
             if job in self.ended_jobs:
-                assert job.state in (JobState.COMPLETED, JobState.DELETING)
-            if job.state is JobState.COMPLETED:
+                assert job.state in (JobState.completed, JobState.deleting)
+            if job.state is JobState.completed:
                 self.ended_jobs.add(job)
 
     @invariant()
     def resize_errors_only_while_steady(self) -> None:
         for pool in self.account.all_pools():
-            assert not pool.resize_errors or pool.allocation.value == 'steady' or pool.state is PoolState.ACTIVE
+            assert not pool.resize_errors or pool.allocation.value == 'steady' or pool.state is PoolState.active
 
     def teardown(self) -> None:
         """However it went: with time, deletions end and nothing is left."""
@@ -276,7 +275,7 @@ class BatchMachine(RuleBasedStateMachine):
         self.timeline.advance(1)
         assert not self.account.all_jobs()
         assert not self.account.all_pools()
-        assert not self.executor.running
+        assert not self.machines.running
 
 
 TestBatchMachine = BatchMachine.TestCase
