@@ -212,7 +212,7 @@ def _standard_headers() -> list[tuple[str, str]]:
 
 def error_answer(fault: RequestFault) -> Answer:
     """An error in the service's form (REST references: "Status and error codes"), or a broken gateway's HTML."""
-    message, request_id = fault.message or ERRORS.get(fault.code, (0, fault.code))[1], str(uuid.uuid4())
+    message, request_id = fault.message or ERRORS.get(fault.code, fault.code).partition(' ')[2], str(uuid.uuid4())
     text = f'{message}\nRequestId:{request_id}\nTime:2026-01-01T00:00:00.0000001Z'
     headers = {'Content-Type': 'application/json;odata=minimalmetadata', 'request-id': request_id}
     body: dict[str, Any] = {'code': fault.code, 'message': {'lang': 'en-US', 'value': text}}

@@ -78,7 +78,7 @@ def _kind(model: str, path: str, clause: str) -> str:
     kind = model
     for name in path.split('/'):
         try:
-            kind = properties(kind)[name].kind
+            kind = properties(kind)[name]
         except (AttributeError, KeyError) as error:
             raise _bad(clause, f'unknown property {path[:100]}') from error
     simple = {'iso-8601': 'time', 'str': 'text', 'duration': 'text', 'int': 'number', 'long': 'number', 'bool': 'word'}

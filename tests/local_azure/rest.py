@@ -216,8 +216,7 @@ def create_app(
 
     @app.get('/supportedimages')
     def list_images() -> Response:
-        images = [_Keyed(f'{number:03}', image) for number, image in enumerate(IMAGES)]
-        return listing('supportedimages', 'ImageInformation', _of_keyed(wire.image_fields()), images)
+        return listing('supportedimages', 'ImageInformation', wire.image_fields(), IMAGES)
 
     @app.get('/nodecounts')
     def list_node_counts() -> Response:
