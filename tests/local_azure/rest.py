@@ -137,6 +137,7 @@ def create_app(
     """The WSGI application; `authenticate_request` refuses a method, path, query and headers by a BatchError."""
     app = Flask(__name__)
     base = account.url
+    fields = wire.resources(base)
 
     @app.before_request
     def authenticate() -> None:
@@ -216,15 +217,15 @@ def create_app(
 
     @app.get('/supportedimages')
     def list_images() -> Response:
-        return listing('supportedimages', 'ImageInformation', wire.image_fields(), IMAGES)
+        return listing('supportedimages', 'ImageInformation', fields['ImageInformation'], IMAGES)
 
     @app.get('/nodecounts')
     def list_node_counts() -> Response:
-        return listing('poolnodecounts', 'PoolNodeCounts', wire.node_counts_fields(version()), account.all_pools())
+        return listing('poolnodecounts', 'PoolNodeCounts', wire.node_counts(version()), account.all_pools())
 
     # Pools and nodes
 
-    pool_fields, node_fields = wire.pool_fields(base), wire.node_fields(base)
+    pool_fields, node_fields = fields['CloudPool'], fields['ComputeNode']
 
     @app.post('/pools')
     def add_pool() -> Response:
@@ -296,7 +297,7 @@ def create_app(
 
     # Jobs
 
-    job_fields, task_fields = wire.job_fields(base), wire.task_fields(base)
+    job_fields, task_fields = fields['CloudJob'], fields['CloudTask']
 
     @app.post('/jobs')
     def add_job() -> Response:
