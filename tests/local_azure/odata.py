@@ -97,8 +97,10 @@ def _either(tokens: deque[str | Predicate], depth: int) -> Predicate:
             terms.append([])
 
 
-def parse_filter(clause: str, model: str) -> Predicate:
+def parse_filter(clause: str | None, model: str) -> Predicate:
     """Whether an item passes; 400 InvalidQueryParameterValue for a bad clause."""
+    if clause is None:
+        return lambda *_: True
     tokens: deque[str | Predicate] = deque()
     position = 0
     try:
@@ -114,15 +116,17 @@ def parse_filter(clause: str, model: str) -> Predicate:
     return predicate
 
 
-def parse_select(clause: str, model: str) -> set[str]:
+def parse_select(clause: str | None, model: str) -> set[str] | None:
     """Names to keep; a space after the comma is fine (recorded traffic: GET /pools, 2019-08-01.10.0)."""
+    if clause is None:
+        return None
     names = {name.strip().split('/')[0] for name in clause.split(',')}
     if unknown := names - set(properties(model)):
         raise invalid_query('$select', clause[:200], f'unknown property {min(unknown)[:100]}')
     return names
 
 
-def check_expand(clause: str) -> None:
+def check_expand(clause: str | None) -> None:
     """Only `stats`; none come, as in recorded traffic (GET /pools with $expand=stats)."""
-    if clause.strip() != 'stats':
+    if clause is not None and clause.strip() != 'stats':
         raise invalid_query('$expand', clause[:200], 'only stats can be expanded')

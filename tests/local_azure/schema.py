@@ -101,14 +101,14 @@ def _check(kind: str, body: object, version: str) -> dict[str, Any]:
             raise BatchError('InvalidRequestBody', Reason=reason)
         if item is not None and item != [] and {key, f'{kind}.{key}'} & _NOT_IMITATED:
             raise BatchError('NotImplemented', f'The local Batch service does not imitate {kind}.{key}.')
+    if missing := [key for key in _required(kind) if given.get(key) is None]:
+        raise BatchError('MissingRequiredProperty', PropertyName=missing[0])
     spec = dict(_DEFAULTS.get(kind, {}))
     for key, item in given.items():
         if item is not None:
             spec[key] = _value(types[key], key, item, version)
             good, reason = _LIMITS.get(key, (None, ''))
             _require(not good or good(spec[key]), key, reason, spec[key])
-    if missing := [key for key in _required(kind) if key not in spec]:
-        raise BatchError('MissingRequiredProperty', PropertyName=missing[0])
     if rule := _RULES.get(kind):
         rule(spec)
     return {key: spec[key] for key in types if key in spec}

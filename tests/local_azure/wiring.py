@@ -23,11 +23,11 @@ from .account import Account, Delays
 from .azurite import Azurite
 from .executor import Executor
 from .faults import Faults
-from .front import Conditions, Front, wsgi_backend
+from .front import Conditions, Front
 from .instant import InstantExecutor
 from .machine import Machines
 from .ondemand import OnDemand
-from .rest import API_VERSIONS, create_app
+from .rest import API_VERSIONS, Batch
 from .timeline import RealTimeline
 from .watchdog import Watchdog
 
@@ -86,7 +86,7 @@ class LocalAzure(OnDemand):
             self.batch.delays = self._delays
         self.requests = self.conditions.requests  # since the last `clear`, in the order in which they ended
         self._storage.start(self._azurite)
-        self._front.start(wsgi_backend(create_app(self.batch, self._authenticate, self.crashes.append)))
+        self._front.start(Batch(self.batch, self._authenticate, self.crashes.append))
 
     def _start_entra(self) -> Entra:
         from .entra import Entra  # what it imports takes a while
