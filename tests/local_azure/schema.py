@@ -213,10 +213,10 @@ def terminate_reason(body: object, version: str) -> str:
     return str(spec.get('terminateReason') or 'UserTerminate')
 
 
-def task_collection(body: object) -> list[object]:
+def task_collection(body: object) -> list[Any]:
     """The tasks of one collection, not yet checked: each gets its own result."""
     if not isinstance(body, dict) or not isinstance(body.get('value'), list):
         raise BatchError('InvalidRequestBody', Reason='an object with a list named value is expected')
-    tasks: list[object] = body['value']
+    tasks: list[Any] = body['value']
     _require(len(tasks) <= 100, 'value', 'a collection has at most 100 tasks', len(tasks))  # SDK14 task.add_collection
     return tasks
