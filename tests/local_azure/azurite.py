@@ -107,7 +107,8 @@ class Azurite:
 
     @cached_property
     def _pool(self) -> HTTPConnectionPool:
-        return connection_from_url(self.url, maxsize=100, **({'ssl_context': self._tls} if self._tls else {}))
+        tls = {'ssl_context': self._tls} if self._tls else {}
+        return connection_from_url(self.url, maxsize=100, retries=False, **tls)
 
     def __call__(self, request: Handler) -> Answer:
         arguments = request.arguments
@@ -119,14 +120,8 @@ class Azurite:
         ):
             refusal = RequestFault(service='storage', status=409, code='ContainerBeingDeleted')
             return error_answer(refusal, request.request_id)
-        response = self._pool.urlopen(
-            request.command,
-            f'{request.path}?{request.query}',
-            request.body or None,
-            _end_to_end(request.headers),
-            retries=False,
-            decode_content=False,
-        )
+        target, headers = f'{request.path}?{request.query}', _end_to_end(request.headers)
+        response = self._pool.urlopen(request.command, target, request.body or None, headers, decode_content=False)
         if deleted and request.command == 'DELETE' and response.status == 202:
             deleted.armed = True
         return Answer(response.status, _end_to_end(response.headers), response.data, response.reason or '')

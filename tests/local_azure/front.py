@@ -64,7 +64,9 @@ class Conditions:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection, and the request on it: `command`, `path` and `query` as sent, `arguments`, `headers`, `body`."""
+    """One connection. Of the request on it a backend reads `command`, `path` and `query` (as sent), `arguments` (the
+    query's), `headers`, `body` and `request_id`.
+    """
 
     protocol_version = 'HTTP/1.1'
     disable_nagle_algorithm = True

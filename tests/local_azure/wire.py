@@ -113,16 +113,11 @@ def resources(base: str) -> dict[str, Fields]:
     def node_info(task: Task) -> dict[str, str] | None:
         if task.node is None:  # completed without having run: an empty object (recorded traffic, 2018-12-01.8.0)
             return {} if task.state is TaskState.COMPLETED else None
-        return {**render(on_node, task.node), **render(task_root, task)}
+        url, directory = node_url(task.node), f'workitems/{task.job.id}/job-1/{task.id}'
+        names = ('affinityId', 'nodeUrl', 'poolId', 'nodeId', 'taskRootDirectory', 'taskRootDirectoryUrl')
+        ids = (task.node.pool.id, task.node.id)
+        return dict(zip(names, (f'TVM:{task.node.id}', url, *ids, directory, f'{url}/files/{directory}'), strict=True))
 
-    on_node = _fields(
-        'affinityId nodeUrl poolId=pool.id nodeId=id', affinityId=lambda node: f'TVM:{node.id}', nodeUrl=node_url
-    )
-    task_root = _fields(
-        'taskRootDirectory taskRootDirectoryUrl',
-        taskRootDirectory=lambda task: f'workitems/{task.job.id}/job-1/{task.id}',
-        taskRootDirectoryUrl=lambda task: f'{node_url(task.node)}/files/workitems/{task.job.id}/job-1/{task.id}',
-    )
     run = {'executionInfo': lambda task: render(_TASK_RUN, task.execution)}
     recent = _fields('taskUrl jobId=job.id taskId=id taskState=state executionInfo', taskUrl=task_url, **run)
     return {
