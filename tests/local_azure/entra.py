@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import jwt
 import trustme
@@ -89,18 +88,18 @@ class Entra:
 
     def endpoint(self, request: Handler) -> Answer:
         """The backend of IDENTITY_ENDPOINT (App Service docs, "REST endpoint reference", API version 2019-08-01)."""
-        query = parse_qs(request.path.partition('?')[2])
-        resource = query.get('resource', [''])[0]
+        query = request.arguments
+        resource = query.get('resource', '')
         if request.headers.get('X-IDENTITY-HEADER') != self._header:
-            return _json_answer('401 Unauthorized', {'statusCode': 401, 'message': 'Wrong X-IDENTITY-HEADER'})
-        if query.get('api-version') != ['2019-08-01'] or not resource:
-            return _json_answer('400 Bad Request', {'statusCode': 400, 'message': 'Wrong api-version or no resource'})
+            return _json_answer(401, {'statusCode': 401, 'message': 'Wrong X-IDENTITY-HEADER'})
+        if query.get('api-version') != '2019-08-01' or not resource:
+            return _json_answer(400, {'statusCode': 400, 'message': 'Wrong api-version or no resource'})
         fault = self._faults.take(
             'bad_tokens', lambda fault: fault.service is None or AUDIENCES[fault.service].rstrip('/') in resource
         )
         token, expiry = self._issue(resource, fault.problem if fault else None)
         content = {'access_token': token, 'expires_on': str(expiry), 'resource': resource, 'client_id': IDENTITY}
-        return _json_answer('200 OK', {**content, 'token_type': 'Bearer'})
+        return _json_answer(200, {**content, 'token_type': 'Bearer'})
 
     def refusal(self, service: Service, authorization: str) -> RequestFault | None:
         """What the service answers to a token that is not good; None if it is, or there is none."""
@@ -129,6 +128,5 @@ class Entra:
         )
 
 
-def _json_answer(line: str, content: dict[str, Any]) -> Answer:
-    body = json.dumps(content).encode()
-    return Answer(line, [('Content-Type', 'application/json'), ('Content-Length', str(len(body)))], [body])
+def _json_answer(status: int, content: dict[str, Any]) -> Answer:
+    return Answer(status, {'Content-Type': 'application/json'}, json.dumps(content).encode())

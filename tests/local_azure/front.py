@@ -6,31 +6,27 @@ Behind it is a backend, which turns a request into an answer: the Batch service,
 from __future__ import annotations
 
 import json
-import socket
 import ssl
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from io import BytesIO
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socket import SHUT_RDWR
 from socketserver import ThreadingTCPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+from weakref import WeakSet
 
-from werkzeug.serving import WSGIRequestHandler
-from werkzeug.test import run_wsgi_app
-
-from .errors import ERRORS
+from .errors import ERRORS, error_body
 from .faults import Faults, RequestFault, Scheme, Service, Source
 from .transfer import AGENT
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
-
-CHUNK = 1 << 18
-LARGEST_BODY = 8 << 20  # of a request to Batch
+JSON = 'application/json;odata=minimalmetadata'  # of Batch
 HTML = b'<html><head><title>Proxy Error</title></head><body><h1>Proxy Error</h1></body></html>'
 
 
@@ -50,9 +46,10 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    line: str  # status and reason
-    headers: Iterable[tuple[str, str]]
-    body: Iterable[bytes]  # framed as the headers say
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b''
+    reason: str = ''  # that of the status if empty
 
 
 @dataclass
@@ -62,190 +59,139 @@ class Conditions:
     faults: Faults
     latency: float = 0.0
     requests: list[Request] = field(default_factory=list)
-    on_request: Callable[[], None] = lambda: None
     refusal: Callable[[Service, str], RequestFault | None] = lambda *_: None  # of an Authorization header
 
 
-def chunked(headers: Iterable[tuple[str, str]]) -> bool:
-    return any(name.lower() == 'transfer-encoding' and 'chunked' in value.lower() for name, value in headers)
-
-
-def chunk(part: bytes) -> bytes:
-    """The framing of a part of a body; an empty part ends it."""
-    return b'%x\r\n%b\r\n' % (len(part), part)
-
-
-def cut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
-class Handler(WSGIRequestHandler):
-    """One connection. Its backend finds method, target, headers and body in `command`, `path`, `headers`, `body`."""
+class Handler(BaseHTTPRequestHandler):
+    """One connection. Of the request on it a backend reads `command`, `path` and `query` (as sent), `arguments` (the
+    query's), `headers`, `body` and `request_id`.
+    """
 
     protocol_version = 'HTTP/1.1'
     disable_nagle_algorithm = True
-    rbufsize = CHUNK
-    wbufsize = -1  # a short answer leaves in one piece
-    server: Front  # type: ignore[assignment]
+    server: Front
 
-    def run_wsgi(self) -> None:
-        """Serves one request, whatever its method."""
-        front, started = self.server, time.monotonic()
-        path, _, query = self.path.partition('?')
+    def __getattr__(self, name: str) -> Any:
+        """The http.server asks for a method `do_<command>`: any will do."""
+        if name.startswith('do_'):
+            return self._serve
+        raise AttributeError(name)
+
+    def _serve(self) -> None:
+        front, conditions, started = self.server, self.server.conditions, time.monotonic()
+        target = self.path
+        self.path, _, self.query = target.partition('?')
+        self.arguments = {name: values[0] for name, values in parse_qs(self.query, keep_blank_values=True).items()}
+        self.request_id = str(uuid.uuid4())
         source: Source = 'node' if self.headers.get('User-Agent') == AGENT else 'client'
-        self.status = self.received = self.sent = 0
-        self.body = self._read_body()
+        self.body, status, sent = b'', 0, 0
         try:
-            request = (front.service, self.command, self.path, source, self._scheme(query))
-            fault = front.conditions.faults.take('requests', lambda fault: fault.concerns(*request))
-            fault = fault or front.conditions.refusal(front.service, self.headers.get('Authorization', ''))
-            if front.conditions.latency and source == 'client':
-                time.sleep(front.conditions.latency)
+            self._read_body()
+            request = (front.service, self.command, target, source, self._scheme())
+            fault = conditions.faults.take('requests', lambda fault: fault.concerns(*request))
+            fault = fault or conditions.refusal(front.service, self.headers.get('Authorization', ''))
+            if conditions.latency and source == 'client':
+                time.sleep(conditions.latency)
             if fault and fault.cuts_before():
                 self._cut()
             if fault and fault.action == 'answer':
-                answer, fault = error_answer(fault), None
+                answer, fault = error_answer(fault, self.request_id), None
             else:
                 answer = front.backend(self)
-            for _ in self.body:  # what the backend has not read stands in front of the next request
-                pass
-            self._send(answer, fault.where if fault else None)
+            sent = self._send(answer, fault.where if fault else None)
+            status = answer.status
         finally:
-            what = (front.service, source, self.command, path, query, self.status, self.received, self.sent)
-            front.conditions.requests.append(Request(*what, started, time.monotonic() - started))
-            front.conditions.on_request()
+            what = (front.service, source, self.command, self.path, self.query, status, len(self.body), sent)
+            conditions.requests.append(Request(*what, started, time.monotonic() - started))
 
-    def _scheme(self, query: str) -> Scheme | None:
+    def _scheme(self) -> Scheme | None:
         """How the request is authenticated; a SAS counts as what it was signed with."""
         name = self.headers.get('Authorization', '').partition(' ')[0]
-        if not name and 'sig=' in query:
-            return 'Bearer' if 'skoid=' in query else 'SharedKey'
+        if not name and 'sig=' in self.query:
+            return 'Bearer' if 'skoid=' in self.query else 'SharedKey'
         return 'Bearer' if name == 'Bearer' else 'SharedKey' if name.startswith('SharedKey') else None
 
-    def _read_body(self) -> Iterator[bytes]:
-        """The request's body as it comes, without the framing of chunks."""
-        if not chunked(self.headers.items()):
-            yield from self._read(int(self.headers.get('Content-Length') or 0))
+    def _read_body(self) -> None:
+        if 'chunked' not in self.headers.get('Transfer-Encoding', '').lower():
+            self.body = self._read(int(self.headers.get('Content-Length') or 0))
             return
         while size := int(self.rfile.readline(1000).split(b';')[0], 16):
-            yield from self._read(size)
+            self.body += self._read(size)
             self.rfile.readline(10)
         self.rfile.readline(10)
 
-    def _read(self, size: int) -> Iterator[bytes]:
-        while size > 0:
-            part = self.rfile.read(min(size, CHUNK))
-            if not part:
+    def _read(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            if not (part := self.rfile.read(min(size - len(data), 1 << 20))):
                 raise ConnectionResetError
-            size -= len(part)
-            self.received += len(part)
-            yield part
+            data += part
+        return bytes(data)
 
-    def _send(self, answer: Answer, where_cut: str | None) -> None:
-        status, _, reason = answer.line.partition(' ')
-        headers, body = list(answer.headers), answer.body
-        if where_cut:
-            whole = b''.join(body)
-            if where_cut == 'after':
-                self._cut()
-            body = [whole[: len(whole) // 2]]
-        self.send_response_only(int(status), reason)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.end_headers()
-        empty = self.command == 'HEAD' or status in ('204', '304')
-        in_chunks = chunked(headers) and not empty
-        for part in body:  # to its end in any case: the backend may have something to close
-            if not empty:
-                self.sent += len(part)
-                self.wfile.write(chunk(part) if in_chunks else part)
-        if where_cut:
-            self.wfile.flush()
+    def _send(self, answer: Answer, cut: str | None) -> int:
+        """Sends an answer, or as much of it as a fault leaves; the bytes of its body."""
+        if cut == 'after':
             self._cut()
-        if in_chunks:
-            self.wfile.write(chunk(b''))
-        self.wfile.flush()
-        self.status = int(status)
+        body = b'' if self.command == 'HEAD' or answer.status in (204, 304) else answer.body
+        ours = {'Date': formatdate(usegmt=True), 'Server': 'Microsoft-HTTPAPI/2.0'}
+        ours |= {} if self.command == 'HEAD' else {'Content-Length': str(len(body))}
+        given = {name.lower() for name in answer.headers}
+        headers = {name: value for name, value in ours.items() if name.lower() not in given} | dict(answer.headers)
+        lines = [f'HTTP/1.1 {answer.status} {answer.reason or HTTPStatus(answer.status).phrase}']
+        lines += [f'{name}: {value}' for name, value in headers.items()]
+        head = '\r\n'.join([*lines, '', '']).encode('latin-1', 'replace')
+        self.wfile.write(head + (body[: len(body) // 2] if cut else body))
+        if cut:
+            self._cut()
+        return len(body)
 
     def _cut(self) -> None:
-        cut(self.connection)
+        cut_off(self.connection)
         raise ConnectionAbortedError
 
-    def handle_expect_100(self) -> bool:
-        super().handle_expect_100()
-        self.wfile.flush()
-        return True
-
-    def log(self, *_: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Says nothing: the requests are on record."""
 
 
-Backend = Callable[[Handler], Answer]
+def cut_off(connection: Any) -> None:
+    with suppress(OSError):
+        connection.shutdown(SHUT_RDWR)
 
 
-def wsgi_backend(app: WSGIApplication) -> Backend:
-    """The backend that calls a WSGI application with the whole body."""
-
-    def call(request: Handler) -> Answer:
-        body = b''
-        for part in request.body:
-            body += part if len(body) <= LARGEST_BODY else b''
-        if len(body) > LARGEST_BODY:
-            return Answer('413 Request Entity Too Large', [('Content-Length', '0')], ())
-        environ: dict[str, Any] = request.make_environ()
-        environ.update({'wsgi.input': BytesIO(body), 'CONTENT_LENGTH': str(len(body))})
-        environ['local.request_id'] = str(uuid.uuid4())
-        environ['local.headers'] = {name.lower(): value for name, value in request.headers.items()}
-        chunks, line, headers = run_wsgi_app(app, environ, buffered=True)
-        content = b''.join(chunks)
-        if request.command != 'HEAD':
-            headers['Content-Length'] = str(len(content))
-        return Answer(line, [*_standard_headers(), *headers], [content])
-
-    return call
-
-
-def _standard_headers() -> list[tuple[str, str]]:
-    return [('Date', formatdate(usegmt=True)), ('Server', 'Microsoft-HTTPAPI/2.0')]
-
-
-def error_answer(fault: RequestFault) -> Answer:
+def error_answer(fault: RequestFault, request_id: str) -> Answer:
     """An error in the service's form (REST references: "Status and error codes"), or a broken gateway's HTML."""
-    message, request_id = fault.message or ERRORS.get(fault.code, (0, fault.code))[1], str(uuid.uuid4())
-    text = f'{message}\nRequestId:{request_id}\nTime:2026-01-01T00:00:00.0000001Z'
-    headers = {'Content-Type': 'application/json;odata=minimalmetadata', 'request-id': request_id}
-    body: dict[str, Any] = {'code': fault.code, 'message': {'lang': 'en-US', 'value': text}}
-    if fault.detail:
-        body['values'] = [{'key': 'AuthenticationErrorDetail', 'value': fault.detail}]
-    content = json.dumps(body).encode()
-    if fault.service == 'storage':
-        detail = f'<AuthenticationErrorDetail>{fault.detail}</AuthenticationErrorDetail>' if fault.detail else ''
-        error = f'<Error><Code>{fault.code}</Code><Message>{text}</Message>{detail}</Error>'
-        headers = {'Content-Type': 'application/xml', 'x-ms-error-code': fault.code, 'x-ms-request-id': request_id}
-        content = f'<?xml version="1.0" encoding="utf-8"?>{error}'.encode()
+    message = fault.message or ERRORS.get(fault.code, f' {fault.code}').partition(' ')[2]
+    detail = {'AuthenticationErrorDetail': fault.detail} if fault.detail else {}
+    error = error_body(fault.code, message, detail, request_id, '2026-01-01T00:00:00.0000001Z')
     if fault.html:
-        headers, content = {'Content-Type': 'text/html'}, HTML
-    headers |= {'Content-Length': str(len(content)), **fault.headers}
-    return Answer(f'{fault.status} {message}', [*_standard_headers(), *headers.items()], [content])
+        headers, body = {'Content-Type': 'text/html'}, HTML
+    elif fault.service == 'storage':
+        headers = {'Content-Type': 'application/xml', 'x-ms-error-code': fault.code, 'x-ms-request-id': request_id}
+        details = ''.join(f'<{name}>{text}</{name}>' for name, text in detail.items())
+        text = f'<Code>{fault.code}</Code><Message>{error["message"]["value"]}</Message>{details}'
+        body = f'<?xml version="1.0" encoding="utf-8"?><Error>{text}</Error>'.encode()
+    else:
+        headers, body = {'Content-Type': JSON, 'request-id': request_id}, json.dumps(error).encode()
+    return Answer(fault.status, {**headers, **fault.headers}, body, message)
 
 
 class Front(ThreadingTCPServer):
-    """A thread for each connection to a free loopback port; knows those that are open, so that it can close them."""
+    """A thread for each connection to a free loopback port; those that are open end when it stops."""
 
     request_queue_size = 1024
     daemon_threads = True
-    multithread, multiprocess = True, False  # for WSGI
-    backend: Backend
+    backend: Callable[[Handler], Answer]
 
     def __init__(self, service: Service, conditions: Conditions, tls: ssl.SSLContext | None) -> None:
-        self.service, self.conditions, self.ssl_context = service, conditions, tls
-        self._open: set[Any] = set()
+        self.service, self.conditions = service, conditions
+        self._open: WeakSet[Any] = WeakSet()
         super().__init__(('127.0.0.1', 0), Handler)
         self.url = f'{"https" if tls else "http"}://127.0.0.1:{self.server_address[1]}'
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=service, daemon=True)
+        if tls:  # the handshake comes with the first read, in the connection's own thread
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = Thread(target=self.serve_forever, args=(0.02,), name=service, daemon=True)
 
-    def start(self, backend: Backend) -> None:
+    def start(self, backend: Callable[[Handler], Answer]) -> None:
         self.backend = backend
         self._thread.start()
 
@@ -253,22 +199,12 @@ class Front(ThreadingTCPServer):
         self.shutdown()
         self._thread.join()
         self.server_close()
-        for connection in list(self._open):
-            cut(connection)
-
-    def get_request(self) -> tuple[Any, Any]:
-        connection, address = super().get_request()
-        if self.ssl_context:  # the handshake comes with the first read, in the connection's own thread
-            connection = self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
-        return connection, address
+        for connection in self._open:
+            cut_off(connection)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
         super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        self._open.discard(request)
-        super().shutdown_request(request)
 
     def handle_error(self, *_: object) -> None:
         """A client that went away is no news; crashes of the service are caught where they happen."""

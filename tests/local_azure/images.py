@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Image(NamedTuple):
-    publisher: str
     offer: str
     sku: str
     agent: str
-    generation: int = 1
+    generation: int
     end_of_life: str | None = None
+    publisher: str = 'canonical'
+
+    @property
+    def key(self) -> str:
+        return self.sku
 
 
 class VmSize(NamedTuple):
@@ -22,20 +27,12 @@ class VmSize(NamedTuple):
 # Triples and node agents: github.com/Azure/Batch issues 178 and 200, Azure-Samples/azure-batch-samples pull request
 # 328. That 22.04 ends on 2027-06-30 is announced in Azure/Batch issue 200; its triple is recorded traffic (GET
 # /supportedimages, 2022).
+_JAMMY, _NOBLE, _END = '0001-com-ubuntu-server-jammy', 'ubuntu-24_04-lts', '2027-06-30T00:00:00Z'
 IMAGES = (
-    Image(
-        'canonical', '0001-com-ubuntu-server-jammy', '22_04-lts', 'batch.node.ubuntu 22.04', 1, '2027-06-30T00:00:00Z'
-    ),
-    Image(
-        'canonical',
-        '0001-com-ubuntu-server-jammy',
-        '22_04-lts-gen2',
-        'batch.node.ubuntu 22.04',
-        2,
-        '2027-06-30T00:00:00Z',
-    ),
-    Image('canonical', 'ubuntu-24_04-lts', 'server', 'batch.node.ubuntu 24.04', 2),
-    Image('canonical', 'ubuntu-24_04-lts', 'server-gen1', 'batch.node.ubuntu 24.04', 1),
+    Image(_JAMMY, '22_04-lts', 'batch.node.ubuntu 22.04', 1, _END),
+    Image(_JAMMY, '22_04-lts-gen2', 'batch.node.ubuntu 22.04', 2, _END),
+    Image(_NOBLE, 'server', 'batch.node.ubuntu 24.04', 2),
+    Image(_NOBLE, 'server-gen1', 'batch.node.ubuntu 24.04', 1),
 )
 
 # Cores and generations: the size pages of Azure Virtual Machines (Av2 and Dv2: generation 1 only; v3 and v5: both;
@@ -51,6 +48,6 @@ VM_SIZES = {
 }
 
 
-def image_of(reference: dict[str, str]) -> Image:
-    wanted = tuple(reference[key].lower() for key in ('publisher', 'offer', 'sku'))
-    return next(image for image in IMAGES if (image.publisher, image.offer, image.sku) == wanted)
+def image_of(reference: Mapping[str, str]) -> Image | None:
+    wanted = tuple(reference.get(key, '').lower() for key in ('publisher', 'offer', 'sku'))
+    return next((image for image in IMAGES if (image.publisher, image.offer, image.sku) == wanted), None)

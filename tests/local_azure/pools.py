@@ -153,6 +153,7 @@ class Pools:
     def _add_nodes(self, pool: Pool, dedicated: bool, wanted: int) -> None:
         account, size = self._account, VM_SIZES[pool.spec['vmSize']]
         image = image_of(pool.spec['virtualMachineConfiguration']['imageReference'])
+        assert image  # the schema has found it
         if image.generation not in size.generations:
             # That the allocation fails is confirmed (Azure-Samples/azure-batch-samples pull request 328); the text is
             # Compute's.

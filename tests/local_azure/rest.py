@@ -6,455 +6,287 @@ SDK14 operations: paths, methods, status codes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from email.utils import format_datetime, parsedate_to_datetime
 from itertools import islice
-from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
-
-from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlencode
 
 from . import files, odata, schema, wire
 from .account import Account
-from .durations import format_time, from_ticks
-from .errors import BatchError, invalid_query
+from .durations import format_time, from_ticks, http_date, parse_http_date
+from .errors import BatchError, error_body, invalid_query
+from .front import JSON, Answer, Handler
 from .images import IMAGES
-from .model import Job, Pool, Task
+from .model import Task
 
 API_VERSIONS = ('2024-02-01.19.0', '2025-06-01')  # of azure-batch 14.2.0; of azure-batch 15 and the Azure CLI
 MAX_BODY = 1 << 20  # recorded traffic: POST .../addtaskcollection, 413 with MaxLimit 1048576
-_JSON = 'application/json;odata=minimalmetadata'
-_READS = ('GET', 'HEAD')
+_ERROR = '$metadata#Microsoft.Azure.Batch.Protocol.Entities.Container.errors/@Element'
+Call = Callable[..., Any]
+Ids = list[str]  # in the path, and the name of a file
 
 
-# Answers
+class Result(NamedTuple):
+    """What an operation gives: an object of JSON or the content of a file, and the time of the resource's change."""
+
+    status: int
+    body: dict[str, Any] | bytes | None = None
+    modified: int | None = None
+    headers: Mapping[str, str] = {}
+    reason: str = ''
 
 
-def answer(status: int, body: object = None, modified: int | None = None, **headers: str) -> Response:
-    """A response with the service's headers; ETag unquoted, as in recorded traffic."""
-    text = b'' if body is None else json.dumps(body, separators=(',', ':')).encode()
-    response = Response(text, status)
-    del response.headers['Content-Type']
-    if body is not None:
-        response.headers['Content-Type'] = _JSON
-    if modified is not None:
-        response.headers['ETag'] = wire.etag(modified)
-        response.headers['Last-Modified'] = format_datetime(from_ticks(modified), usegmt=True)
-    for name, value in headers.items():
-        response.headers[name.replace('_', '-')] = value
-    return response
-
-
-def error_answer(base: str, error: BatchError, now: int, request_id: str) -> Response:
-    """The one place that renders errors; the reason phrase is the message (recorded traffic)."""
-    response = answer(error.status, error_body(error, now, request_id, base) if request.method != 'HEAD' else None)
-    response.status = f'{error.status} {error.message.splitlines()[0]}'.encode('latin-1', 'replace').decode('latin-1')
-    return response
-
-
-def error_body(error: BatchError, now: int, request_id: str, base: str | None = None) -> dict[str, Any]:
-    metadata = '$metadata#Microsoft.Azure.Batch.Protocol.Entities.Container.errors/@Element'
-    text = f'{error.message}\nRequestId:{request_id}\nTime:{format_time(now)}'
-    body: dict[str, Any] = {'code': error.code, 'message': {'lang': 'en-US', 'value': text}}
-    if error.values:
-        body['values'] = [{'key': key, 'value': value} for key, value in error.values.items()]
-    return {'odata.metadata': f'{base}/{metadata}', **body} if base else body
-
-
-# Requests
-
-
-def json_body() -> Any:
+def _json(request: Handler) -> Any:
     """The parsed body, None when there is none; 400 for anything that is not JSON."""
-    raw = request.get_data()
-    if not raw:
-        return None
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    if len(request.body) > 8 * MAX_BODY:
+        raise BatchError('RequestBodyTooLarge', MaxLimit=str(8 * MAX_BODY))
     try:
-        return json.loads(raw.decode(), parse_constant=_no_constant)
+        return json.loads(request.body.decode(), parse_constant=refuse) if request.body else None
     except (ValueError, RecursionError) as error:
         raise BatchError('InvalidRequestBody', Reason='the body is not JSON') from error
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(name)
+def _checked(request: Handler, check: Call) -> Any:
+    return check(_json(request), request.arguments['api-version'])
 
 
-def version() -> str:
-    return request.args.get('api-version', '')
-
-
-def _integer_argument(name: str, low: int, high: int, default: int) -> int:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
+def _integer(request: Handler, name: str, low: int, high: int) -> int:
+    """A number in the query; without one the highest."""
+    text = request.arguments.get(name, str(high))
+    if not re.fullmatch('[0-9]{1,10}', text):
         raise invalid_query(name, text[:100], 'an integer is expected')
     if not low <= int(text) <= high:
-        raise BatchError(
-            'OutOfRangeQueryParameterValue',
-            QueryParameterName=name,
-            QueryParameterValue=text,
-            MinimumAllowed=str(low),
-            MaximumAllowed=str(high),
-        )
+        limits = {'MinimumAllowed': str(low), 'MaximumAllowed': str(high)}
+        code = 'OutOfRangeQueryParameterValue'
+        raise BatchError(code, QueryParameterName=name, QueryParameterValue=text, **limits)
     return int(text)
 
 
-def _header_date(name: str) -> datetime | None:
-    if name not in request.headers:
-        return None
-    try:
-        return parsedate_to_datetime(request.headers[name])
-    except (TypeError, ValueError, IndexError, OverflowError) as error:
-        raise BatchError('InvalidHeaderValue', HeaderName=name) from error
+def _date(request: Handler, name: str) -> datetime | None:
+    date = parse_http_date(request.headers.get(name, ''))
+    if name in request.headers and not date:
+        raise BatchError('InvalidHeaderValue', HeaderName=name)
+    return date
 
 
-class NotModified(Exception):  # noqa: N818 - an answer, not an error
-    """304: the read resource has not changed."""
-
-
-def check_conditions(modified: int) -> None:
+def _check_conditions(request: Handler, modified: int) -> None:
     """If-Match and its kin: 412 on writes, 304 on reads (recorded traffic: PUT /jobs/{id}; SDK14 operations)."""
     etag, moment = wire.etag(modified), from_ticks(modified).replace(microsecond=0)
     wanted = request.headers.get('If-Match', '*').strip('"')
     unwanted = request.headers.get('If-None-Match', '').strip('"')
-    since, until = _header_date('If-Modified-Since'), _header_date('If-Unmodified-Since')
+    since, until = _date(request, 'If-Modified-Since'), _date(request, 'If-Unmodified-Since')
     if wanted not in ('*', etag) or (until and moment > until):
         raise BatchError('ConditionNotMet')
     if unwanted in ('*', etag) or (since and moment <= since):
-        if request.method in _READS:
-            raise NotModified
-        raise BatchError('ConditionNotMet')
+        raise BatchError('NotModified' if request.command in ('GET', 'HEAD') else 'ConditionNotMet')
 
 
-def create_app(
-    account: Account,
-    authenticate_request: Callable[[str, str, str, Mapping[str, str]], None],
-    on_crash: Callable[[BaseException], None],
-) -> Flask:
-    """The WSGI application; `authenticate_request` refuses a method, path, query and headers by a BatchError."""
-    app = Flask(__name__)
-    base = account.url
+class Batch:
+    """The backend of the service; `authenticate` refuses a method, path, query and headers by a BatchError."""
 
-    @app.before_request
-    def authenticate() -> None:
-        parts = urlsplit(request.environ['REQUEST_URI'])
-        if 'api-version' not in request.args:
-            raise BatchError('MissingRequiredQueryParameter', QueryParameterName='api-version')
-        authenticate_request(request.method, parts.path, parts.query, request.environ['local.headers'])
-        if version() not in API_VERSIONS:
-            raise BatchError('UnsupportedRequestVersion', QueryParameterValue=version()[:100])
-        _integer_argument('timeout', 0, 2**31 - 1, 30)
+    def __init__(
+        self,
+        account: Account,
+        authenticate: Callable[[str, str, str, Mapping[str, str]], None],
+        on_crash: Callable[[BaseException], None],
+    ) -> None:
+        self._account, self._base, self._authenticate, self._on_crash = account, account.url, authenticate, on_crash
+        self._fields = wire.resources(account.url)
+        pools, jobs = account.pools, account.jobs
+        get, page, change, add = self._get, self._page, self._change, self._add
+        pool, node, job, task = '/pools/{id}', '/pools/{id}/nodes/{id}', '/jobs/{id}', '/jobs/{id}/tasks/{id}'
+        # An operation is called with the request, the ids in its path, and what follows here.
+        routes: dict[str, tuple[Any, ...]] = {
+            'GET /supportedimages': (page, 'supportedimages', 'ImageInformation', lambda: IMAGES),
+            'GET /nodecounts': (self._node_counts,),
+            'POST /pools': (add, pools.add, schema.pool, '/pools/{0.id}'),
+            'GET /pools': (page, 'pools', 'CloudPool', account.all_pools),
+            f'GET {pool}': (get, 'pools', 'CloudPool', pools.get),
+            f'PATCH {pool}': (change, 200, pools.get, pools.patch, schema.pool_patch),
+            f'DELETE {pool}': (change, 202, pools.get, pools.delete),
+            f'POST {pool}/resize': (change, 202, pools.get, pools.resize, schema.resize),
+            f'POST {pool}/stopresize': (change, 202, pools.get, pools.stop_resize),
+            f'GET {pool}/nodes': (page, 'nodes', 'ComputeNode', lambda pool_id: pools.get(pool_id).nodes.values()),
+            f'GET {node}': (get, 'nodes', 'ComputeNode', pools.node),
+            f'GET {node}/files': (self._files, files.node_folder, pools.node),
+            f'GET {node}/files/{{path}}': (self._file, files.node_folder, pools.node),
+            'POST /jobs': (add, jobs.add, schema.job, '/jobs/job-1'),  # whatever its id (recorded traffic)
+            'GET /jobs': (page, 'jobs', 'CloudJob', account.all_jobs),
+            f'GET {job}': (get, 'jobs', 'CloudJob', jobs.get),
+            f'PATCH {job}': (change, 200, jobs.get, jobs.patch, schema.job_patch),
+            f'DELETE {job}': (change, 202, jobs.get, jobs.delete),
+            f'POST {job}/terminate': (change, 202, jobs.get, jobs.terminate, schema.terminate_reason),
+            f'GET {job}/taskcounts': (self._task_counts,),
+            f'POST {job}/tasks': (add, jobs.add_task, schema.task, '/jobs/{0.job.id}/tasks/{0.id}'),
+            f'POST {job}/addtaskcollection': (self._add_tasks,),
+            f'GET {job}/tasks': (page, 'tasks', 'CloudTask', lambda job_id: jobs.get(job_id).tasks.values()),
+            f'GET {task}': (get, 'tasks', 'CloudTask', jobs.task),
+            f'POST {task}/terminate': (change, 204, jobs.task, jobs.terminate_task),
+            f'POST {task}/reactivate': (self._reactivate,),
+            f'DELETE {task}': (change, 200, jobs.task, jobs.delete_task),
+            f'GET {task}/files': (self._files, files.task_folder, jobs.task),
+            f'GET {task}/files/{{path}}': (self._file, files.task_folder, jobs.task),
+        }
+        patterns = {route.format(id='([^/]+)', path='(.+)'): operation for route, operation in routes.items()}
+        self._routes = [(re.compile(pattern), operation) for pattern, operation in patterns.items()]
 
-    @app.after_request
-    def service_headers(response: Response) -> Response:
-        response.headers.setdefault('request-id', request.environ['local.request_id'])
-        response.headers['DataServiceVersion'] = '3.0'
-        response.headers['X-Content-Type-Options'] = 'nosniff'
+    # A request and its answer
+
+    def __call__(self, request: Handler) -> Answer:
+        try:
+            result = self._perform(request)
+        except BatchError as error:
+            result = self._refusal(request, error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test is to see it
+            self._on_crash(error)
+            result = self._refusal(request, BatchError('InternalError'))
+        body, headers = result.body, {'request-id': request.request_id, 'DataServiceVersion': '3.0'}
+        headers['X-Content-Type-Options'] = 'nosniff'
+        if isinstance(body, dict):
+            body = json.dumps(body, separators=(',', ':')).encode()
+            headers |= {'Content-Type': JSON} if request.command != 'HEAD' else {}
+        if result.modified is not None:  # the ETag is unquoted (recorded traffic)
+            headers |= {'ETag': wire.etag(result.modified), 'Last-Modified': http_date(result.modified)}
         if request.headers.get('return-client-request-id', '').lower() == 'true':
-            response.headers['client-request-id'] = request.headers.get('client-request-id', '')
-        return response
+            headers['client-request-id'] = request.headers.get('client-request-id', '')
+        return Answer(result.status, {**headers, **result.headers}, body or b'', result.reason)
 
-    def failure(error: BatchError) -> Response:
-        return error_answer(base, error, account.stamp(), request.environ['local.request_id'])
+    def _perform(self, request: Handler) -> Result:
+        if 'api-version' not in request.arguments:
+            raise BatchError('MissingRequiredQueryParameter', QueryParameterName='api-version')
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self._authenticate(request.command, request.path, request.query, headers)
+        if (version := request.arguments['api-version']) not in API_VERSIONS:
+            raise BatchError('UnsupportedRequestVersion', QueryParameterValue=version[:100])
+        _integer(request, 'timeout', 0, 2**31 - 1)
+        wanted = f'{request.command.replace("HEAD", "GET")} {request.path}'
+        for pattern, (operation, *arguments) in self._routes:
+            if match := pattern.fullmatch(wanted):
+                result: Result = operation(request, [unquote(part) for part in match.groups()], *arguments)
+                return result
+        text = f'The local Batch service does not imitate {request.command} {unquote(request.path)[:200]}.'
+        raise BatchError('NotImplemented', text)
 
-    @app.errorhandler(BatchError)
-    def refused(error: BatchError) -> Response:
-        return failure(error)
+    def _error(self, request: Handler, error: BatchError) -> dict[str, Any]:
+        time = format_time(self._account.stamp())
+        return error_body(error.code, error.message, error.values, request.request_id, time)
 
-    @app.errorhandler(NotModified)
-    def not_modified(_: NotModified) -> Response:
-        return answer(304)
+    def _refusal(self, request: Handler, error: BatchError) -> Result:
+        """The reason phrase is the message (recorded traffic)."""
+        body = {'odata.metadata': f'{self._base}/{_ERROR}', **self._error(request, error)}
+        return Result(error.status, None if error.status == 304 else body, reason=error.message.splitlines()[0])
 
-    @app.errorhandler(HTTPException)
-    def unknown_route(error: HTTPException) -> Response:
-        if error.code in (404, 405):
-            text = f'The local Batch service does not imitate {request.method} {request.path[:200]}.'
-            return failure(BatchError('NotImplemented', text))
-        return failure(BatchError('InvalidRequestBody', Reason=error.name))
+    # Operations on any kind of resource
 
-    @app.errorhandler(Exception)
-    def crashed(error: Exception) -> Response:
-        on_crash(error)
-        return failure(BatchError('InternalError'))
+    def _add(self, request: Handler, ids: Ids, add: Call, check: Call, path: str) -> Result:
+        item = add(*ids, _checked(request, check))
+        url = self._base + path.format(item)
+        return Result(201, None, item.modified, {'DataServiceId': url, 'Location': url})
 
-    def listing(what: str, model: str, fields: wire.Fields, items: Iterable[Any]) -> Response:
+    def _get(self, request: Handler, ids: Ids, what: str, model: str, find: Call) -> Result:
+        with self._account.lock:
+            item = find(*ids)
+            modified = getattr(item, 'modified', None)  # nodes have no ETag
+            if modified is not None:
+                _check_conditions(request, modified)
+            select = odata.parse_select(request.arguments.get('$select'), model)
+            return self._element(what, wire.render(self._fields[model], item, select), modified)
+
+    def _element(self, what: str, content: dict[str, Any], modified: int | None = None) -> Result:
+        return Result(200, {'odata.metadata': f'{self._base}/$metadata#{what}/@Element', **content}, modified)
+
+    def _change(
+        self, request: Handler, ids: Ids, status: int, find: Call, change: Call, check: Call | None = None
+    ) -> Result:
+        """A change of what exists, under the request's conditions; `change` gives what is still there after it."""
+        with self._account.lock:
+            _check_conditions(request, find(*ids).modified)
+            item = change(*ids, *([_checked(request, check)] if check else []))
+        link = {'DataServiceId': f'{self._base}{request.path}'}
+        return Result(status, None, item.modified, link) if item else Result(status)
+
+    def _page(
+        self, request: Handler, ids: Ids, what: str, model: str, items: Call, fields: wire.Fields | None = None
+    ) -> Result:
         """One page in the order of keys, so that paging stays stable while items come and go."""
-        arguments = request.args
-        limit = _integer_argument('maxresults', 1, 1000, 1000)
-        keep = odata.parse_filter(arguments['$filter'], model) if '$filter' in arguments else None
-        select = odata.parse_select(arguments['$select'], model) if '$select' in arguments else None
-        if '$expand' in arguments:
-            odata.check_expand(arguments['$expand'])
-        after = arguments.get('$skiptoken', '')
-        with account.lock:
-            rest = (item for item in sorted(items, key=lambda item: item.key) if item.key > after)
-            matching = (item for item in rest if keep is None or keep(fields, item))
-            page = list(islice(matching, limit + 1))
-            body = {
-                'odata.metadata': f'{base}/$metadata#{what}',
-                'value': [wire.render(fields, item, select) for item in page[:limit]],
-            }
+        arguments, fields = request.arguments, fields or self._fields[model]
+        limit, after = _integer(request, 'maxresults', 1, 1000), arguments.get('$skiptoken', '')
+        keep = odata.parse_filter(arguments.get('$filter'), model)
+        select = odata.parse_select(arguments.get('$select'), model)
+        odata.check_expand(arguments.get('$expand'))
+        with self._account.lock:
+            rest = (item for item in sorted(items(*ids), key=lambda item: item.key) if item.key > after)
+            page = list(islice((item for item in rest if keep(fields, item)), limit + 1))
+            value = [wire.render(fields, item, select) for item in page[:limit]]
+        body: dict[str, Any] = {'odata.metadata': f'{self._base}/$metadata#{what}', 'value': value}
         if len(page) > limit:
-            query = {**arguments.to_dict(), '$skiptoken': page[limit - 1].key}
-            body['odata.nextLink'] = f'{base}{request.path}?{urlencode(query, quote_via=quote, safe="$")}'
-        return answer(200, body)
+            query = {**arguments, '$skiptoken': page[limit - 1].key}
+            body['odata.nextLink'] = f'{self._base}{request.path}?{urlencode(query, quote_via=quote, safe="$")}'
+        return Result(200, body)
 
-    def element(what: str, model: str, fields: wire.Fields, item: Pool | Job | Task) -> Response:
-        with account.lock:
-            check_conditions(item.modified)
-            select = odata.parse_select(request.args['$select'], model) if '$select' in request.args else None
-            body = {'odata.metadata': f'{base}/$metadata#{what}/@Element', **wire.render(fields, item, select)}
-            return answer(200, body, item.modified)
+    # Operations of a kind of their own
 
-    def here(suffix: str = '') -> str:
-        return f'{base}{request.path}{suffix}'
+    def _node_counts(self, request: Handler, _: Ids) -> Result:
+        fields = wire.node_counts(request.arguments['api-version'])
+        return self._page(request, [], 'poolnodecounts', 'PoolNodeCounts', self._account.all_pools, fields)
 
-    # The account
+    def _task_counts(self, _: Handler, ids: Ids) -> Result:
+        tasks, slots = self._account.jobs.counts(*ids)
+        return self._element('taskcountsresult', {'taskCounts': tasks, 'taskSlotCounts': slots})
 
-    @app.get('/supportedimages')
-    def list_images() -> Response:
-        images = [_Keyed(f'{number:03}', image) for number, image in enumerate(IMAGES)]
-        return listing('supportedimages', 'ImageInformation', _of_keyed(wire.image_fields()), images)
+    def _reactivate(self, request: Handler, ids: Ids) -> Result:
+        jobs = self._account.jobs
+        return self._change(request, ids, 204, jobs.task, jobs.reactivate_task)._replace(headers={})  # recorded traffic
 
-    @app.get('/nodecounts')
-    def list_node_counts() -> Response:
-        return listing('poolnodecounts', 'PoolNodeCounts', wire.node_counts_fields(version()), account.all_pools())
-
-    # Pools and nodes
-
-    pool_fields, node_fields = wire.pool_fields(base), wire.node_fields(base)
-
-    @app.post('/pools')
-    def add_pool() -> Response:
-        pool = account.pools.add(schema.pool(json_body(), version()))
-        url = f'{base}/pools/{pool.id}'
-        return answer(201, None, pool.modified, DataServiceId=url, Location=url)
-
-    @app.get('/pools')
-    def list_pools() -> Response:
-        return listing('pools', 'CloudPool', pool_fields, account.all_pools())
-
-    @app.get('/pools/<pool_id>')
-    def get_pool(pool_id: str) -> Response:
-        pool = account.pools.get(pool_id)
-        if request.method == 'HEAD':
-            check_conditions(pool.modified)
-            return answer(200, None, pool.modified)
-        return element('pools', 'CloudPool', pool_fields, pool)
-
-    @app.patch('/pools/<pool_id>')
-    def patch_pool(pool_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.pools.get(pool_id).modified)
-            pool = account.pools.patch(pool_id, schema.pool_patch(json_body(), version()))
-        return answer(200, None, pool.modified, DataServiceId=here())
-
-    @app.delete('/pools/<pool_id>')
-    def delete_pool(pool_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.pools.get(pool_id).modified)
-            account.pools.delete(pool_id)
-        return answer(202)
-
-    @app.post('/pools/<pool_id>/resize')
-    def resize_pool(pool_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.pools.get(pool_id).modified)
-            pool = account.pools.resize(pool_id, schema.resize(json_body(), version()))
-        return answer(202, None, pool.modified, DataServiceId=here())
-
-    @app.post('/pools/<pool_id>/stopresize')
-    def stop_resize(pool_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.pools.get(pool_id).modified)
-            pool = account.pools.stop_resize(pool_id)
-        return answer(202, None, pool.modified, DataServiceId=here())
-
-    @app.get('/pools/<pool_id>/nodes')
-    def list_nodes(pool_id: str) -> Response:
-        nodes = list(account.pools.get(pool_id).nodes.values())
-        return listing('nodes', 'ComputeNode', node_fields, nodes)
-
-    @app.get('/pools/<pool_id>/nodes/<node_id>')
-    def get_node(pool_id: str, node_id: str) -> Response:
-        node = account.pools.node(pool_id, node_id)
-        select = odata.parse_select(request.args['$select'], 'ComputeNode') if '$select' in request.args else None
-        with account.lock:
-            body = {'odata.metadata': f'{base}/$metadata#nodes/@Element', **wire.render(node_fields, node, select)}
-        return answer(200, body)
-
-    @app.get('/pools/<pool_id>/nodes/<node_id>/files')
-    def list_node_files(pool_id: str, node_id: str) -> Response:
-        folder = files.node_folder(account.pools.node(pool_id, node_id))
-        return file_listing(folder)
-
-    @app.get('/pools/<pool_id>/nodes/<node_id>/files/<path:name>')
-    def get_node_file(pool_id: str, node_id: str, name: str) -> Response:
-        return file_answer(files.get(files.node_folder(account.pools.node(pool_id, node_id)), name))
-
-    # Jobs
-
-    job_fields, task_fields = wire.job_fields(base), wire.task_fields(base)
-
-    @app.post('/jobs')
-    def add_job() -> Response:
-        job = account.jobs.add(schema.job(json_body(), version()))
-        url = f'{base}/jobs/job-1'  # whatever its id (recorded traffic: POST /jobs)
-        return answer(201, None, job.modified, DataServiceId=url, Location=url)
-
-    @app.get('/jobs')
-    def list_jobs() -> Response:
-        return listing('jobs', 'CloudJob', job_fields, account.all_jobs())
-
-    @app.get('/jobs/<job_id>')
-    def get_job(job_id: str) -> Response:
-        return element('jobs', 'CloudJob', job_fields, account.jobs.get(job_id))
-
-    @app.patch('/jobs/<job_id>')
-    def patch_job(job_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.jobs.get(job_id).modified)
-            job = account.jobs.patch(job_id, schema.job_patch(json_body(), version()))
-        return answer(200, None, job.modified, DataServiceId=here())
-
-    @app.post('/jobs/<job_id>/terminate')
-    def terminate_job(job_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.jobs.get(job_id).modified)
-            job = account.jobs.terminate(job_id, schema.terminate_reason(json_body(), version()))
-        return answer(202, None, job.modified, DataServiceId=here())
-
-    @app.delete('/jobs/<job_id>')
-    def delete_job(job_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.jobs.get(job_id).modified)
-            account.jobs.delete(job_id)
-        return answer(202)
-
-    @app.get('/jobs/<job_id>/taskcounts')
-    def task_counts(job_id: str) -> Response:
-        tasks, slots = account.jobs.counts(job_id)
-        metadata = f'{base}/$metadata#taskcountsresult/@Element'
-        return answer(200, {'odata.metadata': metadata, 'taskCounts': tasks, 'taskSlotCounts': slots})
-
-    # Tasks
-
-    @app.post('/jobs/<job_id>/tasks')
-    def add_task(job_id: str) -> Response:
-        task = account.jobs.add_task(job_id, schema.task(json_body(), version()))
-        url = f'{base}/jobs/{task.job.id}/tasks/{task.id}'
-        return answer(201, None, task.modified, DataServiceId=url, Location=url)
-
-    @app.post('/jobs/<job_id>/addtaskcollection')
-    def add_tasks(job_id: str) -> Response:
+    def _add_tasks(self, request: Handler, ids: Ids) -> Result:
         # The limit is 1 MB of UTF-16, it seems: 528,959 bytes were refused (recorded traffic).
-        if 2 * len(request.get_data()) > MAX_BODY:
+        if 2 * len(request.body) > MAX_BODY:
             raise BatchError('RequestBodyTooLarge', MaxLimit=str(MAX_BODY))
-        bodies = schema.task_collection(json_body())
-        results = account.jobs.add_tasks(job_id, [_checked(body) for body in bodies])
-        value = [_add_result(body, result, job_id) for body, result in zip(bodies, results, strict=True)]
-        return answer(200, {'odata.metadata': f'{base}/$metadata#taskaddresult', 'value': value})
+        (job_id,), bodies = ids, schema.task_collection(_json(request))
+        specs = [self._checked_task(request, body) for body in bodies]
+        results = zip(bodies, self._account.jobs.add_tasks(job_id, specs), strict=True)
+        value = [self._added_task(request, job_id, body['id'], result) for body, result in results]
+        return Result(200, {'odata.metadata': f'{self._base}/$metadata#taskaddresult', 'value': value})
 
-    def _checked(body: object) -> Any:
+    def _checked_task(self, request: Handler, body: object) -> Any:
         """A checked task, or what is wrong with its values; a body that is malformed fails the whole collection."""
         try:
-            return schema.task(body, version())
+            return schema.task(body, request.arguments['api-version'])
         except BatchError as error:
-            if error.code != 'InvalidPropertyValue' or not isinstance(body, dict):
+            if error.code != 'InvalidPropertyValue':
                 raise
             return error
 
-    def _add_result(body: Any, result: Task | BatchError, job_id: str) -> dict[str, Any]:
+    def _added_task(self, request: Handler, job_id: str, task_id: str, result: Task | BatchError) -> dict[str, Any]:
         """REST reference, "Add a collection of tasks to a job": a refused task has an error and no eTag."""
         if isinstance(result, BatchError):
-            error = error_body(result, account.stamp(), request.environ['local.request_id'])
-            return {'status': 'ClientError', 'taskId': body['id'], 'error': error}
-        return {
-            'status': 'Success',
-            'taskId': result.id,
-            'eTag': wire.etag(result.modified),
-            'lastModified': format_time(result.modified),
-            'location': f'{base}/jobs/{job_id}/tasks/{result.id}',
-        }
+            return {'status': 'ClientError', 'taskId': task_id, 'error': self._error(request, result)}
+        added = {'status': 'Success', 'taskId': result.id, 'eTag': wire.etag(result.modified)}
+        link = f'{self._base}/jobs/{job_id}/tasks/{result.id}'
+        return {**added, 'lastModified': format_time(result.modified), 'location': link}
 
-    @app.get('/jobs/<job_id>/tasks')
-    def list_tasks(job_id: str) -> Response:
-        job = account.jobs.get(job_id)
-        with account.lock:
-            return listing('tasks', 'CloudTask', task_fields, job.tasks.values())
+    def _files(self, request: Handler, ids: Ids, folder: Call, find: Call) -> Result:
+        recursive = request.arguments.get('recursive', '').lower() == 'true'
+        found = list(files.listing(folder(find(*ids)), recursive))
+        fields = files.file_fields(f'{self._base}{request.path}')
+        return self._page(request, [], 'files', 'NodeFile', lambda: found, fields)
 
-    @app.get('/jobs/<job_id>/tasks/<task_id>')
-    def get_task(job_id: str, task_id: str) -> Response:
-        return element('tasks', 'CloudTask', task_fields, account.jobs.task(job_id, task_id))
-
-    @app.post('/jobs/<job_id>/tasks/<task_id>/terminate')
-    def terminate_task(job_id: str, task_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.jobs.task(job_id, task_id).modified)
-            task = account.jobs.terminate_task(job_id, task_id)
-        return answer(204, None, task.modified, DataServiceId=here())
-
-    @app.post('/jobs/<job_id>/tasks/<task_id>/reactivate')
-    def reactivate_task(job_id: str, task_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.jobs.task(job_id, task_id).modified)
-            task = account.jobs.reactivate_task(job_id, task_id)
-        return answer(204, None, task.modified)  # no DataServiceId (recorded traffic)
-
-    @app.delete('/jobs/<job_id>/tasks/<task_id>')
-    def delete_task(job_id: str, task_id: str) -> Response:
-        with account.lock:
-            check_conditions(account.jobs.task(job_id, task_id).modified)
-            account.jobs.delete_task(job_id, task_id)
-        return answer(200)
-
-    @app.get('/jobs/<job_id>/tasks/<task_id>/files')
-    def list_task_files(job_id: str, task_id: str) -> Response:
-        return file_listing(files.task_folder(account.jobs.task(job_id, task_id)))
-
-    @app.get('/jobs/<job_id>/tasks/<task_id>/files/<path:name>')
-    def get_task_file(job_id: str, task_id: str, name: str) -> Response:
-        return file_answer(files.get(files.task_folder(account.jobs.task(job_id, task_id)), name))
-
-    # Files
-
-    def file_listing(folder: Any) -> Response:
-        recursive = request.args.get('recursive', '').lower() == 'true'
-        return listing('files', 'NodeFile', files.file_fields(here()), list(files.listing(folder, recursive)))
-
-    def file_answer(file: files.NodeFile) -> Response:
-        if file.is_directory and request.method != 'HEAD':
+    def _file(self, request: Handler, path: Ids, folder: Call, find: Call) -> Result:
+        *ids, name = path
+        file = files.get(folder(find(*ids)), name)
+        if file.is_directory and request.command != 'HEAD':
             raise BatchError('FileNotFound')
-        check_conditions(file.modified)
+        _check_conditions(request, file.modified)
         offset, length = files.part(file, request.headers.get('ocp-range'))
-        response = Response(files.read(file, offset, length) if request.method == 'GET' else b'', 200)
-        response.headers.update(
-            {
-                'Content-Type': file.content_type,
-                'Content-Length': str(length),
-                'Last-Modified': format_datetime(from_ticks(file.modified), usegmt=True),
-                'ocp-batch-file-isdirectory': str(file.is_directory),
-                'ocp-batch-file-mode': file.mode,
-                'ocp-batch-file-url': quote(here(), safe=''),
-            }
-        )
-        return response
-
-    return app
-
-
-class _Keyed:
-    """An item without a key of its own, in a list that needs one."""
-
-    def __init__(self, key: str, item: Any) -> None:
-        self.key, self.item = key, item
-
-
-def _of_keyed(fields: wire.Fields) -> wire.Fields:
-    def unwrapped(get: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return lambda keyed: get(keyed.item)
-
-    return {name: unwrapped(get) for name, get in fields.items()}
+        headers = {'Content-Type': file.content_type, 'Content-Length': str(length)}
+        headers |= {'Last-Modified': http_date(file.modified), 'ocp-batch-file-mode': file.mode}
+        headers |= {'ocp-batch-file-isdirectory': str(file.is_directory)}
+        headers |= {'ocp-batch-file-url': quote(f'{self._base}{request.path}', safe='')}
+        body = b''.join(files.read(file, offset, length)) if request.command == 'GET' else b''
+        return Result(200, body, None, headers)

@@ -5,261 +5,182 @@ Source unless said otherwise: recorded traffic, 2022-01-01.15.0 and 2024-02-01.1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from .durations import format_duration, format_time
-from .images import Image
-from .model import Execution, Failure, Job, Node, Pool, Task
+from .model import Node, Pool, Task
 from .states import TaskState
 
-Fields = Mapping[str, Callable[[Any], Any]]
+Getter = Callable[[Any], Any]
+Fields = Mapping[str, Getter]
 
 
-def render(fields: Fields, item: Any, select: Iterable[str] | None = None) -> dict[str, Any]:
+def render(fields: Fields, item: Any, select: Container[str] | None = None) -> dict[str, Any]:
     """The JSON object of one resource."""
-    wanted = fields if select is None else {name: fields[name] for name in fields if name in set(select)}
-    return {name: value for name, get in wanted.items() if (value := get(item)) is not None}
+    wanted = fields if select is None else [name for name in fields if name in select]
+    return {name: value for name in wanted if (value := fields[name](item)) is not None}
 
 
 def etag(modified: int) -> str:
     return f'0x{modified:X}'
 
 
-def _spec(*names: str) -> dict[str, Callable[[Any], Any]]:
-    return {name: lambda item, name=name: item.spec.get(name) for name in names}  # type: ignore[misc]
+_COMMON: Fields = {
+    'eTag': lambda item: etag(item.modified),
+    'previousState': lambda item: item.previous[0].value if item.previous else None,
+    'previousStateTransitionTime': lambda item: format_time(item.previous[1]) if item.previous else None,
+}
 
 
-def _time(ticks: int | None) -> str | None:
-    return None if ticks is None else format_time(ticks)
-
-
-def _pairs(values: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:
-    return [{'name': name, 'value': value} for name, value in values] or None
-
-
-def _failure(failure: Failure | None) -> dict[str, Any] | None:
-    if failure is None:
-        return None
-    shown = {'category': failure.category, 'code': failure.code, 'message': failure.message}
-    return {**shown, **({'details': details} if (details := _pairs(failure.details)) else {})}
-
-
-def _previous(item: Task | Job) -> dict[str, str]:
-    return {} if not item.previous else {'state': item.previous[0].value, 'time': format_time(item.previous[1])}
-
-
-def _execution(execution: Execution, **more: Any) -> dict[str, Any]:
-    values = {
-        'startTime': _time(execution.start),
-        'endTime': _time(execution.end),
-        'exitCode': execution.exit_code,
-        'failureInfo': _failure(execution.failure),
-        'result': execution.result,
-        'retryCount': execution.retries,
-        'lastRetryTime': _time(execution.last_retry),
-        **more,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def pool_fields(base: str) -> Fields:
+def _fields(names: str, **more: Getter) -> Fields:
+    """`name=attribute`: of the item; a name alone: by a function in `more` or in _COMMON, or else of its spec."""
+    pairs = (entry.partition('=')[::2] for entry in names.split())
     return {
-        'id': lambda pool: pool.id,
-        **_spec('displayName'),
-        'url': lambda pool: f'{base}/pools/{pool.id}',
-        'eTag': lambda pool: etag(pool.modified),
-        'lastModified': lambda pool: format_time(pool.modified),
-        'creationTime': lambda pool: format_time(pool.created),
-        'state': lambda pool: pool.state.value,
-        'stateTransitionTime': lambda pool: format_time(pool.changed),
-        'allocationState': lambda pool: pool.allocation.value,
-        'allocationStateTransitionTime': lambda pool: format_time(pool.allocation_changed),
-        **_spec('vmSize'),
-        'resizeTimeout': lambda pool: format_duration(pool.resize_timeout),
-        'currentDedicatedNodes': lambda pool: pool.count(True),
-        'targetDedicatedNodes': lambda pool: pool.targets[True],
-        'currentLowPriorityNodes': lambda pool: pool.count(False),
-        'targetLowPriorityNodes': lambda pool: pool.targets[False],
-        'resizeErrors': _resize_errors,
-        **_spec('enableAutoScale', 'enableInterNodeCommunication', 'startTask', 'userAccounts', 'metadata'),
-        **_spec('taskSlotsPerNode', 'taskSchedulingPolicy', 'virtualMachineConfiguration', 'networkConfiguration'),
-        **_spec('applicationLicenses', 'targetNodeCommunicationMode', 'upgradePolicy', 'resourceTags'),
+        name: _attribute(name, path) if path else {**_COMMON, **more}.get(name) or _spec(name) for name, path in pairs
     }
+
+
+def _spec(name: str) -> Getter:
+    return lambda item: item.spec.get(name)
+
+
+def _attribute(name: str, path: str) -> Getter:
+    get, is_time = attrgetter(path), name.endswith(('Time', 'Modified'))
+
+    def plain(item: Any) -> Any:
+        value = get(item)
+        if isinstance(value, Enum):
+            return value.value
+        return format_time(value) if is_time and value is not None else value
+
+    return plain
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]] | None:
+    return [{'name': name, 'value': value} for name, value in pairs] or None
+
+
+_FAILURE = _fields(
+    'category=category code=code message=message details', details=lambda failure: _pairs(failure.details)
+)
+_NODE_ERROR = _fields('code=code message=message errorDetails', errorDetails=lambda error: _pairs(error.details))
+_START = (
+    'startTime=start endTime=end exitCode=exit_code failureInfo result=result retryCount=retries '
+    'lastRetryTime=last_retry'
+)
+_RUN = {'failureInfo': lambda execution: render(_FAILURE, execution.failure) if execution.failure else None}
+_START_TASK = _fields(f'state {_START}', state=lambda start: 'completed' if start.end else 'running', **_RUN)
+_TASK_RUN = _fields(f'{_START} requeueCount=requeues lastRequeueTime=last_requeue', **_RUN)
+_JOB_RUN = _fields(
+    'startTime=created endTime=ended poolId terminateReason=reason', poolId=lambda job: job.spec['poolInfo']['poolId']
+)
 
 
 def _resize_errors(pool: Pool) -> list[dict[str, Any]] | None:
-    return [
-        {'code': code, 'message': message, **({'values': _pairs(values.items())} if values else {})}
-        for code, message, values in pool.resize_errors
-    ] or None
+    errors = ({'code': code, 'message': text, 'values': _pairs(v.items())} for code, text, v in pool.resize_errors)
+    return [{name: value for name, value in error.items() if value} for error in errors] or None
 
 
-def node_fields(base: str) -> Fields:
-    return {
-        'id': lambda node: node.id,
-        'url': lambda node: _node_url(base, node),
-        'state': lambda node: node.state.value,
-        'schedulingState': lambda _: 'enabled',
-        'stateTransitionTime': lambda node: format_time(node.changed),
-        'lastBootTime': lambda node: _time(node.booted),
-        'allocationTime': lambda node: format_time(node.created),
-        'ipAddress': lambda node: node.address,
-        'affinityId': lambda node: f'TVM:{node.id}',
-        'vmSize': lambda node: node.pool.spec['vmSize'],
-        'totalTasksRun': lambda node: node.tasks_run,
-        'totalTasksSucceeded': lambda node: node.tasks_succeeded,
-        'runningTasksCount': lambda node: len(node.runs),
-        'runningTaskSlotsCount': lambda node: node.used_slots,
-        'recentTasks': lambda node: _recent_tasks(base, node),
-        'startTask': lambda node: node.pool.spec.get('startTask'),
-        'startTaskInfo': _start_task_info,
-        'errors': lambda node: [_node_error(error) for error in node.errors] or None,
-        'isDedicated': lambda node: node.dedicated,
-        'nodeAgentInfo': lambda node: (
-            {'lastUpdateTime': _time(node.booted), 'version': '1.10.0'} if node.booted else None
-        ),
-        'virtualMachineInfo': lambda node: {
-            'imageReference': node.pool.spec['virtualMachineConfiguration']['imageReference']
-        },
-    }
-
-
-def _node_url(base: str, node: Node) -> str:
-    return f'{base}/pools/{node.pool.id}/nodes/{node.id}'
-
-
-def _recent_tasks(base: str, node: Node) -> list[dict[str, Any]] | None:
-    """SDK14 ComputeNode.recent_tasks; only those running now."""
-    tasks = [run.task for run in node.runs.values() if run.task]
-    return [
-        {
-            'taskUrl': f'{base}/jobs/{task.job.id}/tasks/{task.id}',
-            'jobId': task.job.id,
-            'taskId': task.id,
-            'taskState': task.state.value,
-            'executionInfo': _task_execution(task),
-        }
-        for task in tasks
-    ] or None
-
-
-def _start_task_info(node: Node) -> dict[str, Any] | None:
-    if node.start is None or node.start.start is None:
-        return None
-    return {'state': 'completed' if node.start.end else 'running', **_execution(node.start)}
-
-
-def _node_error(error: Failure) -> dict[str, Any]:
-    return {
-        'code': error.code,
-        'message': error.message,
-        **({'errorDetails': d} if (d := _pairs(error.details)) else {}),
-    }
-
-
-def job_fields(base: str) -> Fields:
-    return {
-        'id': lambda job: job.id,
-        **_spec('displayName'),
-        'url': lambda job: f'{base}/jobs/{job.id}',
-        'eTag': lambda job: etag(job.modified),
-        'lastModified': lambda job: format_time(job.modified),
-        'creationTime': lambda job: format_time(job.created),
-        'state': lambda job: job.state.value,
-        'stateTransitionTime': lambda job: format_time(job.changed),
-        'previousState': lambda job: _previous(job).get('state'),
-        'previousStateTransitionTime': lambda job: _previous(job).get('time'),
-        **_spec('priority', 'maxParallelTasks', 'usesTaskDependencies', 'allowTaskPreemption'),
-        'constraints': _job_constraints,
-        **_spec('commonEnvironmentSettings', 'poolInfo', 'metadata', 'networkConfiguration'),
-        'executionInfo': _job_execution,
-        **_spec('onAllTasksComplete', 'onTaskFailure'),
-    }
-
-
-def _job_constraints(job: Job) -> dict[str, Any]:
-    return {'maxWallClockTime': 'P10675199DT2H48M5.4775807S', 'maxTaskRetryCount': 0, **job.spec['constraints']}
-
-
-def _job_execution(job: Job) -> dict[str, Any]:
-    values = {
-        'startTime': format_time(job.created),
-        'endTime': _time(job.ended),
-        'poolId': job.spec['poolInfo']['poolId'],
-        'terminateReason': job.reason,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def task_fields(base: str) -> Fields:
-    return {
-        'id': lambda task: task.id,
-        **_spec('displayName'),
-        'url': lambda task: f'{base}/jobs/{task.job.id}/tasks/{task.id}',
-        'eTag': lambda task: etag(task.modified),
-        'creationTime': lambda task: format_time(task.created),
-        'lastModified': lambda task: format_time(task.modified),
-        'state': lambda task: task.state.value,
-        'stateTransitionTime': lambda task: format_time(task.changed),
-        'previousState': lambda task: _previous(task).get('state'),
-        'previousStateTransitionTime': lambda task: _previous(task).get('time'),
-        **_spec('commandLine', 'resourceFiles', 'outputFiles', 'environmentSettings', 'affinityInfo'),
-        **_spec('userIdentity', 'constraints', 'requiredSlots'),
-        'executionInfo': _task_execution,
-        'nodeInfo': lambda task: _node_info(base, task),
-    }
-
-
-def _task_execution(task: Task) -> dict[str, Any]:
-    execution = task.execution
-    return _execution(execution, requeueCount=execution.requeues, lastRequeueTime=_time(execution.last_requeue))
-
-
-def _node_info(base: str, task: Task) -> dict[str, str] | None:
-    if task.node is None:  # completed without having run: an empty object (recorded traffic, 2018-12-01.8.0)
-        return {} if task.state is TaskState.completed else None
-    directory = f'workitems/{task.job.id}/job-1/{task.id}'
-    return {
-        'affinityId': f'TVM:{task.node.id}',
-        'nodeUrl': _node_url(base, task.node),
-        'poolId': task.node.pool.id,
-        'nodeId': task.node.id,
-        'taskRootDirectory': directory,
-        'taskRootDirectoryUrl': f'{_node_url(base, task.node)}/files/{directory}',
-    }
-
-
-# All states of SDK14 NodeCounts, in its recorded order and case; 2025-06-01 has two more.
-_COUNTED = (
+_NODE_COUNTS = (  # all states of SDK14 NodeCounts, in its recorded order and case
     *('creating', 'idle', 'leavingPool', 'offline', 'preempted', 'rebooting', 'reimaging', 'running', 'starting'),
     *('startTaskFailed', 'unusable', 'unknown', 'upgradingOS', 'waitingForStartTask'),
 )
 
 
-def node_counts_fields(version: str) -> Fields:
-    names = [*_COUNTED, *(('deallocated', 'deallocating') if version >= '2025' else ())]
+def node_counts(version: str) -> Fields:
+    names = (*_NODE_COUNTS, *(('deallocated', 'deallocating') if version >= '2025' else ()))
 
     def counts(pool: Pool, dedicated: bool) -> dict[str, int]:
         states = [node.state.value for node in pool.nodes.values() if node.dedicated is dedicated]
         return {**{name: states.count(name.lower()) for name in names}, 'total': len(states)}
 
+    kinds = {'dedicated': lambda pool: counts(pool, True), 'lowPriority': lambda pool: counts(pool, False)}
+    return _fields('poolId=id dedicated lowPriority', **kinds)
+
+
+def resources(base: str) -> dict[str, Fields]:
+    """Those of the account with this URL, by the name of the SDK's model."""
+
+    def task_url(task: Task) -> str:
+        return f'{base}/jobs/{task.job.id}/tasks/{task.id}'
+
+    def node_url(node: Node) -> str:
+        return f'{base}/pools/{node.pool.id}/nodes/{node.id}'
+
+    def node_info(task: Task) -> dict[str, str] | None:
+        if task.node is None:  # completed without having run: an empty object (recorded traffic, 2018-12-01.8.0)
+            return {} if task.state is TaskState.completed else None
+        url, directory = node_url(task.node), f'workitems/{task.job.id}/job-1/{task.id}'
+        names = ('affinityId', 'nodeUrl', 'poolId', 'nodeId', 'taskRootDirectory', 'taskRootDirectoryUrl')
+        ids = (task.node.pool.id, task.node.id)
+        return dict(zip(names, (f'TVM:{task.node.id}', url, *ids, directory, f'{url}/files/{directory}'), strict=True))
+
+    run = {'executionInfo': lambda task: render(_TASK_RUN, task.execution)}
+    recent = _fields('taskUrl jobId=job.id taskId=id taskState=state executionInfo', taskUrl=task_url, **run)
     return {
-        'poolId': lambda pool: pool.id,
-        'dedicated': lambda pool: counts(pool, True),
-        'lowPriority': lambda pool: counts(pool, False),
-    }
-
-
-def image_fields() -> Fields:
-    def reference(image: Image) -> dict[str, str]:
-        return {'publisher': image.publisher, 'offer': image.offer, 'sku': image.sku, 'version': 'latest'}
-
-    return {
-        'imageReference': reference,
-        'verificationType': lambda _: 'verified',
-        'nodeAgentSKUId': lambda image: image.agent,
-        'capabilities': lambda image: ['Generation2VMImage'] if image.generation == 2 else None,
-        'batchSupportEndOfLife': lambda image: image.end_of_life,
-        'osType': lambda _: 'linux',
+        'CloudPool': _fields(
+            'id=id displayName url eTag lastModified=modified creationTime=created state=state '
+            'stateTransitionTime=changed allocationState=allocation allocationStateTransitionTime=allocation_changed '
+            'vmSize resizeTimeout currentDedicatedNodes targetDedicatedNodes currentLowPriorityNodes '
+            'targetLowPriorityNodes resizeErrors enableAutoScale enableInterNodeCommunication startTask userAccounts '
+            'metadata taskSlotsPerNode taskSchedulingPolicy virtualMachineConfiguration networkConfiguration '
+            'applicationLicenses targetNodeCommunicationMode upgradePolicy resourceTags',
+            url=lambda pool: f'{base}/pools/{pool.id}',
+            resizeTimeout=lambda pool: format_duration(pool.resize_timeout),
+            currentDedicatedNodes=lambda pool: pool.count(True),
+            targetDedicatedNodes=lambda pool: pool.targets[True],
+            currentLowPriorityNodes=lambda pool: pool.count(False),
+            targetLowPriorityNodes=lambda pool: pool.targets[False],
+            resizeErrors=_resize_errors,
+        ),
+        'ComputeNode': _fields(
+            'id=id url state=state schedulingState stateTransitionTime=changed lastBootTime=booted '
+            'allocationTime=created ipAddress=address affinityId vmSize totalTasksRun=tasks_run '
+            'totalTasksSucceeded=tasks_succeeded runningTasksCount runningTaskSlotsCount=used_slots recentTasks '
+            'startTask startTaskInfo errors isDedicated=dedicated nodeAgentInfo virtualMachineInfo',
+            url=node_url,
+            schedulingState=lambda _: 'enabled',
+            affinityId=lambda node: f'TVM:{node.id}',
+            vmSize=lambda node: node.pool.spec['vmSize'],
+            runningTasksCount=lambda node: len(node.runs),
+            # SDK14 ComputeNode.recent_tasks; only those running now
+            recentTasks=lambda node: [render(recent, run.task) for run in node.runs.values() if run.task] or None,
+            startTask=lambda node: node.pool.spec.get('startTask'),
+            startTaskInfo=lambda n: render(_START_TASK, n.start) if n.start and n.start.start is not None else None,
+            errors=lambda node: [render(_NODE_ERROR, error) for error in node.errors] or None,
+            nodeAgentInfo=lambda n: (
+                {'lastUpdateTime': format_time(n.booted), 'version': '1.10.0'} if n.booted else None
+            ),
+            virtualMachineInfo=lambda n: {
+                'imageReference': n.pool.spec['virtualMachineConfiguration']['imageReference']
+            },
+        ),
+        'CloudJob': _fields(
+            'id=id displayName url eTag lastModified=modified creationTime=created state=state '
+            'stateTransitionTime=changed previousState previousStateTransitionTime priority maxParallelTasks '
+            'usesTaskDependencies allowTaskPreemption constraints commonEnvironmentSettings poolInfo metadata '
+            'networkConfiguration executionInfo onAllTasksComplete onTaskFailure',
+            url=lambda job: f'{base}/jobs/{job.id}',
+            executionInfo=lambda job: render(_JOB_RUN, job),
+        ),
+        'CloudTask': _fields(
+            'id=id displayName url eTag creationTime=created lastModified=modified state=state '
+            'stateTransitionTime=changed previousState previousStateTransitionTime commandLine resourceFiles '
+            'outputFiles environmentSettings affinityInfo userIdentity constraints requiredSlots executionInfo '
+            'nodeInfo',
+            url=task_url,
+            nodeInfo=node_info,
+            **run,
+        ),
+        'ImageInformation': _fields(
+            'imageReference verificationType nodeAgentSKUId=agent capabilities '
+            'batchSupportEndOfLife=end_of_life osType',
+            imageReference=lambda i: {'publisher': i.publisher, 'offer': i.offer, 'sku': i.sku, 'version': 'latest'},
+            verificationType=lambda _: 'verified',
+            capabilities=lambda image: ['Generation2VMImage'] if image.generation == 2 else None,
+            osType=lambda _: 'linux',
+        ),
     }

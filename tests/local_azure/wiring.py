@@ -23,11 +23,11 @@ from . import auth
 from .account import Account, Delays
 from .azurite import Azurite
 from .faults import Faults
-from .front import Backend, Conditions, Front, wsgi_backend
+from .front import Answer, Conditions, Front, Handler
 from .instant import InstantMachines
 from .machine import Machines
 from .ondemand import OnDemand
-from .rest import API_VERSIONS, create_app
+from .rest import API_VERSIONS, Batch
 from .timeline import Timeline
 from .transfer import Agent
 from .watchdog import Watchdog
@@ -69,7 +69,7 @@ class LocalAzure(OnDemand):
             self._stack = stack.pop_all()
 
     def _start(self, stack: ExitStack) -> None:
-        def serve(front: Front, backend: Backend) -> None:
+        def serve(front: Front, backend: Callable[[Handler], Answer]) -> None:
             front.start(backend)
             stack.callback(front.stop)
 
@@ -104,7 +104,7 @@ class LocalAzure(OnDemand):
         stack.callback(timeline.stop)
         self.batch = Account(timeline, machines, self._front.url, self.faults, self._delays or Delays())
         serve(self._storage, self._azurite)
-        serve(self._front, wsgi_backend(create_app(self.batch, self._authenticate, self.crashes.append)))
+        serve(self._front, Batch(self.batch, self._authenticate, self.crashes.append))
         stack.callback(self.batch.clear)
 
     def stop(self) -> None:

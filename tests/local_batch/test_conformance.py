@@ -61,6 +61,14 @@ def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClie
         assert len(list(client.compute_node.list('pool'))) == target
 
 
+@pytest.mark.parametrize('option', ['taskcompletion', 'retaineddata'])
+def test_deallocation_options_that_wait_are_not_imitated(client: BatchServiceClient, option: str) -> None:
+    client.pool.add(a_pool())
+    smaller = models.PoolResizeParameter(target_dedicated_nodes=0, node_deallocation_option=option)
+
+    assert refusal(client.pool.resize, 'pool', smaller) == (501, 'NotImplemented')
+
+
 def test_metadata_of_a_pool_is_patched(client: BatchServiceClient) -> None:
     client.pool.add(a_pool())
 

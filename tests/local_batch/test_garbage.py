@@ -174,11 +174,12 @@ def test_missing_and_unsupported_versions(wire: Wire) -> None:
     [
         {'If-Modified-Since': 'yesterday'},
         {'If-Unmodified-Since': '9' * 400},
+        {'If-Unmodified-Since': 'Mon, 01 Jan 2001 00:00:00 -0000'},
         {'ocp-date': 'now'},
         {'ocp-date': 'Mon, 99 Foo 0000 00:00:00 GMT'},
         {'ocp-date': format_datetime(datetime.now(timezone.utc) - timedelta(minutes=16), usegmt=True)},
     ],
-    ids=['no date', 'too long', 'ocp-date no date', 'ocp-date no day', 'ocp-date too old'],
+    ids=['no date', 'too long', 'no zone', 'ocp-date no date', 'ocp-date no day', 'ocp-date too old'],
 )
 def test_headers(client: BatchServiceClient, wire: Wire, headers: dict[str, str]) -> None:
     client.job.add(a_job())
