@@ -15,6 +15,12 @@ Without an Azure account: python -m tests.local_azure
 Exit codes: 0 every file converted; 1 something failed; 2 wrong usage or settings, nothing contacted; 130 interrupted
 """
 
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["azure-batch==14.2.0", "azure-identity==1.27.0", "azure-storage-blob==12.31.1",
+#   "msrestazure==0.6.4.post1"]
+# ///
+
 import argparse
 import collections
 import concurrent.futures
@@ -57,9 +63,8 @@ _BATCH_ACCOUNT_KEY = os.getenv('AZURE_BATCH_ACCESS_KEY', '')  # empty: sign in w
 _BATCH_ACCOUNT_URL = os.getenv('AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com')
 _STORAGE_ACCOUNT_NAME = os.getenv('AZURE_STORAGE_ACCOUNT', '<storage account>')
 _STORAGE_ACCOUNT_KEY = os.getenv('AZURE_STORAGE_KEY', '')  # the same
-_STORAGE_ACCOUNT_URL = os.getenv(
-    'AZURE_STORAGE_SERVICE_ENDPOINT', f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
-)
+_BLOB_URL = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
+_STORAGE_ACCOUNT_URL = os.getenv('AZURE_STORAGE_SERVICE_ENDPOINT', _BLOB_URL)
 
 _INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
 _OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
@@ -135,6 +140,7 @@ class UsageError(SampleError):
     """Wrong usage or settings; nothing was contacted."""
 
 
+Failures = dict[str, str]  # file -> why it was not converted
 _EXPECTED_ERRORS = (SampleError, ClientException, CreateTasksErrorException, AzureError, OSError)
 _interrupted = threading.Event()  # from Ctrl-C to the beginning of the cleanup
 
@@ -163,8 +169,7 @@ def describe(error: BaseException) -> str:
     elif response is not None:
         text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
     if code == 'AuthenticationFailed' and response is not None:
-        ours = f'{datetime.now(timezone.utc):%c} GMT'
-        text += f' (Clocks: the service {response.headers.get("Date")}, this machine {ours}.)'
+        text += f' (Clocks: service {response.headers.get("Date")}, this machine {datetime.now(timezone.utc):%c} GMT.)'
     return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
 
 
@@ -229,11 +234,10 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     batch_url = _BATCH_ACCOUNT_URL.rstrip('/')
     resources = {'cn': 'batch.chinacloudapi.cn', 'net': 'batch.core.usgovcloudapi.net'}  # Azure China, US Government
     scope = f'https://{resources.get(batch_url.rpartition(".")[2], "batch.core.windows.net")}/.default'
-    batch_credential = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
+    batch_auth = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
     if not _BATCH_ACCOUNT_KEY:  # a token for each request; azure-identity keeps it and renews it
-        token = functools.partial(entra.get_token, scope)
-        batch_credential = AdalAuthentication(lambda: {'tokenType': 'Bearer', 'accessToken': token().token})
-    batch_service_client: Any = BatchServiceClient(batch_credential, batch_url)
+        batch_auth = AdalAuthentication(lambda: {'tokenType': 'Bearer', 'accessToken': entra.get_token(scope).token})
+    batch_service_client: Any = BatchServiceClient(batch_auth, batch_url)
     for operations in vars(batch_service_client).values():
         if hasattr(operations, 'api_version'):
             operations.api_version = _BATCH_API_VERSION
@@ -431,9 +435,7 @@ def upload_file_to_container(
     return batchmodels.ResourceFile(http_url=f'{blob_client.url}?{sas_token}', file_path=blob_name)
 
 
-def get_container_sas_url(
-    blob_service_client: BlobServiceClient, container_name: str, blob_permissions: azureblob.ContainerSasPermissions
-) -> str:
+def get_container_sas_url(blob_service_client: BlobServiceClient, container_name: str, blob_permissions: Any) -> str:
     """Return the URL of a container with a SAS that grants `blob_permissions`."""
     signed = {'permission': blob_permissions, **sas_options(blob_service_client)}
     sas_token = azureblob.generate_container_sas(_STORAGE_ACCOUNT_NAME, container_name, **signed)
@@ -460,11 +462,12 @@ def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
     start_task = batchmodels.StartTask(command_line=_START_TASK_COMMAND, wait_for_success=True, max_task_retry_count=2)
     start_task.user_identity = batchmodels.UserIdentity(auto_user=administrator)
-    new_pool = batchmodels.PoolAddParameter(id=pool_id, vm_size=_POOL_VM_SIZE, metadata=_MARK_ITEMS)
+    new_pool = batchmodels.PoolAddParameter(
+        id=pool_id, vm_size=_POOL_VM_SIZE, start_task=start_task, metadata=_MARK_ITEMS
+    )
     new_pool.virtual_machine_configuration = machine
     new_pool.target_dedicated_nodes = _DEDICATED_POOL_NODE_COUNT
     new_pool.target_low_priority_nodes = _LOW_PRIORITY_POOL_NODE_COUNT
-    new_pool.start_task = start_task
     pools = batch_service_client.pool
     existing = add_or_find(lambda: pools.add(new_pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]')
     if existing is None or is_ours(existing, run=True):  # the latter after a request whose answer was lost
@@ -510,10 +513,11 @@ def add_tasks(
         destination = batchmodels.OutputFileDestination(container=container)
         options = batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess')
         output_file = batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=options)
-        new_task = batchmodels.TaskAddParameter(id=f'Task{number}', command_line=_TASK_COMMAND)
+        new_task = batchmodels.TaskAddParameter(
+            id=f'Task{number}', command_line=_TASK_COMMAND, output_files=[output_file]
+        )
         new_task.display_name = input_file.file_path
         new_task.resource_files = [batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')]
-        new_task.output_files = [output_file]
         new_task.constraints = batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1)
         return new_task
 
@@ -527,9 +531,7 @@ def add_tasks(
     list(in_parallel(add, range(0, len(input_files), 100)))  # 100 is the most that one request may carry
 
 
-def wait_for_tasks_to_complete(
-    batch_service_client: BatchServiceClient, job_id: str, timeout: timedelta, *, pool_id: str = _POOL_ID
-) -> dict[str, str]:
+def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id: str, timeout: timedelta) -> Failures:
     """Return the files without success, and why, when all tasks are done (the counts may lag) or at the timeout."""
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
@@ -540,7 +542,7 @@ def wait_for_tasks_to_complete(
             if not has_unfinished_tasks(batch_service_client, job_id):
                 return failed_tasks(batch_service_client, job_id)
         else:
-            nodes = describe_nodes(batch_service_client, pool_id)
+            nodes = describe_nodes(batch_service_client, _POOL_ID)
         tasks = f'{counts.active} tasks queued, {counts.running} running, {counts.completed} done'
         status, last = f'{nodes}; {tasks}', status
         unchanged = unchanged + 1 if status == last else 0
@@ -548,7 +550,9 @@ def wait_for_tasks_to_complete(
             say(status, sys.stderr)
         interval = min(interval * 1.5, 5) if unchanged else 1.0
         time.sleep(max(0, min(interval, deadline - time.monotonic())))
-    unfinished = failed_tasks(batch_service_client, job_id, unfinished=True)
+    options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='displayName,state')
+    late = batch_service_client.task.list(job_id, options)
+    unfinished = {task.display_name: f'not done in time ({task.state.value})' for task in late}
     say(f'Timeout: {timeout!s:0>8} have passed, and {len(unfinished)} tasks are not done.', sys.stderr)
     return failed_tasks(batch_service_client, job_id) | unfinished
 
@@ -559,18 +563,16 @@ def has_unfinished_tasks(batch_service_client: BatchServiceClient, job_id: str) 
     return any(True for _ in batch_service_client.task.list(job_id, options))
 
 
-def failed_tasks(batch_service_client: BatchServiceClient, job_id: str, *, unfinished: bool = False) -> dict[str, str]:
-    """Return the files of the tasks that failed, or of those that did not complete, and why."""
-    options = batchmodels.TaskListOptions(select='id,displayName,state,executionInfo')
-    options.filter = "state ne 'completed'" if unfinished else "executionInfo/result eq 'Failure'"
-    failures: dict[str, str] = {}
+def failed_tasks(batch_service_client: BatchServiceClient, job_id: str) -> Failures:
+    """Return the files of the tasks that failed, and why: of the first ones with the end of their stderr."""
+    options = batchmodels.TaskListOptions(select='id,displayName,executionInfo')
+    options.filter = "executionInfo/result eq 'Failure'"
+    failures: Failures = {}
     for task in batch_service_client.task.list(job_id, options):
-        info = task.execution_info
-        reason = f'not done in time ({task.state.value})'
-        if not unfinished:
-            failure, code = info.failure_info, getattr(info.failure_info, 'code', 'FailureExitCode')
-            reason = f'exit code {info.exit_code}' if code == 'FailureExitCode' else f'{code}: {failure.message}'
-        if len(failures) < _SHOWN_FILES and not unfinished:
+        info, failure = task.execution_info, task.execution_info.failure_info
+        by_exit_code = failure is None or failure.code == 'FailureExitCode'
+        reason = f'exit code {info.exit_code}' if by_exit_code else f'{failure.code}: {failure.message}'
+        if len(failures) < _SHOWN_FILES:
             reason += last_lines(batch_service_client.file.get_from_task, job_id, task.id, 'stderr.txt')
         failures[task.display_name] = reason
     return failures
@@ -595,13 +597,12 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> st
     if failed := states['start_task_failed']:
         if steady and failed >= allocated:
             failed_nodes = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
-            stderr, get_file = '', batch_service_client.file.get_from_compute_node
-            for node in itertools.islice(batch_service_client.compute_node.list(pool_id, failed_nodes), 1):
-                stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt')
+            nodes, get_file = batch_service_client.compute_node, batch_service_client.file.get_from_compute_node
+            node = next(iter(nodes.list(pool_id, failed_nodes)), None)
+            stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt') if node else ''
             raise SampleError(f'The start task failed on all nodes of pool [{pool_id}].{stderr}')
         say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].', sys.stderr)
-    others = ', '.join(f'{number} {state}' for state, number in states.items() if number)
-    others = others.replace('waiting_for', 'in').replace('_', ' ')
+    others = ', '.join(f'{n} {s.replace("waiting_for", "in").replace("_", " ")}' for s, n in states.items() if n)
     target = pool.target_dedicated_nodes + pool.target_low_priority_nodes
     return f'{ready} of {target} nodes ready' + (f': {others}' if others else '' if total else ': being allocated')
 
@@ -618,10 +619,9 @@ def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
     return ''.join('\n    ' + ''.join(c if c.isprintable() else ' ' for c in line) for line in lines)
 
 
-def find_outputs(blob_client: BlobServiceClient, names: Iterable[str], failures: dict[str, str]) -> dict[str, int]:
+def find_outputs(blob_client: BlobServiceClient, names: Iterable[str], failures: Failures) -> dict[str, int]:
     """Return name and size of each MP3 that has arrived. A task may succeed without: such a file joins `failures`."""
-    inputs = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
-    began = inputs.get_container_properties().last_modified  # when it got the mark of this run
+    began = blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
     blobs = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME).list_blobs()
     sizes = {blob.name: blob.size for blob in blobs if blob.last_modified >= began}  # older ones are of other runs
     outputs = {mp3_name(name): name for name in names if name not in failures}
@@ -633,7 +633,7 @@ def find_outputs(blob_client: BlobServiceClient, names: Iterable[str], failures:
     return {output: sizes[output] for output in outputs if sizes.get(output)}
 
 
-def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int], folder: Path) -> dict[str, str]:
+def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int], folder: Path) -> Failures:
     """Download the MP3s, none under its final name before it is complete; return those that failed and why."""
     say(f'Downloading {len(outputs)} files from container [{_OUTPUT_CONTAINER_NAME}] to {folder}...')
 
@@ -655,7 +655,7 @@ def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int],
         return {name: problem for name, problem in in_parallel(download, outputs) if problem}
 
 
-def report_failures(failures: Mapping[str, str], total: int) -> None:
+def report_failures(failures: Failures, total: int) -> None:
     """Pass if there are none; otherwise print the first ones and raise SampleError."""
     shown = dict(itertools.islice(failures.items(), _SHOWN_FILES))
     for file, reason in shown.items():
@@ -721,8 +721,7 @@ def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer:
 class Run:
     """A block whose errors become one message and an exit code; cleanup on every way out, a second Ctrl-C excepted."""
 
-    exit_code = interrupts = 0
-    in_cleanup = False
+    exit_code, interrupts, in_cleanup = 0, 0, False
     cleanup: Callable[[], bool] | None = None
 
     def __enter__(self) -> 'Run':  # noqa: PYI034 - typing.Self is younger than Python 3.10
