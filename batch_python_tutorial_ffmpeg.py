@@ -462,9 +462,8 @@ def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
     start_task = batchmodels.StartTask(command_line=_START_TASK_COMMAND, wait_for_success=True, max_task_retry_count=2)
     start_task.user_identity = batchmodels.UserIdentity(auto_user=administrator)
-    new_pool = batchmodels.PoolAddParameter(
-        id=pool_id, vm_size=_POOL_VM_SIZE, start_task=start_task, metadata=_MARK_ITEMS
-    )
+    new_pool = batchmodels.PoolAddParameter(id=pool_id, vm_size=_POOL_VM_SIZE, metadata=_MARK_ITEMS)
+    new_pool.start_task = start_task
     new_pool.virtual_machine_configuration = machine
     new_pool.target_dedicated_nodes = _DEDICATED_POOL_NODE_COUNT
     new_pool.target_low_priority_nodes = _LOW_PRIORITY_POOL_NODE_COUNT
@@ -513,9 +512,8 @@ def add_tasks(
         destination = batchmodels.OutputFileDestination(container=container)
         options = batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess')
         output_file = batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=options)
-        new_task = batchmodels.TaskAddParameter(
-            id=f'Task{number}', command_line=_TASK_COMMAND, output_files=[output_file]
-        )
+        new_task = batchmodels.TaskAddParameter(id=f'Task{number}', command_line=_TASK_COMMAND)
+        new_task.output_files = [output_file]
         new_task.display_name = input_file.file_path
         new_task.resource_files = [batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')]
         new_task.constraints = batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1)
