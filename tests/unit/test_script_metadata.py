@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,7 @@ BLOCK = r'(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///
 
 @pytest.fixture
 def metadata() -> dict[str, Any]:
-    if sys.version_info < (3, 11):
-        pytest.skip('Python 3.10 has no TOML parser')
-    import tomllib
-
+    tomllib: Any = pytest.importorskip('tomllib', reason='Python 3.10 has no TOML parser')
     blocks = [match for match in re.finditer(BLOCK, SCRIPT.read_text('utf-8')) if match['type'] == 'script']
     assert len(blocks) == 1
     lines = blocks[0]['content'].splitlines(keepends=True)
