@@ -19,7 +19,8 @@ def metadata() -> dict[str, Any]:
     blocks = [match for match in re.finditer(BLOCK, SCRIPT.read_text('utf-8')) if match['type'] == 'script']
     assert len(blocks) == 1
     lines = blocks[0]['content'].splitlines(keepends=True)
-    return tomllib.loads(''.join(line[2:] if line.startswith('# ') else line[1:] for line in lines))
+    parsed: dict[str, Any] = tomllib.loads(''.join(line[2:] if line.startswith('# ') else line[1:] for line in lines))
+    return parsed
 
 
 def test_the_dependencies_are_those_of_the_requirements(metadata: dict[str, Any]) -> None:
