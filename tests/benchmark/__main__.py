@@ -106,7 +106,7 @@ def files(count: int, size: int) -> Iterator[str]:
 
 def uploads(options: argparse.Namespace) -> Iterator[Row]:
     """Many small files, then a big one."""
-    some = max(1, options.files // 4)
+    some = max(1, options.files // 8)
     with files(options.files, options.kilobytes * 1000) as folder, files(some, options.kilobytes * 1000) as part:
         ours, theirs, _ = compare(options, ('upload', folder), ('tutorial_upload', part))
     theirs = theirs.times(options.files / some)
@@ -220,7 +220,7 @@ def whole_runs(options: argparse.Namespace) -> Iterator[Row]:
     """The script from its start to its end, with tasks that end at once."""
     costs: dict[int, Cost] = {}
     memory = 0.0
-    for count in (options.tasks // 10, options.tasks):
+    for count in (options.whole_run // 10, options.whole_run):
         with files(count, 100) as folder, bench(options.latency, instant_output=b'ID3' * 30) as azure:
             measurement = azure.measure('whole_run', folder=folder)
         costs[count], memory = measurement.cost, max(memory, measurement.memory)
@@ -265,6 +265,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument('--kilobytes', type=int, default=100, help='size of each (default: %(default)s)')
     parser.add_argument('--megabytes', type=int, default=300, help='size of the big file (default: %(default)s)')
     parser.add_argument('--tasks', type=int, default=10_000, help='default: %(default)s')
+    parser.add_argument('--whole-run', type=int, default=2000, help='files of a whole run (default: %(default)s)')
     parser.add_argument('--runs', type=int, default=3, help='medians are of so many (default: %(default)s)')
     parser.add_argument('--latency', type=float, default=0.04, help='seconds added to a request (default: %(default)s)')
     parser.add_argument('--only', choices=PHASES, nargs='+', default=list(PHASES), help='default: all')
