@@ -75,7 +75,7 @@ def test_each_service_chooses_its_own_way(key: str, sample: Sample, make_video: 
 def test_a_run_longer_than_the_life_of_a_token_succeeds(sample: Sample, make_video: MakeVideo) -> None:
     make_video('a.mp4')
     sample.azure.token_life = timedelta(seconds=3)
-    sample.azure.slow_nodes(start_task=8)
+    sample.azure.slow_nodes(start_task=12)  # seconds: beyond the life of a token and what a service allows on top
 
     result = sample.run('-y')
 

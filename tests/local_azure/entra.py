@@ -19,6 +19,9 @@ from .front import Answer, Handler
 
 AUDIENCES: dict[Service, str] = {'batch': 'https://batch.core.windows.net/', 'storage': 'https://storage.azure.com/'}
 ELSEWHERE = 'https://management.azure.com/'
+# A service accepts a token a little beyond its expiry, since clocks differ and requests travel: Microsoft.IdentityModel
+# (TokenValidationParameters.ClockSkew) by 300 seconds, here by so many that no test has to wait for minutes.
+SKEW = 5
 TENANT, IDENTITY = '11111111-2222-3333-4444-555555555555', '66666666-7777-8888-9999-000000000000'
 CHALLENGE = f'Bearer authorization_uri=https://login.microsoftonline.com/{TENANT}/oauth2/authorize resource_id=https://storage.azure.com'
 
@@ -111,7 +114,7 @@ class Entra:
         claims: dict[str, Any] = {'aud': '', 'exp': 0}
         try:
             claims = jwt.decode(token, self._secret, algorithms=['HS256'], options=options)
-            right, alive = claims['aud'] in (wanted, wanted.rstrip('/')), claims['exp'] > now.timestamp()
+            right, alive = claims['aud'] in (wanted, wanted.rstrip('/')), claims['exp'] + SKEW > now.timestamp()
             kind = 'audience' if not right else 'expired' if not alive else None
         except jwt.InvalidTokenError:
             kind = 'signature'

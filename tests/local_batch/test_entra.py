@@ -18,6 +18,7 @@ from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, gener
 from msrestazure.azure_active_directory import AdalAuthentication
 
 from tests.local_azure import LocalAzure, script_environment
+from tests.local_azure.entra import SKEW
 from tests.local_azure.ondemand import OnDemand
 
 from .conftest import Wire, a_job, a_task, address_of, an_output, refusal, run_to_end
@@ -194,9 +195,9 @@ def test_tokens_expire_after_their_life(azure: LocalAzure, credential: ManagedId
     azure.token_life = timedelta(seconds=600)
     token = credential.get_token(BATCH).token
 
-    azure.clock_offset(timedelta(seconds=590))
+    azure.clock_offset(timedelta(seconds=600))
     before = batch_get(azure, token).status_code
-    azure.clock_offset(timedelta(seconds=610))
+    azure.clock_offset(timedelta(seconds=600 + SKEW))
 
     assert (before, batch_get(azure, token).status_code) == (200, 401)
 
