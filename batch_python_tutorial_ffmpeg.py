@@ -96,7 +96,7 @@ _MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and t
 
 _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
 _SHOWN_FILES = 20  # of the failed ones and in the table at the end; more are only counted
-_CONNECTIONS = 16  # requests under way at once
+_CONNECTIONS = 24  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
 _RETRY_SECONDS = 60  # how long a failing request is tried again
 _FIRST_RETRY_SECONDS = 15  # the same before the service has answered once: a wrong URL is likelier than a passing fault
