@@ -11,6 +11,7 @@ The sample of the tutorial "Run a parallel workload with Azure Batch using the P
 
 Put the names of your accounts into the settings below, or into the environment variables named beside them, and run
     python batch_python_tutorial_ffmpeg.py
+    python batch_python_tutorial_ffmpeg.py --input ~/Videos --output ~/Music --low-priority 20 --timeout 90 -y
 Without an Azure account: python -m tests.local_azure
 Exit codes: 0 every file converted; 1 something failed; 2 wrong usage or settings, nothing contacted; 130 interrupted
 """
@@ -18,15 +19,14 @@ Exit codes: 0 every file converted; 1 something failed; 2 wrong usage or setting
 # /// script
 # requires-python = ">=3.10"
 # dependencies = ["azure-batch==14.2.0", "azure-identity==1.27.0", "azure-storage-blob==12.31.1",
-#   "msrestazure==0.6.4.post1"]
+#   "msrestazure==0.6.4.post1", "tqdm==4.70.1"]
 # ///
 
-import argparse
 import collections
 import concurrent.futures
 import contextlib
 import functools
-import itertools
+import json
 import logging
 import os
 import random
@@ -34,9 +34,9 @@ import re
 import signal
 import sys
 import tempfile
-import threading
 import time
 import uuid
+from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
@@ -45,19 +45,18 @@ from typing import Any, TextIO
 if __name__ == '__main__':  # the imports below take half a second, and nothing is there yet that needs a cleanup
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
 
-import azure.storage.blob as azureblob
-from azure.batch import BatchServiceClient
-from azure.batch import models as batchmodels
+from azure.batch import BatchServiceClient, models as batchmodels
 from azure.batch.batch_auth import SharedKeyCredentials
 from azure.batch.custom.custom_errors import CreateTasksErrorException
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.identity import DefaultAzureCredential
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ExponentialRetry, generate_blob_sas, generate_container_sas
 from msrest.exceptions import ClientException
 from msrestazure.azure_active_directory import AdalAuthentication
+from tqdm import tqdm  # a progress bar is one call, the terminal stays as it is, and all else may still print
+from tqdm.utils import CallbackIOWrapper
 
-# --- Settings ---------------------------------------------------------------------------------------------------------
-# Accounts: replace the placeholders, or set the environment variables, which win.
+# --- Settings (of the accounts, replace the placeholders or set the environment variables, which win) -----------------
 _BATCH_ACCOUNT_NAME = os.getenv('AZURE_BATCH_ACCOUNT', '<Batch account>')
 _BATCH_ACCOUNT_KEY = os.getenv('AZURE_BATCH_ACCESS_KEY', '')  # empty: sign in with Microsoft Entra ID
 _BATCH_ACCOUNT_URL = os.getenv('AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com')
@@ -69,25 +68,19 @@ _STORAGE_ACCOUNT_URL = os.getenv('AZURE_STORAGE_SERVICE_ENDPOINT', _BLOB_URL)
 _INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
 _OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
 
-# Pool: a node bills from the moment it exists until it is gone, busy or not.
-_POOL_ID = 'LinuxFFmpegPool'
+_POOL_ID = 'LinuxFFmpegPool'  # each of its nodes bills from the moment it exists until it is gone, busy or not
 _DEDICATED_POOL_NODE_COUNT = 0
 _LOW_PRIORITY_POOL_NODE_COUNT = 5  # Spot nodes: much cheaper, and Azure may take them back
 _POOL_VM_SIZE = 'STANDARD_A1_v2'
 _POOL_IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1', 'version': 'latest'}
 _POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # A1_v2 boots generation 1 only, hence server-gen1, not server
-# A fresh Ubuntu node holds the apt lock for its first minutes, and a start task runs again at every reboot.
-_START_TASK_COMMAND = (
-    "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; for attempt in 1 2 3 4 5 6; do command -v ffmpeg && exit 0; "
-    'apt-get -o DPkg::Lock::Timeout=60 update && '
-    'apt-get -o DPkg::Lock::Timeout=60 install -y --no-install-recommends ffmpeg && continue; '
-    "sleep 15; done; command -v ffmpeg'"
+_START_TASK_COMMAND = (  # the apt lock of a fresh node is taken for minutes; runs again at every reboot
+    "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; for attempt in {1..10}; do command -v ffmpeg && exit 0; "
+    "apt-get update && apt-get install -y --no-install-recommends ffmpeg || sleep 15; done; command -v ffmpeg'"
 )
 
-# Job: names on the node are fixed, so that no part of a user's file name ever becomes part of a command.
 _JOB_ID = 'LinuxFFmpegJob'
 _TASK_COMMAND = "/bin/bash -c 'ffmpeg -nostdin -hide_banner -nostats -y -i input.mp4 -vn output.mp3'"
-
 _UPLOAD_TIMEOUT = timedelta(hours=2)  # all uploads together
 _JOB_TIMEOUT = timedelta(minutes=30)  # from adding the tasks to the end of the last one, waiting for nodes included
 _TASK_TIMEOUT = timedelta(minutes=20)  # one conversion
@@ -96,30 +89,32 @@ _MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and t
 
 _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
 _SHOWN_FILES = 20  # of the failed ones and in the table at the end; more are only counted
+_NODE_CELLS = {'idle': '\033[44mi', 'running': '\033[42mR', 'waiting_for_start_task': '\033[46mt'}  # colour, letter
+_NODE_CELLS |= {'preempted': '\033[45mp', 'start_task_failed': '\033[41mF', 'unusable': '\033[41mF'}
 _CONNECTIONS = 24  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
-_RETRY_SECONDS = 60  # how long a failing request is tried again
-_FIRST_RETRY_SECONDS = 15  # the same before the service has answered once: a wrong URL is likelier than a passing fault
+_RETRY_SECONDS, _FIRST_RETRY_SECONDS = 60, 15  # how long a failing request is repeated; until the first answer
 
-# What it costs to leave something behind, and the Azure CLI command that deletes it
 _AZ_STORAGE = f'--account-name {_STORAGE_ACCOUNT_NAME}'
 _AZ_ACCOUNT = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
-_LEFT_BEHIND = {
+_LEFT_BEHIND = {  # what that costs, and the command of the Azure CLI that deletes it
     'container': f'Its files bill. Delete it:\n  az storage container delete -n {_INPUT_CONTAINER_NAME} {_AZ_STORAGE}',
     'job': f'It costs nothing. Delete it:\n  az batch job delete --job-id {_JOB_ID} --yes {_AZ_ACCOUNT}',
     'pool': f'Its nodes bill. Delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
 }
+_MARK = {'createdby': 'batch_python_tutorial_ffmpeg', 'run': uuid.uuid4().hex}  # only what carries it is ever deleted
+_MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value in _MARK.items()]
 
 # --- Errors: what users really meet, error code (a pattern) -> cause and remedy ---------------------------------------
+Failures = dict[str, str]  # file -> why it was not converted
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
-_ROLE = 'a role is missing (or is minutes old):\n  az role assignment create --role'
-_SCOPE = '--assignee <you> --scope $(az resource list --query [0].id -o tsv --name'
-_BATCH_ROLE = f'"Azure Batch Data Contributor" {_SCOPE} {_BATCH_ACCOUNT_NAME})'
-_STORAGE_ROLE = f'"Storage Blob Data Contributor" {_SCOPE} {_STORAGE_ACCOUNT_NAME})'
+_ROLE = 'a role is missing (or is minutes old):\n  az role assignment create --role "{} Data Contributor" '
+_ROLE += '--assignee <you> --scope $(az resource list --query [0].id -o tsv --name {})'
 _REMEDIES = {
     'AuthenticationFailed|InvalidAuthenticationInfo': 'Wrong key or clock, or an expired or forbidden sign-in.',
-    'AuthorizationFailure|PermissionDenied': f'Wrong key, a network rule of the account, or {_ROLE} {_BATCH_ROLE}',
-    'AuthorizationPermissionMismatch': f'Signed in, but {_ROLE} {_STORAGE_ROLE}',
+    'AuthorizationFailure|PermissionDenied': 'Wrong key, a network rule of the account, or '
+    + _ROLE.format('Azure Batch', _BATCH_ACCOUNT_NAME),
+    'AuthorizationPermissionMismatch': 'Signed in, but ' + _ROLE.format('Storage Blob', _STORAGE_ACCOUNT_NAME),
     'ClientAuthenticationError|CredentialUnavailableError': 'Not signed in. Run "az login", or set a key.',
     'KeyBasedAuthenticationNotPermitted': 'The account allows no keys. Leave _STORAGE_ACCOUNT_KEY empty to sign in.',
     'AccountCoreQuotaReached': f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.',
@@ -134,15 +129,6 @@ _REMEDIES = {
 
 class SampleError(Exception):
     """Something that the user should know about: the message says what, why and the way out."""
-
-
-class UsageError(SampleError):
-    """Wrong usage or settings; nothing was contacted."""
-
-
-Failures = dict[str, str]  # file -> why it was not converted
-_EXPECTED_ERRORS = (SampleError, ClientException, CreateTasksErrorException, AzureError, OSError)
-_interrupted = threading.Event()  # from Ctrl-C to the beginning of the cleanup
 
 
 def error_code(error: BaseException) -> str:
@@ -181,32 +167,44 @@ def print_batch_exception(batch_exception: BaseException) -> None:
 def say(text: str, stream: TextIO | None = None) -> None:
     """Print a line, on stdout by default; when it cannot be printed any more, go on in silence."""
     try:
-        print(text, file=stream, flush=True)
+        with tqdm.external_write_mode(stream, nolock=True):  # progress bars make room
+            print(text, file=stream, flush=True)
     except OSError:  # nobody reads any more, the terminal is gone, the disk is full
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
+_EXPECTED_ERRORS = (SampleError, ArgumentError, ClientException, CreateTasksErrorException, AzureError, OSError)
 say_once = functools.cache(say)  # each text once only
+progress = functools.partial(tqdm, leave=False, dynamic_ncols=True, disable=None if sys.stderr else True)  # on a tty
 logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
 
 
-def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_arguments(argv: Sequence[str] | None) -> Namespace:
+    """Return the options of the command line; some take the place of a setting."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
     answers = parser.add_mutually_exclusive_group()
     answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete the job and the pool')
     answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep the job and the pool')
     parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
+    add = parser.add_argument
+    add('--dedicated', type=int, metavar='N', help=f'dedicated nodes (default: {_DEDICATED_POOL_NODE_COUNT})')
+    add('--low-priority', type=int, metavar='N', help=f'Spot nodes (default: {_LOW_PRIORITY_POOL_NODE_COUNT})')
+    add('--vm-size', metavar='SIZE', help=f'size of each node (default: {_POOL_VM_SIZE})')
+    add('--timeout', type=float, metavar='MINUTES', help=f'time limit for all tasks (default: {_JOB_TIMEOUT})')
     options = parser.parse_args(argv)
     if options.output.exists() and not (options.output.is_dir() and os.access(options.output, os.W_OK)):
         parser.error(f'--output: {options.output} is not a folder that you may write to')
+    timeout = None if options.timeout is None else timedelta(minutes=max(0, min(1e6, options.timeout)))
+    settings = '_DEDICATED_POOL_NODE_COUNT', '_LOW_PRIORITY_POOL_NODE_COUNT', '_POOL_VM_SIZE', '_JOB_TIMEOUT'
+    values = options.dedicated, options.low_priority, options.vm_size, timeout
+    globals().update((name, value) for name, value in zip(settings, values, strict=True) if value is not None)
     return options
 
 
 def check_settings() -> None:
-    """Pass if the settings can be right; otherwise raise one UsageError that names each that cannot."""
+    """Pass if the settings can be right; otherwise raise one ArgumentError that names each that cannot."""
     forms = {
         'NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
         'KEY': ('(?!xxxx)([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
@@ -218,14 +216,11 @@ def check_settings() -> None:
         if not re.fullmatch(pattern, value):
             form = 'still a placeholder' if re.match('.*<|xxxx', value) else f'not {form}' if value.strip() else 'empty'
             problems.append(f'{setting} is {form}')
+    nodes = _DEDICATED_POOL_NODE_COUNT, _LOW_PRIORITY_POOL_NODE_COUNT
+    if not (min(nodes) >= 0 < sum(nodes) and timedelta() < _JOB_TIMEOUT <= timedelta(days=6)):
+        problems.append('the node counts are negative or all 0, or _JOB_TIMEOUT is 0 or more than 6 days')
     if problems:
-        raise UsageError(f'{"; ".join(problems)}. To try it without an Azure account: python -m tests.local_azure')
-
-
-def cost_limit() -> str:
-    """Return the pool's size and the most node-hours that a run can use."""
-    nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
-    return f'{nodes} nodes {_POOL_VM_SIZE}, at most {nodes * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours'
+        raise ArgumentError(None, f'{"; ".join(problems)}. Without an Azure account: python -m tests.local_azure')
 
 
 def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
@@ -238,60 +233,51 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     if not _BATCH_ACCOUNT_KEY:  # a token for each request; azure-identity keeps it and renews it
         batch_auth = AdalAuthentication(lambda: {'tokenType': 'Bearer', 'accessToken': entra.get_token(scope).token})
     batch_service_client: Any = BatchServiceClient(batch_auth, batch_url)
-    for operations in vars(batch_service_client).values():
-        if hasattr(operations, 'api_version'):
-            operations.api_version = _BATCH_API_VERSION
-    batch_service_client._serialize.body = lambda model, _: plain(model)
+    for operations in (group for group in vars(batch_service_client).values() if hasattr(group, 'api_version')):
+        operations.api_version = _BATCH_API_VERSION
+    batch_service_client._serialize.body = lambda model, _: json.loads(json.dumps(model, default=fields))
     config = batch_service_client.config
     config.keep_alive = True  # one connection a thread instead of one a request
     config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
     config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()  # they leave out POST and PATCH
-    config.pipeline.run = retried(config.pipeline.run)
+    config.pipeline.run = functools.partial(send_with_retries, config.pipeline.run)
     storage_key = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
     credential = storage_key if _STORAGE_ACCOUNT_KEY else entra
     options: dict[str, Any] = {'max_single_put_size': _BLOCK_SIZE, 'max_single_get_size': _BLOCK_SIZE}
-    options |= {'connection_timeout': 10, 'read_timeout': 60, 'retry_policy': azureblob.ExponentialRetry(1, 2, 5)}
+    options |= {'connection_timeout': 10, 'read_timeout': 60, 'retry_policy': ExponentialRetry(1, 2, 5)}
     return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, **options)
 
 
-def plain(value: Any) -> Any:
-    """Return a part of a request in JSON's types; the client's own serializer takes ten times as long."""
-    if hasattr(value, '_attribute_map'):  # a model
-        fields = {field['key']: getattr(value, name) for name, field in value._attribute_map.items()}
-        return {key: plain(field) for key, field in fields.items() if field is not None}
-    if isinstance(value, list):
-        return [plain(item) for item in value]
-    return f'PT{value.total_seconds():.0f}S' if isinstance(value, timedelta) else value
+def fields(value: Any) -> Any:
+    """Return a part of a request as JSON has it; the client's own serializer takes ten times as long."""
+    if isinstance(value, timedelta):
+        return f'PT{value.total_seconds():.0f}S'
+    named = {field['key']: getattr(value, name) for name, field in value._attribute_map.items()}
+    return {key: field for key, field in named.items() if field is not None}
 
 
-def retried(send: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `send` with patience: what may pass (connection, timeout, 408, 429, 5xx, a proxy's HTML) is sent again."""
-    patience = _FIRST_RETRY_SECONDS
-
-    def send_with_retries(request: Any, **options: Any) -> Any:
-        nonlocal patience
-        started, pause = time.monotonic(), 0.5
-        while True:
-            if _interrupted.is_set():  # the KeyboardInterrupt got lost where Python drops exceptions, as in __del__
-                raise KeyboardInterrupt
-            wait = pause = min(pause * random.uniform(1.5, 2), 10)  # noqa: S311 - jitter, not a secret
-            try:
-                result = send(request, **options)
-                response, patience = result.http_response, _RETRY_SECONDS
-                html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
-                failed = 'addtaskcollection' in request.url and '"servererror"' in response.text().lower()  # one task
-                if not (html or failed or response.status_code in (408, 429, 500, 502, 503, 504)):
-                    return result
-                problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
-                retry_after = response.headers.get('Retry-After', '')
-                wait = max(wait, int(retry_after)) if retry_after.isdigit() else wait
-            except (ClientException, OSError) as error:  # an exception of requests is an OSError
-                problem = f'cannot be reached. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})'
-            if time.monotonic() + wait - started > patience:
-                raise SampleError(f'The Batch service at {_BATCH_ACCOUNT_URL} {problem}')
-            time.sleep(wait)
-
-    return send_with_retries
+def send_with_retries(send: Callable[..., Any], request: Any, **options: Any) -> Any:
+    """Send with patience: what may pass (connection, timeout, 408, 429, 5xx, a proxy's HTML) is sent again."""
+    started, pause = time.monotonic(), 0.5
+    while True:
+        if Run.interrupted:  # the KeyboardInterrupt got lost where Python drops exceptions, as in __del__
+            raise KeyboardInterrupt
+        wait = pause = min(pause * random.uniform(1.5, 2), 10)  # noqa: S311 - jitter, not a secret
+        try:
+            result = send(request, **options)
+            response, Run.answered = result.http_response, True
+            html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
+            failed = 'addtaskcollection' in request.url and '"servererror"' in response.text().lower()  # one task
+            if not (html or failed or response.status_code in (408, 429, 500, 502, 503, 504)):
+                return result
+            problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
+            retry_after = response.headers.get('Retry-After', '')
+            wait = max(wait, int(retry_after)) if retry_after.isdigit() else wait
+        except (ClientException, OSError) as error:  # an exception of requests is an OSError
+            problem = f'cannot be reached. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})'
+        if time.monotonic() + wait - started > (_RETRY_SECONDS if Run.answered else _FIRST_RETRY_SECONDS):
+            raise SampleError(f'The Batch service at {_BATCH_ACCOUNT_URL} {problem}')
+        time.sleep(wait)
 
 
 def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -304,16 +290,16 @@ def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[
 
 
 def find_input_files(folder: Path) -> dict[str, Path]:
-    """Return name (relative to `folder`) and path of every MP4 file in it and below, sorted; UsageError if none."""
+    """Return name (relative to `folder`) and path of every MP4 file in it and below, sorted; ArgumentError if none."""
     paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() == '.mp4' and path.is_file())
     if not paths:
-        raise UsageError(f'The input folder {folder} {"holds no .mp4 file" if folder.is_dir() else "does not exist"}.')
+        raise ArgumentError(None, f'--input: {folder} {"holds no .mp4 file" if folder.is_dir() else "does not exist"}.')
     names: dict[str, str] = {}
     for name in (path.relative_to(folder).as_posix() for path in paths):
         if '\\' in name or not re.sub('[\xa0\u200d\u202f\u3000]', '', name).isprintable():  # but spaces, joined emoji
-            raise UsageError(f'Rename {name!a}: Azure Storage or the terminal would change these characters.')
+            raise ArgumentError(None, f'Rename {name!a}: Azure Storage or terminals change such characters.')
         if mp3_name(name) in names:
-            raise UsageError(f'{names[mp3_name(name)]} and {name} would both become {mp3_name(name)}: rename one.')
+            raise ArgumentError(None, f'{names[mp3_name(name)]} and {name} both become {mp3_name(name)}: rename one.')
         names[mp3_name(name)] = name
     return dict(zip(names.values(), paths, strict=True))
 
@@ -321,11 +307,6 @@ def find_input_files(folder: Path) -> dict[str, Path]:
 def mp3_name(name: str) -> str:
     """Return the name of the MP3 made of the video `name`: 'sub/a.b.mp4' becomes 'sub/a.b.mp3'."""
     return PurePosixPath(name).with_suffix('.mp3').as_posix()
-
-
-# --- What exists already: only what carries the mark of this run is ever deleted --------------------------------------
-_MARK = {'createdby': 'batch_python_tutorial_ffmpeg', 'run': uuid.uuid4().hex}
-_MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value in _MARK.items()]
 
 
 def is_ours(resource: Any, *, run: bool = False) -> bool:
@@ -369,8 +350,10 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
     container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
     existing = find(container.get_container_properties, retry_total=1)  # little patience, as with _FIRST_RETRY_SECONDS
     if existing is not None and not is_ours(existing):
-        text = "exists and is not this sample's. Nothing was touched. Choose another _INPUT_CONTAINER_NAME."
-        raise SampleError(f'Container [{_INPUT_CONTAINER_NAME}] {text}')
+        text = f"Container [{_INPUT_CONTAINER_NAME}] exists and is not this sample's. Nothing was touched."
+        raise SampleError(f'{text} Choose another _INPUT_CONTAINER_NAME.')
+    nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
+    say(f'{nodes} nodes {_POOL_VM_SIZE}, at most {nodes * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours.', sys.stderr)
     if job is not None and job.state != 'deleting':
         counts = batch_client.job.get_task_counts(_JOB_ID).task_counts
         say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {counts.active + counts.running} not done.')
@@ -392,7 +375,7 @@ def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient,
     size = sum(path.stat().st_size for path in input_paths.values())
     say(f'Sign-in: both accounts answer. Input: {len(input_paths)} files, {size / 1e6:.1f} MB.')
     say(f'Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
-    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}; {cost_limit()}. Job: would be created.')
+    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}. Job: would be created.')
     return 0
 
 
@@ -414,12 +397,14 @@ def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Pa
     def upload(name: str) -> Any:
         if datetime.now(timezone.utc) > deadline:
             raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
-        options = {'blob_name': name, 'max_concurrency': blocks}
+        options = {'blob_name': name, 'max_concurrency': blocks, 'on_read': bar.update}
         return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], **options)
 
     for name in input_paths:
         say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
-    return list(in_parallel(upload, input_paths))
+    size = sum(path.stat().st_size for path in input_paths.values())
+    with progress(desc='Uploading', total=size, unit='B', unit_scale=True) as bar:
+        return list(in_parallel(upload, input_paths))
 
 
 def upload_file_to_container(
@@ -428,17 +413,18 @@ def upload_file_to_container(
     """Upload a file with these options of upload_blob; return it as a resource file, whose SAS lets a node read it."""
     blob_name = options.pop('blob_name', Path(file_path).name)
     blob_client = blob_service_client.get_blob_client(container_name, blob_name)
-    with Path(file_path).open('rb') as data:
-        blob_client.upload_blob(data, overwrite=True, validate_content=True, **options)
+    on_read = options.pop('on_read', str)  # is called with the size of each part; str() does nothing with it
+    with Path(file_path).open('rb') as file:
+        blob_client.upload_blob(CallbackIOWrapper(on_read, file), overwrite=True, validate_content=True, **options)
     signed = sas_options(blob_service_client)
-    sas_token = azureblob.generate_blob_sas(_STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **signed)
+    sas_token = generate_blob_sas(_STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **signed)
     return batchmodels.ResourceFile(http_url=f'{blob_client.url}?{sas_token}', file_path=blob_name)
 
 
 def get_container_sas_url(blob_service_client: BlobServiceClient, container_name: str, blob_permissions: Any) -> str:
     """Return the URL of a container with a SAS that grants `blob_permissions`."""
     signed = {'permission': blob_permissions, **sas_options(blob_service_client)}
-    sas_token = azureblob.generate_container_sas(_STORAGE_ACCOUNT_NAME, container_name, **signed)
+    sas_token = generate_container_sas(_STORAGE_ACCOUNT_NAME, container_name, **signed)
     return f'{blob_service_client.get_container_client(container_name).url}?{sas_token}'
 
 
@@ -456,7 +442,6 @@ def sas_options(blob_service_client: BlobServiceClient) -> dict[str, Any]:
 def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     """Create a pool whose nodes install ffmpeg when they start, or use an existing one of the same shape."""
     say(f'Creating pool [{pool_id}]...')
-    say(f'It has {cost_limit()}.', sys.stderr)
     image = batchmodels.ImageReference(**_POOL_IMAGE)
     machine = batchmodels.VirtualMachineConfiguration(image_reference=image, node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID)
     administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
@@ -504,7 +489,7 @@ def create_job(batch_service_client: BatchServiceClient, job_id: str, pool_id: s
 def add_tasks(
     batch_service_client: BatchServiceClient, job_id: str, input_files: Sequence[Any], output_container_sas_url: str
 ) -> None:
-    """Add one task for each input file: convert it and, if that succeeds, upload the MP3."""
+    """Add one task for each input file. Names on the node are fixed: a file name never becomes part of a command."""
 
     def task(number: int, input_file: Any) -> batchmodels.TaskAddParameter:
         mp3 = mp3_name(input_file.file_path)
@@ -533,26 +518,32 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
     """Return the files without success, and why, when all tasks are done (the counts may lag) or at the timeout."""
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
-    status, nodes, interval, unchanged = '', '', 1.0, 0
-    while time.monotonic() < deadline:
-        counts = batch_service_client.job.get_task_counts(job_id).task_counts
-        if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:
-            if not has_unfinished_tasks(batch_service_client, job_id):
-                return failed_tasks(batch_service_client, job_id)
-        else:
-            nodes = describe_nodes(batch_service_client, _POOL_ID)
-        tasks = f'{counts.active} tasks queued, {counts.running} running, {counts.completed} done'
-        status, last = f'{nodes}; {tasks}', status
-        unchanged = unchanged + 1 if status == last else 0
-        if not unchanged:
-            say(status, sys.stderr)
-        interval = min(interval * 1.5, 5) if unchanged else 1.0
-        time.sleep(max(0, min(interval, deadline - time.monotonic())))
+    status, nodes, cells, interval, unchanged = '', '', '', 1.0, 0
+    with progress(desc='Tasks', total=0, unit='') as bar, progress(bar_format='{desc}{bar}') as strip:
+        while time.monotonic() < deadline:
+            counts = batch_service_client.job.get_task_counts(job_id).task_counts
+            if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:
+                if not has_unfinished_tasks(batch_service_client, job_id):
+                    return failed_tasks(batch_service_client, job_id)
+            else:
+                nodes, cells = describe_nodes(batch_service_client, _POOL_ID)
+            tasks = f'{counts.active} queued, {counts.running} running, {counts.failed} failed'
+            status, last = f'{nodes}; tasks: {counts.completed} done, {tasks}', status
+            unchanged = unchanged + 1 if status == last else 0
+            bar.total = counts.active + counts.running + counts.completed
+            bar.update(counts.completed - bar.n)
+            bar.set_postfix_str(tasks)
+            strip.set_description_str(f'{nodes}  {cells}')
+            if bar.disable and not unchanged:
+                say(status, sys.stderr)
+            interval = min(interval * 1.5, 5) if unchanged else 1.0
+            time.sleep(max(0, min(interval, deadline - time.monotonic())))
     options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='displayName,state')
-    late = batch_service_client.task.list(job_id, options)
-    unfinished = {task.display_name: f'not done in time ({task.state.value})' for task in late}
-    say(f'Timeout: {timeout!s:0>8} have passed, and {len(unfinished)} tasks are not done.', sys.stderr)
-    return failed_tasks(batch_service_client, job_id) | unfinished
+    late = {
+        t.display_name: f'not done in time ({t.state.value})' for t in batch_service_client.task.list(job_id, options)
+    }
+    say(f'Timeout: {timeout!s:0>8} have passed, and {len(late)} tasks are not done.', sys.stderr)
+    return failed_tasks(batch_service_client, job_id) | late
 
 
 def has_unfinished_tasks(batch_service_client: BatchServiceClient, job_id: str) -> bool:
@@ -576,15 +567,19 @@ def failed_tasks(batch_service_client: BatchServiceClient, job_id: str) -> Failu
     return failures
 
 
-def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> str:
-    """Return how many nodes are ready and what the others do; SampleError if there will be none."""
+def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> tuple[str, str]:
+    """Return how many nodes are ready and what the others do, and a cell for each; SampleError if none will come."""
     pool = batch_service_client.pool.get(pool_id)
     options = batchmodels.AccountListPoolNodeCountsOptions(filter=f"poolId eq '{pool_id}'")
     states: collections.Counter[str] = collections.Counter()
     for counts in batch_service_client.account.list_pool_node_counts(options):
         for kind in (counts.dedicated, counts.low_priority):
             states.update({s: n for s, n in vars(kind).items() if isinstance(n, int)})
-    total, ready = states.pop('total', 0), states.pop('idle', 0) + states.pop('running', 0)
+    total = states.pop('total', 0)
+    cells = ''.join(_NODE_CELLS.get(state, '\033[43ms') * number for state, number in states.items()) + '\033[0m'
+    if os.getenv('NO_COLOR'):
+        cells = re.sub('\033.*?m', '', cells)
+    ready = states.pop('idle', 0) + states.pop('running', 0)
     steady = pool.allocation_state == batchmodels.AllocationState.steady
     allocated = pool.current_dedicated_nodes + pool.current_low_priority_nodes
     if steady and pool.resize_errors:
@@ -593,24 +588,21 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> st
             raise SampleError(f'Pool [{pool_id}] gets no nodes. {reasons}')
         say_once(f'Warning: pool [{pool_id}] gets fewer nodes than asked for. {reasons}', sys.stderr)
     if failed := states['start_task_failed']:
-        if steady and failed >= allocated:
-            failed_nodes = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
-            nodes, get_file = batch_service_client.compute_node, batch_service_client.file.get_from_compute_node
-            node = next(iter(nodes.list(pool_id, failed_nodes)), None)
-            stderr = last_lines(get_file, pool_id, node.id, 'startup/stderr.txt') if node else ''
+        failing = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
+        for node in batch_service_client.compute_node.list(pool_id, failing) if steady and failed >= allocated else ():
+            stderr = last_lines(batch_service_client.file.get_from_compute_node, pool_id, node.id, 'startup/stderr.txt')
             raise SampleError(f'The start task failed on all nodes of pool [{pool_id}].{stderr}')
         say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].', sys.stderr)
     others = ', '.join(f'{n} {s.replace("waiting_for", "in").replace("_", " ")}' for s, n in states.items() if n)
     target = pool.target_dedicated_nodes + pool.target_low_priority_nodes
-    return f'{ready} of {target} nodes ready' + (f': {others}' if others else '' if total else ': being allocated')
+    text = f'{ready} of {target} nodes ready' + (f': {others}' if others else '' if total else ': being allocated')
+    return text, cells
 
 
 def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
     """Return the last five lines of a file on a node, each indented on a new line."""
-    tail = b''
     try:
-        for chunk in get_file(*where):
-            tail = (tail + chunk)[-2000:]
+        tail = b''.join(collections.deque(get_file(*where), maxlen=9))[-2000:]  # of its last chunks
     except _EXPECTED_ERRORS as error:
         return f'\n    (no stderr: {describe(error)})'
     lines = tail.decode('utf-8', 'replace').splitlines()[-5:]
@@ -618,54 +610,73 @@ def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
 
 
 def find_outputs(blob_client: BlobServiceClient, names: Iterable[str], failures: Failures) -> dict[str, int]:
-    """Return name and size of each MP3 that has arrived. A task may succeed without: such a file joins `failures`."""
+    """Return the size of the MP3 of each video. A task may succeed without: such a video joins `failures`."""
     began = blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
     blobs = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME).list_blobs()
     sizes = {blob.name: blob.size for blob in blobs if blob.last_modified >= began}  # older ones are of other runs
-    outputs = {mp3_name(name): name for name in names if name not in failures}
-    for output, name in outputs.items():
-        if not sizes.get(output):
-            failures[name] = f'the task succeeded, but {output} is {"empty" if output in sizes else "missing"}'
+    outputs = {name: sizes[mp3_name(name)] for name in names if name not in failures and sizes.get(mp3_name(name))}
+    for name in sorted({*names} - {*outputs, *failures}):
+        failures[name] = f'the task succeeded, but its MP3 is {"empty" if mp3_name(name) in sizes else "missing"}'
     if not failures:
         say('Success! All tasks completed successfully within the specified timeout period.')
-    return {output: sizes[output] for output in outputs if sizes.get(output)}
+    return outputs
 
 
 def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int], folder: Path) -> Failures:
-    """Download the MP3s, none under its final name before it is complete; return those that failed and why."""
+    """Download the MP3s, none under its final name before it is complete; return the videos without one and why."""
     say(f'Downloading {len(outputs)} files from container [{_OUTPUT_CONTAINER_NAME}] to {folder}...')
 
-    def download(name: str) -> tuple[str, str]:
-        part = Path(parts, uuid.uuid4().hex)
+    def download(name: str) -> str:
+        part, mp3 = Path(parts, uuid.uuid4().hex), folder / mp3_name(name)
         try:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, name)
+            mp3.parent.mkdir(parents=True, exist_ok=True)
+            blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, mp3_name(name))
             with part.open('xb') as file:
                 size = blob.download_blob(max_concurrency=4).readinto(file)
             if size != outputs[name]:
-                return name, f'{size} of {outputs[name]} bytes arrived'
-            part.replace(folder / name)
+                return f'{size} of {outputs[name]} bytes arrived'
+            part.replace(mp3)
         except (AzureError, OSError) as error:
-            return name, f'not downloaded: {describe(error)}'
-        return name, ''
+            return f'not downloaded: {describe(error)}'
+        return ''
 
     with tempfile.TemporaryDirectory(prefix='.parts-', dir=folder, ignore_cleanup_errors=True) as parts:
-        return {name: problem for name, problem in in_parallel(download, outputs) if problem}
+        problems = progress(in_parallel(download, outputs), desc='Downloading', total=len(outputs), unit='file')
+        return {name: problem for name, problem in zip(outputs, problems, strict=True) if problem}
 
 
-def report_failures(failures: Failures, total: int) -> None:
-    """Pass if there are none; otherwise print the first ones and raise SampleError."""
-    shown = dict(itertools.islice(failures.items(), _SHOWN_FILES))
-    for file, reason in shown.items():
-        say(f'Failed: {file:<{max(map(len, shown))}}  {reason}', sys.stderr)
+def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict[str, int], failures: Failures) -> None:
+    """Print a table of the first files, failed ones before others, and what all took; SampleError if any failed."""
+    shown = sorted(paths, key=lambda name: name not in failures)[:_SHOWN_FILES]
+    row = '{:<24} {:<8} {:>8} {:>8} {:>7} {:>7}  {}'
+    say('\n' + row.format('File', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result'), sys.stderr)
+    now, spans = datetime.now(timezone.utc), []
+    options = batchmodels.TaskListOptions(select='displayName,creationTime,executionInfo,nodeInfo')
+    for task in batch_client.task.list(_JOB_ID, options):
+        name, info, node = task.display_name, task.execution_info, task.node_info
+        end = (info and info.end_time) or now
+        start = (info and info.start_time) or end
+        spans.append((start, end))
+        if name in shown:
+            times = (f'{time.total_seconds():.1f} s' for time in (start - task.creation_time, end - start))
+            in_size = paths[name].stat().st_size if paths[name].exists() else 0
+            moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
+            result = f'failed\n    {failures[name]}' if name in failures else 'ok'
+            say(row.format(name, node.node_id[-8:] if node else '-', *times, *moved, result), sys.stderr)
+    nodes = batch_client.compute_node.list(_POOL_ID, batchmodels.ComputeNodeListOptions(select='allocationTime'))
+    hours = sum((now - node.allocation_time) / timedelta(hours=1) for node in nodes)
+    worked = sum((end - start).total_seconds() for start, end in spans)
+    wall = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds()
+    speed_up = f'{worked / (wall or 1):.1f} times as fast as one node'
+    say(f'Work: {worked:.1f} s in {wall:.1f} s, {speed_up}. Node-hours: {hours:.2f}.', sys.stderr)
     if failures:
-        raise SampleError(f'{len(failures)} of {total} files failed.')
+        raise SampleError(f'{len(failures)} of {len(paths)} files failed.')
 
 
 def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = None) -> str:
     """Return 'yes' or 'no': `answer` if given, what the user types, or `default` where there is no terminal."""
     prompt = f'{question} [{"Y/n" if default == "yes" else "y/N"}] '
-    if answer or not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+    if answer or not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         say(prompt + (answer or f'{default} (there is no terminal to ask)'))
         return answer or default
     try:
@@ -720,6 +731,7 @@ class Run:
     """A block whose errors become one message and an exit code; cleanup on every way out, a second Ctrl-C excepted."""
 
     exit_code, interrupts, in_cleanup = 0, 0, False
+    answered, interrupted = False, False  # by Batch, once; from Ctrl-C to the beginning of the cleanup
     cleanup: Callable[[], bool] | None = None
 
     def __enter__(self) -> 'Run':  # noqa: PYI034 - typing.Self is younger than Python 3.10
@@ -733,31 +745,25 @@ class Run:
 
     def interrupt(self, number: int, frame: Any) -> None:
         self.interrupts += 1
-        if number != signal.SIGINT:
-            sys.stdin = None  # nobody to ask: the questions answer themselves
+        sys.stdin = sys.stdin if number == signal.SIGINT else None  # nobody to ask: the questions answer themselves
         left = f'Left at once. Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}'
         text = left if self.interrupts > 1 else 'Interrupted: cleaning up. Once more leaves at once.'
+        start = '\r\033[J' if tqdm._instances else '\n'  # over the progress bars
         with contextlib.suppress(OSError):
-            os.write(2, f'\n{text}\n'.encode())  # print() may be in the middle of a line
+            os.write(2, f'{start}{text}\n'.encode())  # print() may be in the middle of a line
         if self.interrupts > 1:
             os._exit(130)
-        if not self.in_cleanup:
-            _interrupted.set()
-        asked = frame.f_code is query_yes_no.__code__  # a question under way gets its default
-        if asked or (not self.in_cleanup and frame.f_code is not Run.__exit__.__code__):
-            raise KeyboardInterrupt
+        Run.interrupted = not self.in_cleanup
+        if frame.f_code is query_yes_no.__code__ or not (self.in_cleanup or frame.f_code is Run.__exit__.__code__):
+            raise KeyboardInterrupt  # a question under way gets its default
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
-        self.in_cleanup = True
-        _interrupted.clear()
-        if error is not None:
-            self.exit_code = 2 if isinstance(error, UsageError) else 1
+        self.in_cleanup, Run.interrupted = True, False
         if isinstance(error, _EXPECTED_ERRORS):
             print_batch_exception(error)
-        if self.cleanup and not self.cleanup():
-            self.exit_code = 1
-        if self.interrupts:
-            self.exit_code = 130
+        cleaned = self.cleanup is None or self.cleanup()
+        failure = 2 if isinstance(error, ArgumentError) else 1
+        self.exit_code = 130 if self.interrupts else 0 if cleaned and error is None else failure
         return isinstance(error, (*_EXPECTED_ERRORS, KeyboardInterrupt))
 
 
@@ -778,15 +784,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         create_container(blob_client, _INPUT_CONTAINER_NAME)
         create_container(blob_client, _OUTPUT_CONTAINER_NAME)
         input_files = upload_input_files(blob_client, input_paths)
-        write_only = azureblob.ContainerSasPermissions(create=True, write=True)
-        output_container_sas_url = get_container_sas_url(blob_client, _OUTPUT_CONTAINER_NAME, write_only)
+        output_container_sas_url = get_container_sas_url(blob_client, _OUTPUT_CONTAINER_NAME, 'cw')  # create and write
         create_pool(batch_client, _POOL_ID)
         create_job(batch_client, _JOB_ID, _POOL_ID)
         add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
         failures = wait_for_tasks_to_complete(batch_client, _JOB_ID, _JOB_TIMEOUT)
         outputs = find_outputs(blob_client, input_paths, failures)
         failures |= download_outputs(blob_client, outputs, options.output)
-        report_failures(failures, len(input_paths))
+        report(batch_client, input_paths, outputs, failures)
     return run.exit_code
 
 

@@ -39,6 +39,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up credentials, and no memory of earlier tests."""
     for name, value in SETTINGS.items():
         monkeypatch.setattr(sample, name, value)
+    for name in ('_DEDICATED_POOL_NODE_COUNT', '_LOW_PRIORITY_POOL_NODE_COUNT', '_POOL_VM_SIZE', '_JOB_TIMEOUT'):
+        monkeypatch.setattr(sample, name, getattr(sample, name))  # taken back after a test that gives an option
+    monkeypatch.setattr(sample.Run, 'answered', False)
+    monkeypatch.setattr(sample.Run, 'interrupted', False)
     sample.sas_options.cache_clear()
     sample.say_once.cache_clear()
 

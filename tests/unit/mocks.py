@@ -114,7 +114,8 @@ class BatchMock:
         return [call for name in self._GROUPS if name in vars(self) for call in vars(self)[name].mock_calls]
 
     def _list_tasks(self, _job_id: str, options: models.TaskListOptions) -> list[models.CloudTask]:
-        filters: dict[str, Callable[[Any], bool]] = {
+        filters: dict[str | None, Callable[[Any], bool]] = {
+            None: lambda _: True,
             "state ne 'completed'": lambda task: task.state != models.TaskState.completed,
             "executionInfo/result eq 'Failure'": lambda task: task.execution_info.result == 'failure',
         }
@@ -189,6 +190,7 @@ class Azure:
         storage.container(OUTPUT).list_blobs.return_value = [blob_properties(n, len(mp3)) for n, mp3 in MP3S.items()]
         batch.job.get_task_counts.return_value = task_counts(completed=len(VIDEOS))
         batch.account.list_pool_node_counts.return_value = node_counts(idle=5)
+        batch.compute_node.list.return_value = [models.ComputeNode(allocation_time=BEGAN)] * 5
         batch.tasks[:] = [succeeded(name) for name in VIDEOS]
         for name, mp3 in MP3S.items():
             storage.put_output(name, mp3)

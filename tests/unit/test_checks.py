@@ -42,8 +42,13 @@ def old_job(batch: BatchMock, state: str = 'active') -> None:
 
 
 @pytest.mark.usefixtures('empty_accounts')
-def test_check_what_exists_passes_when_nothing_exists(batch: BatchMock, storage: StorageMock) -> None:
+def test_check_what_exists_passes_when_nothing_exists_and_says_what_a_run_can_cost(
+    batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
     sample.check_what_exists(batch.client, storage.client, None)
+
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ('', '5 nodes STANDARD_A1_v2, at most 2.5 node-hours.\n')
 
     batch.job.delete.assert_not_called()
 
@@ -157,7 +162,7 @@ def test_check_only_reports_and_changes_nothing(
     printed = capsys.readouterr().out
     assert exit_code == 0
     assert requests_that_change_something(batch, storage) == []
-    for text in ('both accounts answer', '2 files', 'supported until 2029-04-30', 'would be created; 5 nodes'):
+    for text in ('both accounts answer', '2 files', 'supported until 2029-04-30', 'would be created'):
         assert text in printed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -71,7 +72,7 @@ def test_error_code_is_that_of_the_service(error: Exception, code: str) -> None:
         pytest.param(ServiceRequestError('No connection.'), 'No connection.', id='storage-no-answer'),
         pytest.param(OSError(28, 'Disk full', 'x.mp3'), 'x.mp3: Disk full', id='file'),
         pytest.param(OSError(28, 'Disk full'), 'Output: Disk full', id='stream'),
-        pytest.param(sample.UsageError('Wrong.'), 'Wrong.', id='own'),
+        pytest.param(argparse.ArgumentError(None, 'Wrong.'), 'Wrong.', id='own'),
     ],
 )
 def test_describe_tells_what_happened_in_one_line(error: Exception, message: str) -> None:

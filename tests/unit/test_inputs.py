@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
 
 import batch_python_tutorial_ffmpeg as sample
@@ -46,7 +48,7 @@ def test_inputs_do_not_include_a_folder_named_like_a_video(videos: Videos) -> No
     [
         pytest.param([], 'does not exist', id='no-folder'),
         pytest.param(['notes.txt'], 'holds no .mp4 file', id='no-video'),
-        pytest.param(['x.mp4', 'x.MP4'], 'x.MP4 and x.mp4 would both become x.mp3', id='one-output-name-for-two'),
+        pytest.param(['x.mp4', 'x.MP4'], 'x.MP4 and x.mp4 both become x.mp3', id='one-output-name-for-two'),
         pytest.param(['sub/x.mp4', 'sub/x.Mp4'], 'both become sub/x.mp3', id='one-output-name-in-a-subfolder'),
         pytest.param(['line\nbreak.mp4'], r"Rename 'line\nbreak.mp4'", id='line-break'),
         pytest.param(['\x1b[31mred.mp4'], r"Rename '\x1b[31mred.mp4'", id='escape-sequence'),
@@ -57,7 +59,7 @@ def test_inputs_do_not_include_a_folder_named_like_a_video(videos: Videos) -> No
 def test_inputs_that_cannot_be_converted_are_wrong_usage(names: list[str], problem: str, videos: Videos) -> None:
     folder = videos(names)
 
-    with pytest.raises(sample.UsageError) as raised:
+    with pytest.raises(argparse.ArgumentError) as raised:
         sample.find_input_files(folder)
 
     assert problem in str(raised.value)

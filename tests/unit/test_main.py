@@ -88,7 +88,8 @@ def test_main_with_a_failed_task_downloads_the_others_and_has_exit_code_1(
     assert exit_code == 1
     assert sorted(files_in(output)) == ['b.c.mp3', 'sub/d.mp3']
     assert 'Success' not in printed.out
-    assert 'Failed: a.mp4  exit code 69\n    Invalid data found\nError: 1 of 3 files failed.' in printed.err
+    assert ' failed\n    exit code 69\n    Invalid data found\n' in printed.err
+    assert 'Error: 1 of 3 files failed.' in printed.err
     assert azure.made == {OUTPUT}
 
 

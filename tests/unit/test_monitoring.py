@@ -151,8 +151,8 @@ def test_wait_shows_progress_on_stderr_once_for_each_change(
     printed = capsys.readouterr()
     assert printed.out == "Monitoring all tasks for 'Completed' state, timeout in 00:30:00...\n"
     assert printed.err.splitlines() == [
-        '5 of 5 nodes ready; 3 tasks queued, 0 running, 0 done',
-        '5 of 5 nodes ready; 1 tasks queued, 2 running, 0 done',
+        '5 of 5 nodes ready; tasks: 0 done, 3 queued, 0 running, 0 failed',
+        '5 of 5 nodes ready; tasks: 0 done, 1 queued, 2 running, 0 failed',
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,13 +46,13 @@ def resize_error(code: str = 'AllocationFailed') -> list[models.ResizeError]:
 def test_describe_nodes_counts_those_that_are_ready(numbers: dict[str, int], text: str, batch: BatchMock) -> None:
     batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
 
-    assert sample.describe_nodes(batch.client, POOL_ID) == text
+    assert sample.describe_nodes(batch.client, POOL_ID)[0] == text
 
 
 def test_describe_nodes_of_a_pool_without_counts_yet(batch: BatchMock) -> None:
     batch.account.list_pool_node_counts.return_value = []
 
-    assert sample.describe_nodes(batch.client, POOL_ID) == '0 of 5 nodes ready: being allocated'
+    assert sample.describe_nodes(batch.client, POOL_ID)[0] == '0 of 5 nodes ready: being allocated'
 
 
 def test_describe_nodes_counts_dedicated_and_low_priority_nodes(batch: BatchMock) -> None:
@@ -60,7 +61,7 @@ def test_describe_nodes_counts_dedicated_and_low_priority_nodes(batch: BatchMock
     batch.pool.get.return_value = pool(target_dedicated_nodes=1)
     batch.account.list_pool_node_counts.return_value = [counts]
 
-    assert sample.describe_nodes(batch.client, POOL_ID) == '3 of 6 nodes ready'
+    assert sample.describe_nodes(batch.client, POOL_ID)[0] == '3 of 6 nodes ready'
 
 
 @pytest.mark.parametrize('code', ['AccountLowPriorityCoreQuotaReached', 'AccountSpotCoreQuotaReached'])
@@ -81,7 +82,7 @@ def test_describe_nodes_with_quota_for_some_nodes_warns_once(
     batch.pool.get.return_value = pool(current_low_priority_nodes=2, resize_errors=resize_error())
     batch.account.list_pool_node_counts.return_value = node_counts(idle=2)
 
-    descriptions = [sample.describe_nodes(batch.client, POOL_ID) for _ in range(3)]
+    descriptions = [sample.describe_nodes(batch.client, POOL_ID)[0] for _ in range(3)]
 
     assert descriptions == ['2 of 5 nodes ready'] * 3
     assert capsys.readouterr().err.count('Warning: pool [LinuxFFmpegPool] gets fewer nodes than asked for') == 1
@@ -95,7 +96,7 @@ def test_describe_nodes_waits_while_the_pool_is_still_resizing(
     )
     batch.account.list_pool_node_counts.return_value = []
 
-    assert sample.describe_nodes(batch.client, POOL_ID) == '0 of 5 nodes ready: being allocated'
+    assert sample.describe_nodes(batch.client, POOL_ID)[0] == '0 of 5 nodes ready: being allocated'
     assert capsys.readouterr().err == ''
 
 
@@ -117,10 +118,34 @@ def test_describe_nodes_with_the_start_task_failed_on_some_warns_and_goes_on(
 ) -> None:
     batch.account.list_pool_node_counts.return_value = node_counts(start_task_failed=2, idle=3)
 
-    description = sample.describe_nodes(batch.client, POOL_ID)
+    description, _ = sample.describe_nodes(batch.client, POOL_ID)
 
     assert description == '3 of 5 nodes ready: 2 start task failed'
     assert 'the start task failed on 2 of 5 nodes' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'letters'),
+    [
+        pytest.param({}, '', id='none-yet'),
+        pytest.param({'idle': 2, 'running': 3}, 'iiRRR', id='ready'),
+        pytest.param({'creating': 1, 'starting': 1, 'waiting_for_start_task': 2}, 'sstt', id='starting'),
+        pytest.param({'running': 2, 'preempted': 1, 'unusable': 1}, 'RRpF', id='lost'),
+        pytest.param({'running': 2, 'start_task_failed': 1}, 'RRF', id='start-task-failed'),
+    ],
+)
+@pytest.mark.parametrize('no_color', ['', '1'])
+def test_describe_nodes_has_a_cell_for_each_node_in_colour_unless_no_color_is_set(
+    no_color: str, numbers: dict[str, int], letters: str, batch: BatchMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('NO_COLOR', no_color)
+    batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
+    batch.compute_node.list.return_value = []
+
+    _, cells = sample.describe_nodes(batch.client, POOL_ID)
+
+    assert sorted(re.sub(r'\033\[\d+m', '', cells)) == sorted(letters)
+    assert ('\033' in cells) == (not no_color)
 
 
 # --- last_lines -------------------------------------------------------------------------------------------------------

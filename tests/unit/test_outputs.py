@@ -7,18 +7,30 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from azure.batch import models
 from azure.core.exceptions import ServiceRequestError
 from azure.storage.blob import BlobProperties
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .mocks import StorageMock
-from .service_objects import BEGAN, THIS_RUN, blob_properties, container_properties, storage_error
+from .conftest import Clock, Videos
+from .mocks import BatchMock, StorageMock
+from .service_objects import (
+    BEGAN,
+    THIS_RUN,
+    blob_properties,
+    container_properties,
+    failed,
+    storage_error,
+    succeeded,
+    unfinished,
+)
 
 INPUT, OUTPUT = sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME
 NAMES = ['a.mp4', 'b.mp4', 'sub/c.d.mp4']
 MP3S = {'a.mp3': b'ID3 a', 'b.mp3': b'ID3 bb', 'sub/c.d.mp3': b'ID3 ccc'}
 SIZES = {name: len(content) for name, content in MP3S.items()}
+OUTPUTS = dict(zip(NAMES, SIZES.values(), strict=True))  # what find_outputs returns
 
 
 # --- find_outputs -----------------------------------------------------------------------------------------------------
@@ -35,7 +47,7 @@ def test_outputs_are_all_there_after_a_success(storage: StorageMock, capsys: pyt
 
     outputs = sample.find_outputs(storage.client, NAMES, failures)
 
-    assert (outputs, failures) == (SIZES, {})
+    assert (outputs, failures) == (OUTPUTS, {})
     printed = capsys.readouterr().out
     assert printed == 'Success! All tasks completed successfully within the specified timeout period.\n'
 
@@ -46,7 +58,7 @@ def test_outputs_of_failed_tasks_are_not_looked_for(storage: StorageMock, capsys
 
     outputs = sample.find_outputs(storage.client, NAMES, failures)
 
-    assert sorted(outputs) == ['a.mp3', 'sub/c.d.mp3']
+    assert sorted(outputs) == ['a.mp4', 'sub/c.d.mp4']
     assert failures == {'b.mp4': 'exit code 1'}
     assert 'Success' not in capsys.readouterr().out
 
@@ -54,8 +66,8 @@ def test_outputs_of_failed_tasks_are_not_looked_for(storage: StorageMock, capsys
 @pytest.mark.parametrize(
     ('sizes', 'reason'),
     [
-        pytest.param({'a.mp3': 5, 'sub/c.d.mp3': 7}, 'the task succeeded, but b.mp3 is missing', id='missing'),
-        pytest.param(SIZES | {'b.mp3': 0}, 'the task succeeded, but b.mp3 is empty', id='empty'),
+        pytest.param({'a.mp3': 5, 'sub/c.d.mp3': 7}, 'the task succeeded, but its MP3 is missing', id='missing'),
+        pytest.param(SIZES | {'b.mp3': 0}, 'the task succeeded, but its MP3 is empty', id='empty'),
     ],
 )
 def test_output_that_has_not_arrived_is_a_failure(
@@ -66,7 +78,7 @@ def test_output_that_has_not_arrived_is_a_failure(
 
     outputs = sample.find_outputs(storage.client, NAMES, failures)
 
-    assert sorted(outputs) == ['a.mp3', 'sub/c.d.mp3']
+    assert sorted(outputs) == ['a.mp4', 'sub/c.d.mp4']
     assert failures == {'b.mp4': reason}
     assert 'Success' not in capsys.readouterr().out
 
@@ -77,8 +89,8 @@ def test_output_of_an_earlier_run_does_not_count(storage: StorageMock) -> None:
 
     outputs = sample.find_outputs(storage.client, ['a.mp4', 'b.mp4'], failures)
 
-    assert outputs == {'b.mp3': 6}
-    assert failures == {'a.mp4': 'the task succeeded, but a.mp3 is missing'}
+    assert outputs == {'b.mp4': 6}
+    assert failures == {'a.mp4': 'the task succeeded, but its MP3 is missing'}
 
 
 def test_outputs_of_others_in_the_container_are_left_alone(storage: StorageMock) -> None:
@@ -86,7 +98,7 @@ def test_outputs_of_others_in_the_container_are_left_alone(storage: StorageMock)
 
     outputs = sample.find_outputs(storage.client, NAMES, {})
 
-    assert outputs == SIZES
+    assert outputs == OUTPUTS
 
 
 # --- download_outputs -------------------------------------------------------------------------------------------------
@@ -104,7 +116,7 @@ def test_download_writes_every_mp3_under_its_name(
 ) -> None:
     put_outputs(storage)
 
-    failures = sample.download_outputs(storage.client, SIZES, tmp_path)
+    failures = sample.download_outputs(storage.client, OUTPUTS, tmp_path)
 
     assert failures == {}
     assert files_in(tmp_path) == MP3S
@@ -115,7 +127,7 @@ def test_download_replaces_an_older_file(storage: StorageMock, tmp_path: Path) -
     put_outputs(storage)
     (tmp_path / 'a.mp3').write_bytes(b'of an earlier run, and longer')
 
-    sample.download_outputs(storage.client, SIZES, tmp_path)
+    sample.download_outputs(storage.client, OUTPUTS, tmp_path)
 
     assert files_in(tmp_path) == MP3S
 
@@ -135,7 +147,7 @@ def test_download_gives_no_file_its_final_name_before_it_is_complete(storage: St
 
     downloader.readinto.side_effect = readinto
 
-    sample.download_outputs(storage.client, {'a.mp3': SIZES['a.mp3']}, tmp_path)
+    sample.download_outputs(storage.client, {'a.mp4': SIZES['a.mp3']}, tmp_path)
 
     assert len(names_before) == len(names_after) == 1
     assert 'a.mp3' not in names_before + names_after
@@ -161,9 +173,9 @@ def test_download_that_fails_leaves_nothing_and_does_not_stop_the_others(
 ) -> None:
     put_outputs(storage, {'b.mp3': content})
 
-    failures = sample.download_outputs(storage.client, SIZES, tmp_path)
+    failures = sample.download_outputs(storage.client, OUTPUTS, tmp_path)
 
-    assert failures == {'b.mp3': reason}
+    assert failures == {'b.mp4': reason}
     assert files_in(tmp_path) == {name: mp3 for name, mp3 in MP3S.items() if name != 'b.mp3'}
 
 
@@ -171,7 +183,7 @@ def test_download_that_fails_leaves_the_file_of_an_earlier_run(storage: StorageM
     put_outputs(storage, {'a.mp3': b'ID3'})
     (tmp_path / 'a.mp3').write_bytes(b'whole, but older')
 
-    sample.download_outputs(storage.client, SIZES, tmp_path)
+    sample.download_outputs(storage.client, OUTPUTS, tmp_path)
 
     assert (tmp_path / 'a.mp3').read_bytes() == b'whole, but older'
 
@@ -180,35 +192,80 @@ def test_download_over_a_folder_of_that_name_is_a_failure(storage: StorageMock, 
     put_outputs(storage)
     (tmp_path / 'a.mp3').mkdir()
 
-    failures = sample.download_outputs(storage.client, SIZES, tmp_path)
+    failures = sample.download_outputs(storage.client, OUTPUTS, tmp_path)
 
-    assert list(failures) == ['a.mp3']
-    assert failures['a.mp3'].startswith('not downloaded: ')
-
-
-# --- report_failures --------------------------------------------------------------------------------------------------
-def test_report_failures_passes_without_any(capsys: pytest.CaptureFixture[str]) -> None:
-    sample.report_failures({}, 5)
-
-    assert capsys.readouterr() == ('', '')
+    assert list(failures) == ['a.mp4']
+    assert failures['a.mp4'].startswith('not downloaded: ')
 
 
-def test_report_failures_names_each_one_and_raises(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(sample.SampleError, match=r'^2 of 5 files failed\.$'):
-        sample.report_failures({'a.mp4': 'exit code 1', 'long-name.mp4': 'not done in time (active)'}, 5)
+# --- report -----------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def three_tasks(batch: BatchMock, clock: Clock) -> None:
+    """Three tasks have ended on five nodes, which were allocated when the clock started; ten minutes have passed."""
+    batch.tasks[:] = [succeeded(name) for name in NAMES]
+    batch.compute_node.list.return_value = [models.ComputeNode(allocation_time=BEGAN)] * 5
+    clock.sleep(600)
+
+
+def paths(videos: Videos) -> dict[str, Path]:
+    """The three videos; each has 1,000 bytes."""
+    folder = videos(NAMES)
+    for name in NAMES:
+        (folder / name).write_bytes(b'v' * 1000)
+    return {name: folder / name for name in NAMES}
+
+
+@pytest.mark.usefixtures('three_tasks')
+def test_report_has_a_row_for_each_file_and_the_totals(
+    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample.report(batch.client, paths(videos), OUTPUTS, {})
 
     printed = capsys.readouterr()
+    heading, *rows, totals = printed.err.splitlines()[1:]
     assert printed.out == ''
-    assert printed.err.splitlines() == [
-        'Failed: a.mp4          exit code 1',
-        'Failed: long-name.mp4  not done in time (active)',
+    assert heading.split() == ['File', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result']
+    assert [row.split() for row in rows] == [
+        [name, 'abcdef_p', '60.0', 's', '90.0', 's', '1.00kB', f'{size:.2f}B', 'ok'] for name, size in OUTPUTS.items()
     ]
+    assert totals == 'Work: 270.0 s in 90.0 s, 3.0 times as fast as one node. Node-hours: 0.83.'
+    assert max(map(len, printed.err.splitlines())) < 80
 
 
-def test_report_failures_shows_the_first_ones_and_counts_all(capsys: pytest.CaptureFixture[str]) -> None:
-    failures = {f'{number}.mp4': 'exit code 1' for number in range(100)}
+@pytest.mark.usefixtures('three_tasks')
+def test_report_tells_of_failed_files_first_and_raises(
+    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_SHOWN_FILES', 2)
+    failures = {'b.mp4': 'exit code 1\n    Invalid data', 'sub/c.d.mp4': 'not done in time (active)'}
+    batch.tasks[1:] = [failed('b.mp4'), unfinished('sub/c.d.mp4')]
 
-    with pytest.raises(sample.SampleError, match='100 of 100 files failed'):
-        sample.report_failures(failures, 100)
+    with pytest.raises(sample.SampleError, match=r'^2 of 3 files failed\.$'):
+        sample.report(batch.client, paths(videos), {'a.mp4': 5}, failures)
 
-    assert capsys.readouterr().err.count('Failed: ') == sample._SHOWN_FILES
+    printed = capsys.readouterr().err
+    assert ' failed\n    exit code 1\n    Invalid data\n' in printed
+    assert ' failed\n    not done in time (active)\n' in printed
+    assert 'a.mp4' not in printed
+
+
+@pytest.mark.usefixtures('three_tasks')
+def test_report_does_not_need_the_videos_any_more(
+    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    input_paths = paths(videos)
+    for path in input_paths.values():
+        path.unlink()
+
+    sample.report(batch.client, input_paths, OUTPUTS, {})
+
+    assert capsys.readouterr().err.count(' 0.00B ') == len(NAMES)
+
+
+@pytest.mark.usefixtures('three_tasks')
+def test_report_asks_for_no_more_than_it_shows(batch: BatchMock, videos: Videos) -> None:
+    sample.report(batch.client, paths(videos), OUTPUTS, {})
+
+    tasks, nodes = (group.list.call_args.args[1] for group in (batch.task, batch.compute_node))
+    assert tasks.select == 'displayName,creationTime,executionInfo,nodeInfo'
+    assert nodes.select == 'allocationTime'

@@ -58,14 +58,6 @@ def test_pool_installs_ffmpeg_as_administrator_before_any_task(batch: BatchMock)
     assert start_task.user_identity.auto_user.elevation_level == 'admin'
 
 
-def test_pool_is_announced_with_what_it_can_cost(batch: BatchMock, capsys: pytest.CaptureFixture[str]) -> None:
-    sample.create_pool(batch.client, POOL_ID)
-
-    printed = capsys.readouterr()
-    assert printed.out == 'Creating pool [LinuxFFmpegPool]...\n'
-    assert '5 nodes STANDARD_A1_v2, at most 2.5 node-hours' in printed.err
-
-
 def test_pool_of_an_earlier_run_is_taken_over(batch: BatchMock, capsys: pytest.CaptureFixture[str]) -> None:
     existing_pool(batch, EARLIER_RUN)
     batch.job.get.side_effect = batch_error('JobNotFound', status=404)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-import threading
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -92,7 +93,7 @@ def test_batch_client_sends_what_its_own_serializer_would_send(request_type: str
     expected = json.dumps(standard._serialize.body(sent, request_type))
 
     durations = {'PT1200S': 'PT20M', 'PT3600S': 'PT1H'}
-    body = re.sub('PT[0-9]+S', lambda seconds: durations[seconds[0]], json.dumps(sample.plain(sent)))
+    body = re.sub('PT[0-9]+S', lambda seconds: durations[seconds[0]], json.dumps(sent, default=sample.fields))
     assert json.loads(body) == json.loads(expected)
 
 
@@ -162,7 +163,7 @@ def test_blob_client_signs_in_independently_of_the_batch_client(key: str, monkey
     assert (blob_client.credential is credential) == (not key)
 
 
-# --- retried ----------------------------------------------------------------------------------------------------------
+# --- send_with_retries ------------------------------------------------------------------------------------------------
 class Service:
     """Answers one request after the other with `outcomes`; the last one for ever."""
 
@@ -178,6 +179,11 @@ class Service:
         return outcome
 
 
+def retried(service: Service) -> Callable[..., Any]:
+    """Return the sending as the client does it: through the retries."""
+    return functools.partial(sample.send_with_retries, service)
+
+
 PASSING = [
     pytest.param(NO_CONNECTION, id='connection-refused'),
     pytest.param(ClientRequestError('Read timed out.'), id='timeout'),
@@ -188,10 +194,10 @@ PASSING = [
 
 
 @pytest.mark.parametrize('fault', PASSING)
-def test_retried_sends_the_same_request_again(fault: object, clock: Clock) -> None:
+def test_send_with_retries_sends_the_same_request_again(fault: object, clock: Clock) -> None:
     service = Service(fault, fault, OK)
 
-    result = sample.retried(service)(GET, stream=True)
+    result = retried(service)(GET, stream=True)
 
     assert result is OK
     assert service.requests == [(GET, {'stream': True})] * 3
@@ -199,9 +205,9 @@ def test_retried_sends_the_same_request_again(fault: object, clock: Clock) -> No
 
 
 @pytest.mark.parametrize('fault', PASSING)
-def test_retried_gives_up_in_the_end(fault: object, clock: Clock) -> None:
+def test_send_with_retries_gives_up_in_the_end(fault: object, clock: Clock) -> None:
     service = Service(OK, fault)
-    send = sample.retried(service)
+    send = retried(service)
     send(GET)
 
     with pytest.raises(sample.SampleError) as raised:
@@ -211,67 +217,66 @@ def test_retried_gives_up_in_the_end(fault: object, clock: Clock) -> None:
     assert sample._RETRY_SECONDS / 2 < clock.elapsed <= sample._RETRY_SECONDS
 
 
-def test_retried_asks_again_when_the_service_could_not_add_one_of_the_tasks(clock: Clock) -> None:
+def test_send_with_retries_asks_again_when_the_service_could_not_add_one_of_the_tasks(clock: Clock) -> None:
     busy = answer(200, {'value': [{'taskId': 'Task0', 'status': 'ServerError'}]})
     service = Service(busy, OK)
     request = ClientRequest('POST', 'https://mybatch.westeurope.batch.azure.com/jobs/job/addtaskcollection')
 
-    assert sample.retried(service)(request) is OK
+    assert retried(service)(request) is OK
     assert len(clock.sleeps) == 1
 
 
-def test_retried_does_not_take_a_task_that_met_a_server_error_for_a_passing_fault(clock: Clock) -> None:
+def test_send_with_retries_does_not_take_a_task_that_met_a_server_error_for_a_passing_fault(clock: Clock) -> None:
     service = Service(tasks := answer(200, {'value': [{'id': 'Task0', 'category': 'ServerError'}]}))
 
-    assert sample.retried(service)(GET) is tasks
+    assert retried(service)(GET) is tasks
     assert clock.sleeps == []
 
 
-def test_retried_ends_a_run_whose_interrupt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_send_with_retries_ends_a_run_whose_interrupt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service(OK)
-    monkeypatch.setattr(sample, '_interrupted', interrupted := threading.Event())
-    interrupted.set()
+    monkeypatch.setattr(sample.Run, 'interrupted', True)
 
     with pytest.raises(KeyboardInterrupt):
-        sample.retried(service)(GET)
+        retried(service)(GET)
 
     assert service.requests == []
 
 
 @pytest.mark.parametrize('status', [200, 201, 202, 304, 400, 403, 404, 409, 412, 501])
-def test_retried_returns_a_final_answer_at_once(status: int, clock: Clock) -> None:
+def test_send_with_retries_returns_a_final_answer_at_once(status: int, clock: Clock) -> None:
     service = Service(final := answer(status, {}))
 
-    assert sample.retried(service)(GET) is final
+    assert retried(service)(GET) is final
     assert (len(service.requests), clock.sleeps) == (1, [])
 
 
-def test_retried_does_not_take_an_error_page_for_a_passing_fault() -> None:
+def test_send_with_retries_does_not_take_an_error_page_for_a_passing_fault() -> None:
     service = Service(page := answer(403, b'<html>Forbidden', Content_Type='text/html'))
 
-    assert sample.retried(service)(GET) is page
+    assert retried(service)(GET) is page
 
 
 @pytest.mark.parametrize('error', [ValueError('a bug'), KeyError('another')])
-def test_retried_lets_an_unexpected_error_through(error: Exception, clock: Clock) -> None:
+def test_send_with_retries_lets_an_unexpected_error_through(error: Exception, clock: Clock) -> None:
     with pytest.raises(type(error)):
-        sample.retried(Service(error))(GET)
+        retried(Service(error))(GET)
 
     assert clock.sleeps == []
 
 
 @pytest.mark.parametrize('status', [429, 503])
-def test_retried_waits_as_long_as_the_service_asks_for(status: int, clock: Clock) -> None:
+def test_send_with_retries_waits_as_long_as_the_service_asks_for(status: int, clock: Clock) -> None:
     service = Service(answer(status, Retry_After='7'), OK)
 
-    sample.retried(service)(GET)
+    retried(service)(GET)
 
     assert clock.sleeps == [7]
 
 
-def test_retried_does_not_wait_longer_than_its_patience(clock: Clock) -> None:
+def test_send_with_retries_does_not_wait_longer_than_its_patience(clock: Clock) -> None:
     service = Service(OK, answer(429, Retry_After='3600'))
-    send = sample.retried(service)
+    send = retried(service)
     send(GET)
 
     with pytest.raises(sample.SampleError, match='429'):
@@ -280,31 +285,31 @@ def test_retried_does_not_wait_longer_than_its_patience(clock: Clock) -> None:
     assert clock.sleeps == []
 
 
-def test_retried_takes_its_own_pause_for_a_date_in_retry_after(clock: Clock) -> None:
+def test_send_with_retries_takes_its_own_pause_for_a_date_in_retry_after(clock: Clock) -> None:
     service = Service(answer(503, Retry_After='Sun, 22 Nov 2026 15:30:00 GMT'), OK)
 
-    sample.retried(service)(GET)
+    retried(service)(GET)
 
     assert 0 < clock.sleeps[0] <= 1
 
 
-def test_retried_has_little_patience_before_the_first_answer(clock: Clock) -> None:
+def test_send_with_retries_has_little_patience_before_the_first_answer(clock: Clock) -> None:
     with pytest.raises(sample.SampleError, match=r'cannot be reached\. Check _BATCH_ACCOUNT_URL and the network'):
-        sample.retried(Service(NO_CONNECTION))(GET)
+        retried(Service(NO_CONNECTION))(GET)
 
     assert sample._FIRST_RETRY_SECONDS / 3 < clock.elapsed <= sample._FIRST_RETRY_SECONDS
 
 
-def test_retried_has_its_full_patience_after_any_answer(clock: Clock) -> None:
+def test_send_with_retries_has_its_full_patience_after_any_answer(clock: Clock) -> None:
     with pytest.raises(sample.SampleError, match='503'):
-        sample.retried(Service(BUSY))(GET)
+        retried(Service(BUSY))(GET)
 
     assert sample._FIRST_RETRY_SECONDS < clock.elapsed <= sample._RETRY_SECONDS
 
 
-def test_retried_has_its_patience_for_each_request(clock: Clock) -> None:
+def test_send_with_retries_has_its_patience_for_each_request(clock: Clock) -> None:
     service = Service(*[BUSY, BUSY, BUSY, OK] * 30)
-    send = sample.retried(service)
+    send = retried(service)
 
     results = [send(GET) for _ in range(30)]
 
@@ -313,8 +318,8 @@ def test_retried_has_its_patience_for_each_request(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize('fault', [NO_CONNECTION, BUSY], ids=['connection', 'busy'])
-def test_retried_pauses_longer_and_longer_up_to_ten_seconds(fault: object, clock: Clock) -> None:
-    send = sample.retried(Service(OK, fault))
+def test_send_with_retries_pauses_longer_and_longer_up_to_ten_seconds(fault: object, clock: Clock) -> None:
+    send = retried(Service(OK, fault))
     send(GET)
 
     with pytest.raises(sample.SampleError):

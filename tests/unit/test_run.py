@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import NoReturn
@@ -67,7 +67,7 @@ def test_run_that_succeeds_has_exit_code_0_and_cleans_up(cleanup: Mock) -> None:
 @pytest.mark.parametrize(
     ('error', 'exit_code'),
     [
-        pytest.param(sample.UsageError('Wrong usage.'), 2, id='usage'),
+        pytest.param(argparse.ArgumentError(None, 'Wrong usage.'), 2, id='usage'),
         pytest.param(sample.SampleError('2 of 5 files failed.'), 1, id='own'),
         pytest.param(batch_error('PoolQuotaReached'), 1, id='batch'),
         pytest.param(proxy_error(), 1, id='proxy'),
@@ -117,13 +117,12 @@ def test_run_that_is_interrupted_cleans_up_and_has_exit_code_130(
     assert 'Interrupted: cleaning up. Once more leaves at once.' in capfd.readouterr().err
 
 
-def test_an_interrupt_at_the_beginning_of_the_way_out_leaves_no_cleanup_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, '_interrupted', threading.Event())
+def test_an_interrupt_at_the_beginning_of_the_way_out_leaves_no_cleanup_out() -> None:
     frame = SimpleNamespace(f_code=sample.Run.__exit__.__code__)
 
     sample.Run().interrupt(signal.SIGINT, frame)  # raises nothing
 
-    assert sample._interrupted.is_set()
+    assert sample.Run.interrupted
 
 
 @pytest.mark.parametrize('number', SIGNALS)

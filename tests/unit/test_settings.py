@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import runpy
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def test_check_settings_names_a_wrong_setting(
 ) -> None:
     monkeypatch.setattr(sample, setting, value)
 
-    with pytest.raises(sample.UsageError) as raised:
+    with pytest.raises(argparse.ArgumentError) as raised:
         sample.check_settings()
 
     assert f'{setting} is {problem}' in str(raised.value)
@@ -111,7 +112,7 @@ def test_check_settings_names_every_wrong_setting_at_once(monkeypatch: pytest.Mo
     for setting in SETTINGS:
         monkeypatch.setattr(sample, setting, '')
 
-    with pytest.raises(sample.UsageError) as raised:
+    with pytest.raises(argparse.ArgumentError) as raised:
         sample.check_settings()
 
     assert [setting for setting in SETTINGS if f'{setting} is empty' not in str(raised.value)] == KEYS
@@ -121,7 +122,7 @@ def test_check_settings_does_not_show_a_wrong_key(monkeypatch: pytest.MonkeyPatc
     cut_off = BATCH_KEY[:-3]
     monkeypatch.setattr(sample, '_BATCH_ACCOUNT_KEY', cut_off)
 
-    with pytest.raises(sample.UsageError) as raised:
+    with pytest.raises(argparse.ArgumentError) as raised:
         sample.check_settings()
 
     assert cut_off not in str(raised.value)
