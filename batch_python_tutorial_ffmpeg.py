@@ -653,7 +653,7 @@ def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict
     now, spans = datetime.now(timezone.utc), []
     options = batchmodels.TaskListOptions(select='displayName,creationTime,executionInfo,nodeInfo')
     for task in batch_client.task.list(_JOB_ID, options):
-        name, info, node = task.display_name, task.execution_info, task.node_info
+        name, info, node = task.display_name, task.execution_info, task.node_info and task.node_info.node_id
         end = (info and info.end_time) or now
         start = (info and info.start_time) or end
         spans.append((start, end))
@@ -662,7 +662,7 @@ def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict
             in_size = paths[name].stat().st_size if paths[name].exists() else 0
             moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
             result = f'failed\n    {failures[name]}' if name in failures else 'ok'
-            say(row.format(name, node.node_id[-8:] if node else '-', *times, *moved, result), sys.stderr)
+            say(row.format(name, (node or '-')[-8:], *times, *moved, result), sys.stderr)
     nodes = batch_client.compute_node.list(_POOL_ID, batchmodels.ComputeNodeListOptions(select='allocationTime'))
     hours = sum((now - node.allocation_time) / timedelta(hours=1) for node in nodes)
     worked = sum((end - start).total_seconds() for start, end in spans)

@@ -19,7 +19,7 @@ def assert_only_b_failed(sample: Sample, *words: str) -> str:
     assert result.returncode == 1
     assert 'Success' not in result.stdout
     assert sample.mp3s() == ['a.mp3', 'c.mp3']
-    assert re.search(r'^Failed: b\.mp4 ', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed$', result.stderr, re.MULTILINE), result.stderr
     assert 'Error: 1 of 3 files failed.' in result.stderr
     for word in words:
         assert word in result.stderr
@@ -61,7 +61,7 @@ def test_a_task_that_is_ended_by_the_service_fails_alone_with_its_code(sample: S
     result = sample.finish(process)
 
     assert result.returncode == 1
-    assert re.search(r'^Failed: b\.mp4 +TaskEnded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    TaskEnded', result.stderr, re.MULTILINE), result.stderr
     assert sample.mp3s() == ['a.mp3', 'c.mp3']
 
 
@@ -82,7 +82,7 @@ def test_an_output_that_cannot_be_uploaded_fails_alone_with_its_code(sample: Sam
 def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(sample: Sample, empty: bool, word: str) -> None:
     fault = sample.azure.lose_output('b.mp3', empty=empty)
 
-    assert_only_b_failed(sample, f'b.mp3 is {word}')
+    assert_only_b_failed(sample, f'its MP3 is {word}')
     fault.check()
 
 
@@ -92,7 +92,7 @@ def test_an_mp3_of_an_earlier_run_does_not_hide_a_missing_one(sample: Sample) ->
     sample.azure.wait_until(lambda: datetime.now(timezone.utc) - old.last_modified > timedelta(seconds=1))
     sample.azure.lose_output('b.mp3')
 
-    assert_only_b_failed(sample, 'b.mp3 is missing')
+    assert_only_b_failed(sample, 'its MP3 is missing')
 
 
 def test_an_mp3_that_cannot_be_written_is_named_and_leaves_nothing_half_written(sample: Sample) -> None:
@@ -101,7 +101,7 @@ def test_an_mp3_that_cannot_be_written_is_named_and_leaves_nothing_half_written(
     result = sample.run('-y')
 
     assert result.returncode == 1
-    assert re.search(r'^Failed: b\.mp3 +not downloaded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), result.stderr
     assert sample.mp3s() == ['a.mp3', 'c.mp3']
 
 
@@ -112,6 +112,6 @@ def test_a_download_that_stays_cut_is_named_and_leaves_nothing_half_written(samp
 
     fault.check()
     assert result.returncode == 1
-    assert re.search(r'^Failed: b\.mp3 +not downloaded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), result.stderr
     assert sample.mp3s() == ['a.mp3', 'c.mp3']
     assert sample.nothing_is_left()

@@ -27,7 +27,7 @@ def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, opti
 
     assert result.returncode == 1
     assert 'Timeout: 00:00:04 have passed, and 1 tasks are not done.' in result.stderr
-    assert re.search(r'^Failed: b\.mp4 +not done in time', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    not done in time', result.stderr, re.MULTILINE), result.stderr
     assert 'Error: 1 of 2 files failed.' in result.stderr
     assert sample.mp3s() == ['a.mp3']
     kept = 'The container is kept: the job still needs it.'
@@ -42,7 +42,7 @@ def test_a_task_over_its_time_limit_is_ended_and_named(sample: Sample) -> None:
     result = sample.run('-y')
 
     assert result.returncode == 1
-    assert len(re.findall('^Failed: ', result.stderr, re.MULTILINE)) == 2
+    assert len(re.findall('mp4 .* failed$', result.stderr, re.MULTILINE)) == 2
     assert sample.nothing_is_left()
 
 
@@ -59,6 +59,6 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(sample: Sample) ->
     result = sample.run('-y')
 
     assert result.returncode == 1
-    assert re.search(r'^Failed: a\.mp[34] +not downloaded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^a\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), result.stderr
     assert sample.mp3s() == []
     assert sample.nothing_is_left()

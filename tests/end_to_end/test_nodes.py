@@ -96,9 +96,9 @@ def test_nodes_that_are_slow_to_come_are_explained(sample: Sample) -> None:
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert '0 of 5 nodes ready: being allocated; 1 tasks queued, 0 running, 0 done' in result.stderr
-    assert '0 of 5 nodes ready: 5 starting; 1 tasks queued' in result.stderr
-    assert '0 of 5 nodes ready: 5 in start task; 1 tasks queued' in result.stderr
+    assert '0 of 5 nodes ready: being allocated; tasks: 0 done, 1 queued, 0 running, 0 failed' in result.stderr
+    assert '0 of 5 nodes ready: 5 starting; tasks: 0 done, 1 queued' in result.stderr
+    assert '0 of 5 nodes ready: 5 in start task; tasks: 0 done, 1 queued' in result.stderr
 
 
 @pytest.mark.parametrize('loss', ['preempt_node', 'make_node_unusable'])

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from azure.batch.models import AllocationState, JobState, PoolState, TaskState
-from azure.batch.models import ComputeNodeState as NodeState
+from azure.batch.models import AllocationState, ComputeNodeState as NodeState, JobState, PoolState, TaskState
 
 __all__ = ['MOVES', 'AllocationState', 'JobState', 'NodeState', 'PoolState', 'TaskState', 'move']
 

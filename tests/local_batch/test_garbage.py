@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import requests
 from azure.batch import BatchServiceClient
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.local_azure import LocalAzure
 from tests.local_azure.errors import ERRORS, BatchError

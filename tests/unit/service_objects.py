@@ -126,7 +126,9 @@ def unfinished(name: str, state: str = 'active') -> models.CloudTask:
 
 def _task(name: str, state: str, result: str | None, **execution: Any) -> models.CloudTask:
     """Return a task that was added when the clock started; if it has ended, it waited for 60 s and ran for 90 s."""
-    ran = {'start_time': BEGAN + timedelta(seconds=60), 'end_time': BEGAN + timedelta(seconds=150)} if result else {}
+    ran: Any = (
+        {'start_time': BEGAN + timedelta(seconds=60), 'end_time': BEGAN + timedelta(seconds=150)} if result else {}
+    )
     result = result and models.TaskExecutionResult(result)
     return models.CloudTask(
         id=f'Task-{name}',
@@ -136,5 +138,5 @@ def _task(name: str, state: str, result: str | None, **execution: Any) -> models
         execution_info=models.TaskExecutionInformation(
             retry_count=0, requeue_count=0, result=result, **ran, **execution
         ),
-        node_info=models.ComputeNodeInformation(node_id='tvmps_0123456789abcdef_p') if result else None,
+        node_info=models.ComputeNodeInformation(node_id='tvmps_0123456789abcdef_p' if result else None),
     )
