@@ -138,5 +138,5 @@ def _task(name: str, state: str, result: str | None, **execution: Any) -> models
         execution_info=models.TaskExecutionInformation(
             retry_count=0, requeue_count=0, result=result, **ran, **execution
         ),
-        node_info=models.ComputeNodeInformation(node_id='tvmps_0123456789abcdef_p' if result else None),
+        node_info=models.ComputeNodeInformation(node_id=node_id),
     )
