@@ -216,7 +216,8 @@ class Batch:
     ) -> Result:
         """One page in the order of keys, so that paging stays stable while items come and go."""
         arguments, fields = request.arguments, fields or self._fields[model]
-        limit, after = _integer(request, 'maxresults', 1, 1000), arguments.get('$skiptoken', '')
+        most = 10 if what == 'poolnodecounts' else 1000  # SDK14 operations, maxresults
+        limit, after = _integer(request, 'maxresults', 1, most), arguments.get('$skiptoken', '')
         keep = odata.parse_filter(arguments.get('$filter'), model)
         select = odata.parse_select(arguments.get('$select'), model)
         odata.check_expand(arguments.get('$expand'))

@@ -12,7 +12,8 @@ from azure.batch.custom.custom_errors import CreateTasksErrorException
 
 from tests.local_azure import LocalAzure
 
-from .conftest import a_job, a_pool, a_task, refusal, run_to_end, wait_completed
+from .conftest import Wire, a_job, a_pool, a_task, refusal, run_to_end, wait_completed
+from .test_recorded_facts import POOL
 
 
 @pytest.mark.parametrize('version', ['2024-02-01.19.0', '2025-06-01'])
@@ -103,6 +104,18 @@ def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServi
     assert (counts.dedicated.idle, counts.dedicated.total, counts.low_priority.idle) == (1, 1, 2)
     assert refusal(client.compute_node.get, 'pool', 'other') == (404, 'NodeNotFound')
     assert refusal(lambda: list(client.compute_node.list('other'))) == (404, 'PoolNotFound')
+
+
+def test_node_counts_come_ten_at_a_time(wire: Wire) -> None:  # SDK14 operations: maxresults is 1 to 10
+    for number in range(11):
+        wire('POST', '/pools', {**POOL, 'id': f'p{number:02}', 'targetDedicatedNodes': 0})
+
+    first = wire('GET', '/nodecounts').json()
+    rest = wire._session.get(first['odata.nextLink'], timeout=10).json()
+
+    assert [counts['poolId'] for counts in first['value']] == [f'p{number:02}' for number in range(10)]
+    assert [counts['poolId'] for counts in rest['value']] == ['p10']
+    assert wire('GET', '/nodecounts', query={'maxresults': '11'}).json()['code'] == 'OutOfRangeQueryParameterValue'
 
 
 def test_supported_images_have_ubuntu_24_04_in_both_generations(client: BatchServiceClient) -> None:
