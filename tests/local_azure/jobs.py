@@ -59,16 +59,16 @@ class Jobs:
     def terminate(self, job_id: str, reason: str) -> Job:
         with self._account.lock:
             job = self._active(job_id)
-            job.modified = self._account.stamp()
             self._terminate(job, reason)
+            job.modified = job.changed
             return job
 
     def delete(self, job_id: str) -> None:
+        """Deleting, which moves no ETag, then gone (recorded traffic: GET /jobs/{id} after DELETE)."""
         with self._account.lock:
             job = self.get(job_id)
             if job.state is JobState.deleting:
                 raise BatchError('JobBeingDeleted')
-            job.modified = self._account.stamp()
             job.move(JobState.deleting)
             self._end_running(job, ENDED)
             self._account.later(job, self._account.delays.job_deleting, lambda: self.by_key.pop(job.key))
@@ -164,8 +164,8 @@ class Jobs:
             task = self.task(job_id, task_id)
             if task.state is TaskState.completed:
                 raise BatchError('TaskCompleted')
-            task.modified = self._account.stamp()
             self._end(task, ENDED)
+            task.modified = task.changed
             self.proceed(task.job)
             return task
 
@@ -180,8 +180,8 @@ class Jobs:
                 raise BatchError('TaskNotCompleted')
             if task.execution.result == 'success':
                 raise BatchError('TaskSucceeded')
-            task.modified = self._account.stamp()
             task.move(TaskState.active)
+            task.modified = task.changed
             task.node, task.execution = None, Execution()
             job.queue.append(task)
             self.schedule()

@@ -95,7 +95,7 @@ class Pools:
         with account.lock:
             pool = self._updatable(pool_id)
             pool.move(PoolState.deleting)
-            pool.modified, pool.targets, pool.resize_errors = pool.changed, {True: 0, False: 0}, []
+            pool.modified, pool.targets, pool.dealloc = pool.changed, {True: 0, False: 0}, 'requeue'
             if pool.allocation is not AllocationState.resizing:
                 pool.allocate(AllocationState.resizing)
             account.nodes.leave(pool.nodes.values())

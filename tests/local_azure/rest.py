@@ -107,7 +107,7 @@ class Batch:
             'GET /nodecounts': (self._node_counts,),
             'POST /pools': (add, pools.add, schema.pool, '/pools/{0.id}'),
             'GET /pools': (page, 'pools', 'CloudPool', account.all_pools),
-            f'GET {pool}': (get, 'pools', 'CloudPool', pools.get),
+            f'(?:GET|HEAD) {pool}': (get, 'pools', 'CloudPool', pools.get),
             f'PATCH {pool}': (change, 200, pools.get, pools.patch, schema.pool_patch),
             f'DELETE {pool}': (change, 202, pools.get, pools.delete),
             f'POST {pool}/resize': (change, 202, pools.get, pools.resize, schema.resize),
@@ -115,7 +115,7 @@ class Batch:
             f'GET {pool}/nodes': (page, 'nodes', 'ComputeNode', lambda pool_id: pools.get(pool_id).nodes.values()),
             f'GET {node}': (get, 'nodes', 'ComputeNode', pools.node),
             f'GET {node}/files': (self._files, files.node_folder, pools.node),
-            f'GET {node}/files/{{path}}': (self._file, files.node_folder, pools.node),
+            f'(?:GET|HEAD) {node}/files/{{path}}': (self._file, files.node_folder, pools.node),
             'POST /jobs': (add, jobs.add, schema.job, '/jobs/job-1'),  # whatever its id (recorded traffic)
             'GET /jobs': (page, 'jobs', 'CloudJob', account.all_jobs),
             f'GET {job}': (get, 'jobs', 'CloudJob', jobs.get),
@@ -131,7 +131,7 @@ class Batch:
             f'POST {task}/reactivate': (self._reactivate,),
             f'DELETE {task}': (change, 200, jobs.task, jobs.delete_task),
             f'GET {task}/files': (self._files, files.task_folder, jobs.task),
-            f'GET {task}/files/{{path}}': (self._file, files.task_folder, jobs.task),
+            f'(?:GET|HEAD) {task}/files/{{path}}': (self._file, files.task_folder, jobs.task),
         }
         patterns = {route.format(id='([^/]+)', path='(.+)'): operation for route, operation in routes.items()}
         self._routes = [(re.compile(pattern), operation) for pattern, operation in patterns.items()]
@@ -165,7 +165,7 @@ class Batch:
         if (version := request.arguments['api-version']) not in API_VERSIONS:
             raise BatchError('UnsupportedRequestVersion', QueryParameterValue=version[:100])
         _integer(request, 'timeout', 0, 2**31 - 1)
-        wanted = f'{request.command.replace("HEAD", "GET")} {request.path}'
+        wanted = f'{request.command} {request.path}'
         for pattern, (operation, *arguments) in self._routes:
             if match := pattern.fullmatch(wanted):
                 result: Result = operation(request, [unquote(part) for part in match.groups()], *arguments)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .durations import format_duration, format_time
 from .model import Node, Pool, Task
-from .states import TaskState
+from .states import AllocationState, TaskState
 
 Getter = Callable[[Any], Any]
 Fields = Mapping[str, Getter]
@@ -80,6 +80,9 @@ _JOB_RUN = _fields(
 
 
 def _resize_errors(pool: Pool) -> list[dict[str, Any]] | None:
+    """Only those of a steady pool (SDK14 CloudPool.resize_errors)."""
+    if pool.allocation is not AllocationState.steady:
+        return None
     errors = ({'code': code, 'message': text, 'values': _pairs(v.items())} for code, text, v in pool.resize_errors)
     return [{name: value for name, value in error.items() if value} for error in errors] or None
 

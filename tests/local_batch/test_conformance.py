@@ -93,6 +93,38 @@ def test_stopped_resize_keeps_what_is_there_and_says_so(azure: LocalAzure, clien
     assert refusal(client.pool.stop_resize, 'pool') == (409, 'OperationInvalidForCurrentState')
 
 
+def test_resize_errors_show_when_the_pool_is_steady(azure: LocalAzure, client: BatchServiceClient) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    azure.batch.delays.node_leaving = 0.4
+    azure.fail_allocation(dedicated=True)
+
+    smaller = models.PoolResizeParameter(target_dedicated_nodes=1, target_low_priority_nodes=0)
+    client.pool.resize('pool', smaller)
+
+    azure.wait_until(lambda: azure.batch.pools.get('pool').resize_errors)
+    assert (client.pool.get('pool').allocation_state.value, client.pool.get('pool').resize_errors) == ('resizing', None)
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    assert [error.code for error in client.pool.get('pool').resize_errors] == ['AllocationFailed']
+
+
+def test_deletion_of_a_pool_requeues_whatever_the_last_resize_asked_for(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    client.job.add(a_job())
+    for target in (2, 1):
+        azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+        size = models.PoolResizeParameter(target_low_priority_nodes=target, node_deallocation_option='terminate')
+        client.pool.resize('pool', size)
+    client.task.add('job', a_task(command_line='sleep 60'))
+    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+
+    client.pool.delete('pool')
+
+    assert client.task.get('job', 'task').state == models.TaskState.active
+
+
 def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=2, target_dedicated_nodes=1))
     azure.wait_until(lambda: [node.state.value for node in client.compute_node.list('pool')] == ['idle'] * 3)
@@ -387,6 +419,17 @@ def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(azure: LocalAzu
     (error,) = client.pool.get('pool').resize_errors
     assert error.code == 'AllocationFailed'
     assert 'Generation' in error.values[0].value
+
+
+@pytest.mark.parametrize('path', ['/jobs', '/jobs/job', '/nodecounts', '/supportedimages'])
+def test_only_pools_and_files_have_a_head(
+    client: BatchServiceClient, wire: Wire, path: str
+) -> None:  # SDK14 operations
+    client.job.add(a_job())
+
+    answer = wire('HEAD', path)
+
+    assert (answer.status_code, answer.reason.endswith(f'HEAD {path}.')) == (501, True)
 
 
 def test_what_is_not_imitated_answers_501_with_method_and_path(client: BatchServiceClient) -> None:

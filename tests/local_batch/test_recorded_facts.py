@@ -147,6 +147,29 @@ def test_new_job_has_these_fields_and_defaults(wire: Wire) -> None:
     assert list(job['executionInfo']) == ['startTime', 'poolId']
 
 
+def test_deletion_moves_the_etag_of_a_pool_but_not_of_a_job(wire: Wire) -> None:
+    wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
+    job = wire('POST', '/jobs', JOB)
+
+    wire('DELETE', '/jobs/Job1')
+    wire('DELETE', '/pools/Pool1')
+
+    deleting, pool = wire('GET', '/jobs/Job1').json(), wire('GET', '/pools/Pool1').json()
+    assert (deleting['state'], deleting['eTag']) == ('deleting', job.headers['ETag'])
+    assert (pool['state'], pool['lastModified']) == ('deleting', pool['stateTransitionTime'])
+
+
+def test_termination_is_the_last_change_of_a_job_and_of_a_task(wire: Wire) -> None:
+    wire('POST', '/jobs', JOB)
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    wire('POST', '/jobs/Job1/tasks/myTask/terminate')
+    wire('POST', '/jobs/Job1/terminate')
+
+    for path in ('/jobs/Job1/tasks/myTask', '/jobs/Job1'):
+        ended = wire('GET', path).json()
+        assert ended['lastModified'] == ended['stateTransitionTime']
+
+
 def test_patch_replaces_constraints_whole_and_writes_durations_in_days(wire: Wire) -> None:
     wire('POST', '/jobs', {**JOB, 'constraints': {'maxTaskRetryCount': 5}})
 
