@@ -198,28 +198,34 @@ class Jobs:
     # Scheduling
 
     def schedule(self) -> None:
-        """Gives waiting tasks to free slots: jobs by priority, tasks in their order, nodes by the pool's fill type."""
+        """Gives waiting tasks to free slots: jobs by priority, tasks in their order, nodes by the pool's fill type.
+
+        A task that needs more slots than a node has left lets others go first (Azure docs: batch-parallel-node-tasks).
+        """
         for job in sorted(self.by_key.values(), key=lambda job: -job.spec['priority']):
             pool = self._account.pools.by_key.get(job.pool_key)
-            while pool and (task := self._next_task(job)) and (node := self._free_node(pool, task)):
-                job.queue.popleft()
-                task.node = node
+            while pool and (free := self._free_slots(pool)) and (task := self._next_task(job, max(free.values()))):
+                job.queue.remove(task)
+                task.node = node = self._choose(pool, task, free)
                 task.execution.start = self._account.stamp()
                 task.move(TaskState.running)
                 self._run(task, node)
 
-    def _next_task(self, job: Job) -> Task | None:
-        if job.state is not JobState.active or 0 <= job.spec['maxParallelTasks'] <= job.counts['running']:
+    def _free_slots(self, pool: Pool) -> dict[Node, int]:
+        return {n: pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE}
+
+    def _next_task(self, job: Job, room: int) -> Task | None:
+        if not room or job.state is not JobState.active or 0 <= job.spec['maxParallelTasks'] <= job.counts['running']:
             return None
         while job.queue and job.queue[0].state is not TaskState.active:
             job.queue.popleft()
-        return job.queue[0] if job.queue else None
+        fitting = (t for t in job.queue if t.state is TaskState.active and t.spec['requiredSlots'] <= room)
+        return next(fitting, None)
 
-    def _free_node(self, pool: Pool, task: Task) -> Node | None:
-        free = {n: pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE}
+    def _choose(self, pool: Pool, task: Task, free: dict[Node, int]) -> Node:
         fitting = [node for node in free if free[node] >= task.spec['requiredSlots']]
         choose = max if pool.spec['taskSchedulingPolicy']['nodeFillType'] == 'Spread' else min
-        return choose(fitting, key=lambda node: free[node], default=None)
+        return choose(fitting, key=lambda node: free[node])
 
     def _run(self, task: Task, node: Node) -> None:
         run = node.runs[task] = Run(node, task.spec, task)

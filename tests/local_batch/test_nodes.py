@@ -266,6 +266,19 @@ def test_slots_and_job_priority_decide_what_runs(azure: LocalAzure, client: Batc
     assert (low.slots['running'], high.slots['active']) == (2, 2)
 
 
+def test_task_that_needs_more_slots_than_there_are_never_runs_and_holds_up_no_other(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_dedicated_nodes=1, task_slots_per_node=2))
+    client.job.add(a_job())
+    client.task.add('job', a_task('large', required_slots=3))
+    client.task.add('job', a_task('small'))
+
+    wait_completed(azure, 1)
+
+    assert [client.task.get('job', name).state.value for name in ('small', 'large')] == ['completed', 'active']
+
+
 def test_tasks_of_a_new_job_of_the_same_name_start_in_an_empty_folder(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:

@@ -245,7 +245,7 @@ class BatchMachine(RuleBasedStateMachine):
             room = job.spec['maxParallelTasks'] < 0 or job.counts['running'] < job.spec['maxParallelTasks']
             if pool and pool.state is PoolState.active and job.state is JobState.active and waiting and room:
                 free = [pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE]
-                assert max(free, default=0) < waiting[0].spec['requiredSlots']
+                assert max(free, default=0) < min(task.spec['requiredSlots'] for task in waiting)
 
     @invariant()
     def a_terminal_state_is_final(self) -> None:
