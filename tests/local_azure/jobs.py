@@ -38,7 +38,7 @@ class Jobs:
         with account.lock:
             account.check_new('Job', spec, self.by_key)
             unfinished = sum(job.state is not JobState.completed for job in self.by_key.values())
-            if account.quotas.jobs is not None and unfinished >= account.quotas.jobs:
+            if account.quota('jobs', unfinished + 1) is not None:
                 raise BatchError('ActiveJobAndScheduleQuotaReached')
             job = Job(spec['id'], dict(spec), account.stamp)
             self.by_key[job.key] = job

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.local_azure import schema, wire
-from tests.local_azure.account import Account, Quotas
+from tests.local_azure.account import Account
 from tests.local_azure.errors import BatchError
 from tests.local_azure.faults import Fault
 from tests.local_azure.model import ALIVE, Failure, Outcome, Task
@@ -34,6 +34,7 @@ class BatchMachine(RuleBasedStateMachine):
         super().__init__()
         self.timeline, self.machines = ManualTimeline(), ManualMachines()
         self.account = Account(self.timeline, self.machines)
+        self.quota = Fault('set_quota')
         self.expected: dict[str, set[str]] = {}  # the tasks that each job must have
         self.terminal: dict[Task, tuple[TaskState, str | None]] = {}
         self.ended_jobs: set[object] = set()
@@ -186,7 +187,9 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule(low=st.sampled_from([None, 0, 1, 3]), pools=st.sampled_from([None, 1]))
     def quota_changes(self, low: int | None, pools: int | None) -> None:
-        self.account.quotas = Quotas(low_priority_cores=low, pools=pools)
+        self.quota.remove()
+        limits = {'dedicated_cores': None, 'low_priority_cores': low, 'pools': pools, 'jobs': None}
+        self.quota = self.account.faults.add(Fault('set_quota', **limits))
 
     @rule()
     def allocation_and_start_task_will_fail_once(self) -> None:
