@@ -43,8 +43,6 @@ class Account:
     url: str = 'http://127.0.0.1'
     faults: Faults = field(default_factory=Faults)
     delays: Delays = field(default_factory=Delays)
-    # What POST answers while an id is being deleted is not documented: PoolBeingDeleted/JobBeingDeleted, or this.
-    exists_while_deleting: bool = False
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -81,8 +79,7 @@ class Account:
 
     def check_new(self, kind: str, spec: Spec, items: Mapping[str, Resource]) -> None:
         if old := items.get(spec['id'].lower()):
-            deleting = old.state.value == 'deleting' and not self.exists_while_deleting
-            raise BatchError(f'{kind}BeingDeleted' if deleting else f'{kind}Exists')
+            raise BatchError(f'{kind}BeingDeleted' if old.state.value == 'deleting' else f'{kind}Exists')
 
     def quota(self, limit: str, wanted: int) -> int | None:
         """The quota of this name that `wanted` exceeds, or None: a fault, without which nothing is limited."""
@@ -105,7 +102,6 @@ class Account:
             self.pools.by_key.clear()
             self.jobs.by_key.clear()
             self.faults.clear()
-            self.exists_while_deleting = False
 
     def all_pools(self) -> list[Pool]:
         return list(self.pools.by_key.values())
