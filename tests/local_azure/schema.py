@@ -69,6 +69,7 @@ def _between(low: int, high: int = _INT32) -> tuple[Callable[[Any], object], str
 
 _LIMITS: dict[str, tuple[Callable[[Any], object], str]] = {  # SDK14: the docs of these properties
     'id': (re.compile(r'[A-Za-z0-9_-]{1,64}').fullmatch, 'at most 64 letters, digits, hyphens and underscores'),
+    'fileMode': (re.compile('[0-7]{3,4}').fullmatch, 'an octal number of 3 or 4 digits is expected'),
     'vmSize': (lambda size: size.lower() in VM_SIZES, 'The specified VM size is not supported'),
     'resizeTimeout': (lambda duration: parse_duration(duration) >= 300 * SECOND, 'the minimum is 5 minutes'),
     **dict.fromkeys(('targetDedicatedNodes', 'targetLowPriorityNodes'), _between(0)),

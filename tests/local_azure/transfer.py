@@ -61,7 +61,7 @@ def _failing(codes: dict[int, str], **details: str) -> Iterator[None]:
         late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
         status = 408 if late else getattr(getattr(error, 'response', None), 'status_code', 500)
         raise TransferError(codes.get(403 if status == 401 else status, codes[500]), **details) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that no file or blob can have is a ValueError
         raise TransferError(codes.get(0) or codes[500], Reason=str(error), **details) from error
 
 

@@ -47,6 +47,9 @@ POSTS = (
 )
 
 
+OUTPUT = {'filePattern': '../stdout.txt', 'uploadOptions': {'uploadCondition': 'taskcompletion'}}
+
+
 def assert_refused(answer: requests.Response) -> None:
     assert 400 <= answer.status_code < 500, (answer.status_code, answer.text[:500])
     if answer.content:
@@ -290,6 +293,53 @@ def test_raw_bytes(azure: LocalAzure, data: bytes) -> None:
 
     status = answer[9:12]
     assert answer == b'' or b'400' <= status < b'500' or status in (b'501', b'505') or answer.startswith(b'<!DOCTYPE')
+
+
+@pytest.mark.parametrize(
+    'framing',
+    [b'Content-Length: many\r\n\r\n', b'Content-Length: \xb2\r\n\r\n', b'Transfer-Encoding: chunked\r\n\r\nzz\r\n'],
+)
+def test_body_of_unknown_length_is_400_and_ends_the_connection(azure: LocalAzure, framing: bytes) -> None:
+    head, _, body = raw(azure, b'POST /jobs HTTP/1.1\r\n' + framing + b'GET / HTTP/1.1\r\n\r\n').partition(b'\r\n\r\n')
+
+    assert head.startswith(b'HTTP/1.1 400 ')
+    assert json.loads(body)['code'] == 'InvalidHeaderValue'  # one answer, and no second one after it
+
+
+TASKS_THAT_CANNOT_RUN: dict[str, dict[str, Any]] = {
+    'command': {'commandLine': 'echo \0'},
+    'command surrogate': {'commandLine': 'echo \ud800'},
+    'environment': {'environmentSettings': [{'name': 'A', 'value': '\0'}]},
+    'file path': {'resourceFiles': [{'httpUrl': 'http://127.0.0.1:1/x', 'filePath': 'a\0b'}]},
+    'file path surrogate': {'resourceFiles': [{'httpUrl': 'http://127.0.0.1:1/x', 'filePath': '\ud800/x'}]},
+    'url': {'resourceFiles': [{'httpUrl': '\ud800', 'filePath': 'x'}]},
+    'container': {'resourceFiles': [{'storageContainerUrl': 'http://[::1', 'filePath': 'x'}]},
+    'blob name': {
+        'outputFiles': [{**OUTPUT, 'destination': {'container': {'containerUrl': 'http://x', 'path': '\ud800'}}}]
+    },
+}
+
+
+@pytest.mark.parametrize('name', TASKS_THAT_CANNOT_RUN)
+def test_task_that_cannot_run_fails_by_itself(azure: LocalAzure, wire: Wire, name: str) -> None:
+    wire('POST', '/pools', POOL)
+    wire('POST', '/jobs', JOB)
+
+    answer = wire('POST', '/jobs/Job1/tasks', {**TASK, **TASKS_THAT_CANNOT_RUN[name]})
+
+    assert answer.status_code == 201
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['failed'])
+    assert not azure.crashes
+    info = wire('GET', '/jobs/Job1/tasks/myTask').json()['executionInfo']
+    assert info['failureInfo']['code'] != 'Unknown'
+
+
+@pytest.mark.parametrize('mode', ['rwx', '', '0o770', '77777'])
+def test_file_mode_that_is_not_octal_is_refused(wire: Wire, mode: str) -> None:
+    wire('POST', '/jobs', JOB)
+    file = {'httpUrl': 'http://127.0.0.1:1/x', 'filePath': 'x', 'fileMode': mode}
+
+    assert_refused(wire('POST', '/jobs/Job1/tasks', {**TASK, 'resourceFiles': [file]}))
 
 
 @pytest.mark.parametrize('variable', ['AZURE_BATCH_ENDPOINT', 'AZURE_STORAGE_SERVICE_ENDPOINT'])
