@@ -157,9 +157,11 @@ class Machines:
                     )
                     self._groups[run] = process.pid
             except FileNotFoundError:
-                return Outcome(None, Failure('CommandProgramNotFound', 'The specified command program is not found'))
+                return Outcome(None, Failure('CommandProgramNotFound', 'The specified command program is not found.'))
             except (OSError, ValueError) as error:
-                return Outcome(None, Failure('CommandLaunchFailed', f'The command could not be launched: {error}'))
+                why = (('Message', str(error)),)
+                text = 'Failed to launch the specified command line.'
+                return Outcome(None, Failure('CommandLaunchFailed', text, details=why))
         self._watchdog.watch(process.pid)
         exit_code = process.wait()
         kill_group(process.pid)  # what it left running in the background

@@ -129,7 +129,8 @@ def test_resource_files_by_url_and_by_container(
 
 
 @pytest.mark.parametrize(
-    ('blob', 'permissions', 'code'), [('none', 'r', 'BlobNotFound'), ('there', 'l', 'BlobAccessDenied')]
+    ('blob', 'permissions', 'code'),
+    [('none', 'r', 'BlobNotFound'), ('there', 'l', 'BlobAccessDenied'), ('', 'r', 'ResourceContainerAccessDenied')],
 )
 def test_resource_file_that_cannot_be_had(
     azure: LocalAzure,
@@ -143,6 +144,8 @@ def test_resource_file_that_cannot_be_had(
     path, sas = container_url('inbox', permissions).split('?')
     blobs.get_blob_client('inbox', 'there').upload_blob(b'x')
     resource = models.ResourceFile(http_url=f'{path}/{blob}?{sas}', file_path='x')
+    if not blob:
+        resource = models.ResourceFile(storage_container_url=f'{path}?{sas}')
     retries = models.TaskConstraints(max_task_retry_count=2)
 
     run_to_end(azure, a_task(resource_files=[resource], constraints=retries))
@@ -217,6 +220,22 @@ def test_output_file_that_cannot_be_uploaded(
     assert client.task.get('job', 'task').execution_info.retry_count == 0
     errors = b''.join(client.file.get_from_task('job', 'task', 'fileuploaderr.txt')).decode()
     assert code in errors
+
+
+def test_upload_failure_has_the_words_of_the_documentation(
+    azure: LocalAzure, client: BatchServiceClient, blobs: BlobServiceClient, container_url: Callable[..., str]
+) -> None:
+    url = container_url('gone')
+    blobs.delete_container('gone')
+
+    run_to_end(azure, a_task(command_line='touch a', output_files=[an_output('a', url)]))
+
+    failure = client.task.get('job', 'task').execution_info.failure_info  # Azure docs, batch-task-output-files
+    assert (failure.category.value, failure.code, failure.message) == (
+        'usererror',
+        'FileUploadContainerNotFound',
+        'One of the specified Azure container(s) was not found while attempting to upload an output file',
+    )
 
 
 def test_retries_are_counted_and_stop(azure: LocalAzure, client: BatchServiceClient) -> None:

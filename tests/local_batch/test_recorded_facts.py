@@ -409,6 +409,39 @@ def test_errors(
     assert answer.headers['Content-Type'] == 'application/json;odata=minimalmetadata'
 
 
+@pytest.mark.parametrize(
+    ('method', 'path', 'code', 'text'),
+    [
+        (
+            'POST',
+            '/jobs/Job1/tasks/myTask/reactivate',
+            'TaskNotCompleted',
+            'The specified task is not in a completed state, and the requested operation can be performed only on '
+            'completed tasks.',
+        ),
+        ('GET', '/jobs/none', 'JobNotFound', 'The specified job does not exist.'),
+        (
+            'POST',
+            '/pools/Pool1/stopresize',
+            'OperationInvalidForCurrentState',
+            'The specified operation is not valid for the current state of the resource.',
+        ),
+        ('POST', '/jobs', 'InvalidRequestBody', 'The specified Request Body is not syntactically valid.'),
+    ],
+)
+def test_errors_without_a_recording_have_the_words_of_the_documentation(
+    azure: LocalAzure, wire: Wire, method: str, path: str, code: str, text: str
+) -> None:
+    wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
+    wire('POST', '/jobs', {**JOB, 'poolInfo': {'poolId': 'none'}})
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+
+    answer = wire(method, path)
+
+    assert (answer.json()['code'], answer.reason) == (code, text)
+
+
 def test_one_task_of_528959_bytes_is_too_large(wire: Wire) -> None:
     wire('POST', '/jobs', JOB)
     body = b'{"value": [{"id": "mytask", "commandLine": "' + b'x' * (528_959 - 48) + b'"}]}'
