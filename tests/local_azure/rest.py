@@ -147,7 +147,8 @@ class Batch:
             self._on_crash(error)
             result = self._refusal(request, BatchError('InternalError'))
         body, headers = result.body, {'request-id': request.request_id, 'DataServiceVersion': '3.0'}
-        headers['X-Content-Type-Options'] = 'nosniff'
+        headers |= {'X-Content-Type-Options': 'nosniff'}
+        headers |= {'Strict-Transport-Security': 'max-age=31536000; includeSubDomains'}
         if isinstance(body, dict):
             body = json.dumps(body, separators=(',', ':')).encode()
             headers |= {'Content-Type': JSON} if request.command != 'HEAD' else {}
@@ -289,5 +290,5 @@ class Batch:
         headers |= {'Last-Modified': http_date(file.modified), 'ocp-batch-file-mode': file.mode}
         headers |= {'ocp-batch-file-isdirectory': str(file.is_directory)}
         headers |= {'ocp-batch-file-url': quote(f'{self._base}{request.path}', safe='')}
-        body = b''.join(files.read(file, offset, length)) if request.command == 'GET' else b''
+        body = files.read(file, offset, length) if request.command == 'GET' else b''
         return Result(200, body, None, headers)

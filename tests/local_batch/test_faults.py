@@ -243,6 +243,19 @@ def test_preempted_node_comes_back_and_its_task_runs_again(azure: LocalAzure, cl
     azure.wait_until(lambda: node_states(azure) == ['idle'])
 
 
+def test_files_of_a_preempted_node_do_not_come_back_with_it(azure: LocalAzure, client: BatchServiceClient) -> None:
+    run_to_end(azure, a_task('first'))
+    fault = azure.preempt_node('second')
+    client.task.add('job', a_task('second', 'sleep 0.2'))
+    wait_completed(azure, 2)
+
+    fault.check()
+    gone = (409, 'TaskFilesUnavailable')
+    assert refusal(lambda: list(client.file.list_from_task('job', 'first'))) == gone
+    assert refusal(client.file.get_from_task, 'job', 'first', 'stdout.txt') == gone
+    assert b''.join(client.file.get_from_task('job', 'second', 'stdout.txt')) == b''
+
+
 def test_preempted_node_without_return_stays_listed_and_counted(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=1))
     client.job.add(a_job())

@@ -126,6 +126,9 @@ def test_status_and_headers(
     assert answer.headers.get('Location') == (f'{wire.url}{service_id}' if status == 201 else None)
     assert ('ETag' in answer.headers) is has_etag
     assert answer.headers['DataServiceVersion'] == '3.0'
+    assert answer.headers['X-Content-Type-Options'] == 'nosniff'
+    assert answer.headers['Strict-Transport-Security'] == 'max-age=31536000; includeSubDomains'
+    assert answer.headers['Server'] == 'Microsoft-HTTPAPI/2.0'
     assert re.fullmatch(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', answer.headers['request-id'])
     assert answer.content == b''
     assert 'Content-Type' not in answer.headers
