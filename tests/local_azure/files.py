@@ -102,6 +102,10 @@ def part(file: NodeFile, wanted: str | None) -> tuple[int, int]:
 
 
 def read(file: NodeFile, offset: int, length: int) -> bytes:
-    with file.path.open('rb') as stream:
-        stream.seek(offset)
-        return stream.read(length)
+    """What there is: a task may change its files at any time. A directory has no content (ours)."""
+    try:
+        with file.path.open('rb') as stream:
+            stream.seek(offset)
+            return stream.read(length)
+    except OSError as error:
+        raise BatchError('FileNotFound') from error

@@ -282,13 +282,12 @@ class Batch:
     def _file(self, request: Handler, path: Ids, folder: Call, find: Call) -> Result:
         *ids, name = path
         file = files.get(folder(find(*ids)), name)
-        if file.is_directory and request.command != 'HEAD':
-            raise BatchError('FileNotFound')
         _check_conditions(request, file.modified)
         offset, length = files.part(file, request.headers.get('ocp-range'))
-        headers = {'Content-Type': file.content_type, 'Content-Length': str(length)}
+        headers = {'Content-Type': file.content_type}
         headers |= {'Last-Modified': http_date(file.modified), 'ocp-batch-file-mode': file.mode}
         headers |= {'ocp-batch-file-isdirectory': str(file.is_directory)}
         headers |= {'ocp-batch-file-url': quote(f'{self._base}{request.path}', safe='')}
-        body = files.read(file, offset, length) if request.command == 'GET' else b''
-        return Result(200, body, None, headers)
+        if request.command == 'HEAD':
+            return Result(200, None, None, {**headers, 'Content-Length': str(length)})
+        return Result(200, files.read(file, offset, length), None, headers)

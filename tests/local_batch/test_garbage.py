@@ -7,6 +7,7 @@ import json
 import socket
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from azure.batch import BatchServiceClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.local_azure import LocalAzure
+from tests.local_azure import LocalAzure, files
 from tests.local_azure.errors import ERRORS, BatchError
 from tests.local_azure.odata import parse_filter
 
@@ -188,6 +189,28 @@ def test_headers(client: BatchServiceClient, wire: Wire, headers: dict[str, str]
     client.job.add(a_job())
 
     assert_refused(wire('GET', '/jobs/job', headers=headers))
+
+
+@pytest.mark.parametrize('change', ['removed', 'shorter'])
+def test_file_that_changes_while_it_is_read(
+    azure: LocalAzure, wire: Wire, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    wire('POST', '/pools', POOL)
+    wire('POST', '/jobs', JOB)
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['completed'])
+    find = files.get
+
+    def find_and_change(folder: Path, name: str) -> files.NodeFile:
+        file = find(folder, name)
+        file.path.unlink() if change == 'removed' else file.path.write_bytes(b'te')
+        return file
+
+    monkeypatch.setattr(files, 'get', find_and_change)
+    answer = wire('GET', '/jobs/Job1/tasks/myTask/files/stdout.txt')
+
+    assert not azure.crashes
+    assert (answer.status_code, answer.text) == (200, 'te') or answer.json()['code'] == 'FileNotFound'
 
 
 @pytest.mark.parametrize('value', ['bytes=5', 'bytes=-', 'lines=1-2', 'bytes=9-3', 'bytes=' + '9' * 30 + '-'])
