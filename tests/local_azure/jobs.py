@@ -162,6 +162,7 @@ class Jobs:
         return task
 
     def terminate_task(self, job_id: str, task_id: str) -> Task:
+        """Completed at once, whether it has run or not (recorded traffic: GET after POST .../terminate)."""
         with self._account.lock:
             task = self.task(job_id, task_id)
             if task.state is TaskState.completed:
@@ -190,6 +191,7 @@ class Jobs:
             return task
 
     def delete_task(self, job_id: str, task_id: str) -> None:
+        """Gone at once, also a running one (recorded traffic: GET after DELETE)."""
         with self._account.lock:
             task = self.task(job_id, task_id)
             self._end(task, ENDED)

@@ -64,6 +64,7 @@ class Pools:
             return pool
 
     def resize(self, pool_id: str, spec: Spec) -> Pool:
+        """Only of a steady pool (SDK14 pool.resize)."""
         with self._account.lock:
             pool = self._updatable(pool_id)
             if pool.allocation is not AllocationState.steady:

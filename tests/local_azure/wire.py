@@ -116,7 +116,7 @@ def resources(base: str) -> dict[str, Fields]:
     def node_info(task: Task) -> dict[str, str] | None:
         if task.node is None:  # completed without having run: an empty object (recorded traffic, 2018-12-01.8.0)
             return {} if task.state is TaskState.completed else None
-        url, directory = node_url(task.node), f'workitems/{task.job.id}/job-1/{task.id}'
+        url, directory = node_url(task.node), task.directory
         names = ('affinityId', 'nodeUrl', 'poolId', 'nodeId', 'taskRootDirectory', 'taskRootDirectoryUrl')
         ids = (task.node.pool.id, task.node.id)
         return dict(zip(names, (f'TVM:{task.node.id}', url, *ids, directory, f'{url}/files/{directory}'), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import socket
 from datetime import datetime, timedelta, timezone
@@ -277,6 +278,23 @@ def test_signature_covers_encoded_paths_and_decoded_queries(client: BatchService
 
     assert wire('GET', '/jobs/job/tasks', query={'$filter': "startswith(id, 'é %20+&=')", '$select': 'id, state'}).ok
     assert wire('GET', '/jobs/j%20%C3%A9').json()['code'] == 'JobNotFound'
+
+
+@pytest.mark.parametrize('also_ocp_date', [False, True])
+def test_date_is_signed_empty_beside_an_ocp_date(azure: LocalAzure, also_ocp_date: bool) -> None:
+    """REST reference, "Authenticate requests to the Azure Batch service", for a client that does not use the SDK."""
+    now, account = format_datetime(datetime.now(timezone.utc), usegmt=True), azure.environment['AZURE_BATCH_ACCOUNT']
+    lines = ['GET', *[''] * 5, '' if also_ocp_date else now, *[''] * 5, *([f'ocp-date:{now}'] if also_ocp_date else [])]
+    text = '\n'.join([*lines, f'/{account}/jobs', 'api-version:2025-06-01'])
+    key = base64.b64decode(azure.keys['AZURE_BATCH_ACCESS_KEY'])
+    signature = base64.b64encode(hmac.digest(key, text.encode(), 'sha256')).decode()
+    headers = {'Date': now, 'Authorization': f'SharedKey {account}:{signature}'}
+    headers |= {'ocp-date': now} if also_ocp_date else {}
+
+    url = f'{azure.environment["AZURE_BATCH_ENDPOINT"]}/jobs?api-version=2025-06-01'
+    answer = requests.get(url, headers=headers, timeout=5)
+
+    assert answer.status_code == 200, answer.text
 
 
 def raw(azure: LocalAzure, data: bytes) -> bytes:

@@ -17,7 +17,7 @@ from tests.local_azure import schema, wire
 from tests.local_azure.account import Account
 from tests.local_azure.errors import BatchError
 from tests.local_azure.faults import Fault
-from tests.local_azure.model import ALIVE, Failure, Outcome, Task
+from tests.local_azure.model import ALIVE, COUNTERS, Failure, Outcome, Task
 from tests.local_azure.states import JobState, PoolState, TaskState
 
 from .manual import ManualMachines, ManualTimeline
@@ -207,19 +207,16 @@ class BatchMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_what_a_list_gives(self) -> None:
+        results = {'success': 'succeeded', 'failure': 'failed'}
         for job in self.account.all_jobs():
-            states = Counter(task.state.value for task in job.tasks.values())
-            results = Counter(task.execution.result for task in job.tasks.values())
-            assert job.counts == {
-                'active': states['active'],
-                'running': states['running'],
-                'completed': states['completed'],
-                'succeeded': results['success'],
-                'failed': results['failure'],
-            }
-            assert job.slots['running'] == sum(
-                task.spec['requiredSlots'] for task in job.tasks.values() if task.state is TaskState.running
-            )
+            tasks: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+            slots = dict(tasks)
+            for task in job.tasks.values():
+                ended = task.execution.result
+                for name in (task.state.value, *([results[ended]] if ended else [])):
+                    tasks[name] += 1
+                    slots[name] += task.spec['requiredSlots']
+            assert (job.counts, job.slots) == (tasks, slots)
 
     @invariant()
     def running_tasks_are_on_living_nodes_and_fit(self) -> None:
