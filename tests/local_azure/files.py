@@ -48,7 +48,7 @@ def file_fields(base: str) -> dict[str, Any]:
         'name': lambda file: file.key,
         'url': lambda file: f'{base}/{file.key}',
         'isDirectory': lambda file: file.is_directory,
-        'properties': lambda file: file.wire(),
+        'properties': NodeFile.wire,
     }
 
 

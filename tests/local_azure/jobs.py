@@ -284,9 +284,7 @@ class Jobs:
             self._end(task, ENDED)
             self.proceed(task.job)
             return
-        old = task.execution
-        task.execution = Execution(retries=old.retries, last_retry=old.last_retry)
-        task.execution.requeues, task.execution.last_requeue = old.requeues, old.last_requeue
+        task.execution.start = None
         if dealloc:
             task.execution.requeues += 1
             task.execution.last_requeue = self._account.stamp()

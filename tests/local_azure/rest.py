@@ -254,6 +254,7 @@ class Batch:
         specs = [self._checked_task(request, body) for body in bodies]
         results = zip(bodies, self._account.jobs.add_tasks(job_id, specs), strict=True)
         value = [self._added_task(request, job_id, body['id'], result) for body, result in results]
+        value.reverse()  # not the order of the request (recorded traffic, and the example of the REST reference)
         return Result(200, {'odata.metadata': f'{self._base}/$metadata#taskaddresult', 'value': value})
 
     def _checked_task(self, request: Handler, body: object) -> Any:

@@ -279,7 +279,7 @@ def test_collection_results(wire: Wire) -> None:
 
     body = answer.json()
     assert (answer.status_code, body['odata.metadata']) == (200, f'{wire.url}/$metadata#taskaddresult')
-    added, refused = body['value']
+    refused, added = body['value']  # not in the order in which they were sent
     assert list(added) == ['status', 'taskId', 'eTag', 'lastModified', 'location']
     assert (added['status'], added['location']) == ('Success', f'{wire.url}/jobs/Job1/tasks/new')
     assert (refused['status'], refused['taskId'], refused['error']['code']) == ('ClientError', 'myTask', 'TaskExists')
