@@ -62,7 +62,6 @@ class Jobs:
         with self._account.lock:
             job = self._active(job_id)
             self._terminate(job, reason)
-            job.modified = job.changed
             return job
 
     def delete(self, job_id: str) -> None:
@@ -109,9 +108,13 @@ class Jobs:
         self.schedule()
 
     def _terminate(self, job: Job, reason: str) -> None:
-        """Running tasks end, active ones stay active for ever (SDK14 job.terminate)."""
+        """Running tasks end, active ones stay active for ever (SDK14 job.terminate).
+
+        Whoever ends it, its ETag moves (recorded traffic: GET /jobs, terminateReason TaskFailed).
+        """
         job.reason = reason
         job.move(JobState.terminating)
+        job.modified = job.changed
         self._end_running(job, OVERTIME if reason == 'MaxWallClockTimeExpiry' else ENDED)
         self._account.later(job, self._account.delays.job_terminating, lambda: self._terminated(job))
 

@@ -173,6 +173,19 @@ def test_termination_is_the_last_change_of_a_job_and_of_a_task(wire: Wire) -> No
         assert ended['lastModified'] == ended['stateTransitionTime']
 
 
+def test_job_that_ends_by_itself_has_a_new_etag(azure: LocalAzure, wire: Wire) -> None:
+    wire('POST', '/jobs', JOB)
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    patched = wire('PATCH', '/jobs/Job1', {'onAllTasksComplete': 'terminatejob'})
+
+    wire('POST', '/jobs/Job1/tasks/myTask/terminate')
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').state.value == 'completed')
+
+    job = wire('GET', '/jobs/Job1').json()
+    assert job['eTag'] > patched.headers['ETag']
+    assert job['lastModified'] < job['stateTransitionTime']  # it is that of `terminating`
+
+
 def test_patch_replaces_constraints_whole_and_writes_durations_in_days(wire: Wire) -> None:
     wire('POST', '/jobs', {**JOB, 'constraints': {'maxTaskRetryCount': 5}})
 
