@@ -31,6 +31,7 @@ _NOT_IMITATED = {
     *('jobReleaseTask', 'dependsOn', 'multiInstanceSettings', 'exitConditions', 'autoStorageContainerName'),
     *('identityReference', 'authenticationTokenSettings', 'autoScaleFormula', 'autoScaleEvaluationInterval'),
     *('virtualMachineImageId', 'PoolPatchParameter.startTask', 'PoolPatchParameter.targetNodeCommunicationMode'),
+    *('uploadHeaders', 'extensions', 'dataDisks', 'windowsConfiguration'),
 }
 _SIMPLE = {'str': str, 'bool': bool, 'object': object, '{str}': dict}
 _ALSO_REQUIRED = {
@@ -160,6 +161,12 @@ def _pool(spec: dict[str, Any]) -> None:
     _require(slots <= most, 'taskSlotsPerNode', f'at most {most} with this VM size', slots)
 
 
+def _job(spec: dict[str, Any]) -> None:
+    if spec.get('onTaskFailure', 'noaction') != 'noaction' or spec.get('allowTaskPreemption'):
+        text = 'The local Batch service imitates neither onTaskFailure, but for noaction, nor allowTaskPreemption.'
+        raise BatchError('NotImplemented', text)
+
+
 def _resize(spec: dict[str, Any]) -> None:
     if not {'targetDedicatedNodes', 'targetLowPriorityNodes'} & spec.keys():
         raise BatchError('MissingRequiredProperty', PropertyName='targetDedicatedNodes')
@@ -192,6 +199,7 @@ def _resource_file(spec: dict[str, Any]) -> None:
 _RULES = {
     'PoolAddParameter': _pool,
     'PoolResizeParameter': _resize,
+    **dict.fromkeys(('JobAddParameter', 'JobPatchParameter'), _job),
     'VirtualMachineConfiguration': _machine,
     'EnvironmentSetting': _environment,
     'ResourceFile': _resource_file,

@@ -13,7 +13,15 @@ from azure.batch.custom.custom_errors import CreateTasksErrorException
 from tests.local_azure import LocalAzure
 
 from .conftest import Wire, a_job, a_pool, a_task, refusal, run_to_end, wait_completed
-from .test_recorded_facts import POOL
+from .test_recorded_facts import JOB, POOL, TASK
+
+MACHINE: Any = POOL['virtualMachineConfiguration']
+EXTENSION, DISK = {'name': 'x', 'publisher': 'x', 'type': 'x'}, {'lun': 0, 'diskSizeGB': 1}
+WITH_HEADERS = {
+    'filePattern': 'a',
+    'destination': {'container': {'containerUrl': 'https://x', 'uploadHeaders': [{'name': 'Content-Type'}]}},
+    'uploadOptions': {'uploadCondition': 'tasksuccess'},
+}
 
 
 @pytest.mark.parametrize('version', ['2024-02-01.19.0', '2025-06-01'])
@@ -419,6 +427,29 @@ def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(azure: LocalAzu
     (error,) = client.pool.get('pool').resize_errors
     assert error.code == 'AllocationFailed'
     assert 'Generation' in error.values[0].value
+
+
+@pytest.mark.parametrize(
+    ('path', 'body', 'name'),
+    [
+        ('/jobs', {**JOB, 'onTaskFailure': 'performexitoptionsjobaction'}, 'onTaskFailure'),
+        ('/jobs', {**JOB, 'allowTaskPreemption': True}, 'allowTaskPreemption'),
+        ('/jobs/job/tasks', {**TASK, 'dependsOn': {'taskIds': ['x']}}, 'dependsOn'),
+        ('/jobs/job/tasks', {**TASK, 'outputFiles': [WITH_HEADERS]}, 'uploadHeaders'),
+        ('/pools', {**POOL, 'enableAutoScale': True}, 'enableAutoScale'),
+        ('/pools', {**POOL, 'virtualMachineConfiguration': {**MACHINE, 'extensions': [EXTENSION]}}, 'extensions'),
+        ('/pools', {**POOL, 'virtualMachineConfiguration': {**MACHINE, 'dataDisks': [DISK]}}, 'dataDisks'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_properties_that_change_what_tasks_do_are_imitated_or_refused(
+    client: BatchServiceClient, wire: Wire, path: str, body: object, name: str
+) -> None:
+    client.job.add(a_job())
+
+    answer = wire('POST', path, body)
+
+    assert (answer.status_code, name in answer.reason) == (501, True)
 
 
 @pytest.mark.parametrize('path', ['/jobs', '/jobs/job', '/nodecounts', '/supportedimages'])
