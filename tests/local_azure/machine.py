@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import imageio_ffmpeg
@@ -256,10 +256,9 @@ def _matches(output: dict[str, Any], folder: Path, environment: dict[str, str]) 
         if file.is_file():
             yield file, path or file.name
         return
-    fixed = WILDCARDS.split(pattern)[0].rpartition('/')[0]
-    base = (working / fixed).resolve()
+    fixed = ''.join(WILDCARDS.split(pattern)[0].rpartition('/')[:2])  # its folders without wildcards
     names = glob.glob(pattern, root_dir=working, recursive=True)  # noqa: PTH207 - it ignores dotfiles, as the service
-    for file in [(working / name).resolve() for name in sorted(names)]:
-        if file.is_file():
-            below = file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name
-            yield file, f'{path}/{below}' if path else below
+    for name in sorted(names):
+        if (working / name).is_file():
+            below = PurePath(name).relative_to(fixed).as_posix()
+            yield working / name, f'{path}/{below}' if path else below

@@ -168,7 +168,10 @@ def test_output_files_by_condition_path_and_wildcard(
         an_output('none.mp3', url),
         an_output('a.mp3', url, 'never', 'taskfailure'),
     ]
-    make = 'bash -c "echo hi; mkdir -p d/e; touch a.mp3 b.txt .hidden.txt d/no.txt; echo 1 > d/e/f.log"'
+    make = (
+        'bash -c "echo hi; mkdir -p d/e; touch a.mp3 b.txt .hidden.txt d/no.txt; echo 1 > d/e/f.log; '
+        'ln -s d/no.txt link.txt"'
+    )
 
     run_to_end(azure, a_task(command_line=make, output_files=outputs))
 
@@ -176,6 +179,7 @@ def test_output_files_by_condition_path_and_wildcard(
         'sub/x [1] é.mp3',
         'a.mp3',
         'texts/b.txt',
+        'texts/link.txt',
         'logs/d/e/f.log',
         'std/stdout.txt',
         'std/stderr.txt',
