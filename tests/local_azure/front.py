@@ -81,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         front, conditions, started = self.server, self.server.conditions, time.monotonic()
         target = self.path
         self.path, _, self.query = target.partition('?')
-        self.arguments = {name: values[0] for name, values in parse_qs(self.query, keep_blank_values=True).items()}
+        parsed = parse_qs(self.query, keep_blank_values=True, errors='surrogateescape')
+        self.arguments = {name: values[0] for name, values in parsed.items()}
         self.request_id = str(uuid.uuid4())
         source: Source = 'node' if self.headers.get('User-Agent') == AGENT else 'client'
         self.body, status, sent = b'', 0, 0

@@ -218,7 +218,8 @@ class Machines:
         Azure docs: batch-task-output-files.
         """
         failure = None
-        with (folder / 'fileuploadout.txt').open('w') as out, (folder / 'fileuploaderr.txt').open('w') as err:
+        log: Any = {'mode': 'w', 'errors': 'surrogateescape'}  # the names of files may be any bytes
+        with (folder / 'fileuploadout.txt').open(**log) as out, (folder / 'fileuploaderr.txt').open(**log) as err:
             for output in run.spec['outputFiles']:
                 if output['uploadOptions']['uploadCondition'] not in ('TaskCompletion', condition):
                     continue

@@ -229,7 +229,9 @@ class Batch:
         body: dict[str, Any] = {'odata.metadata': f'{self._base}/$metadata#{what}', 'value': value}
         if len(page) > limit:
             query = {**arguments, '$skiptoken': page[limit - 1].key}
-            body['odata.nextLink'] = f'{self._base}{request.path}?{urlencode(query, quote_via=quote, safe="$")}'
+            body['odata.nextLink'] = (
+                f'{self._base}{request.path}?{urlencode(query, safe="$", errors="surrogateescape", quote_via=quote)}'
+            )
         return Result(200, body)
 
     # Operations of a kind of their own

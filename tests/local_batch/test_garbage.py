@@ -375,6 +375,24 @@ def test_task_that_cannot_run_fails_by_itself(azure: LocalAzure, wire: Wire, nam
     assert info['failureInfo']['code'] != 'Unknown'
 
 
+def test_file_name_that_is_not_utf_8_fails_its_upload_and_can_be_listed(azure: LocalAzure, wire: Wire) -> None:
+    wire('POST', '/pools', POOL)
+    wire('POST', '/jobs', JOB)
+    output = {**OUTPUT, 'filePattern': '*', 'destination': {'container': {'containerUrl': 'http://127.0.0.1:1/x'}}}
+    make = "bash -c \"touch $(printf '\\\\377a') $(printf '\\\\377b')\""
+    wire('POST', '/jobs/Job1/tasks', {**TASK, 'commandLine': make, 'outputFiles': [output]})
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['failed'])
+
+    query = {'recursive': 'true', 'maxresults': '6'}
+    page = wire('GET', '/jobs/Job1/tasks/myTask/files', query=query).json()
+    last = wire._session.get(page['odata.nextLink'], timeout=10).json()
+
+    assert not azure.crashes
+    info = wire('GET', '/jobs/Job1/tasks/myTask').json()['executionInfo']
+    assert info['failureInfo']['code'] == 'FileUploadMiscError'
+    assert [file['name'] for file in [*page['value'], *last['value']]][4:] == ['wd', 'wd/\udcffa', 'wd/\udcffb']
+
+
 @pytest.mark.parametrize('mode', ['rwx', '', '0o770', '77777'])
 def test_file_mode_that_is_not_octal_is_refused(wire: Wire, mode: str) -> None:
     wire('POST', '/jobs', JOB)
