@@ -104,14 +104,15 @@ def test_stopped_resize_keeps_what_is_there_and_says_so(azure: LocalAzure, clien
 def test_resize_errors_show_when_the_pool_is_steady(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=1))
     azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
-    azure.batch.delays.node_leaving = 0.4
+    azure.batch.delays.node_leaving = 1
     azure.fail_allocation(dedicated=True)
 
     smaller = models.PoolResizeParameter(target_dedicated_nodes=1, target_low_priority_nodes=0)
     client.pool.resize('pool', smaller)
 
     azure.wait_until(lambda: azure.batch.pools.get('pool').resize_errors)
-    assert (client.pool.get('pool').allocation_state.value, client.pool.get('pool').resize_errors) == ('resizing', None)
+    pool = client.pool.get('pool')
+    assert (pool.allocation_state.value, pool.resize_errors) == ('resizing', None)
     azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
     assert [error.code for error in client.pool.get('pool').resize_errors] == ['AllocationFailed']
 
