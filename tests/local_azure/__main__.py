@@ -35,23 +35,24 @@ def run_script(azure: LocalAzure, arguments: list[str]) -> int:
     terminal itself; otherwise it has its own, and every signal is passed on to it once.
     """
     shared = _on_terminal()
-    received: list[int] = []
+    early: list[int] = []  # signals that come while it is being started
     script: subprocess.Popen[bytes] | None = None
 
     def pass_on(number: int, _: FrameType | None) -> None:
         if number == signal.SIGINT and shared:
             return
-        received.append(number)
         if script:
             script.send_signal(number)
+        else:
+            early.append(number)
 
     for number in SIGNALS:
         signal.signal(number, pass_on)
     script = subprocess.Popen(
         [sys.executable, SCRIPT, *arguments], env=script_environment(azure), start_new_session=not shared
     )
-    for early in received[:]:  # came while it was being started
-        script.send_signal(early)
+    for missed in early:
+        script.send_signal(missed)
     code = script.wait()
     return code if code >= 0 else 128 - code
 

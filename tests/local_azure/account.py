@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .durations import to_ticks
 from .errors import BatchError
-from .faults import Faults
+from .faults import Fault, Faults
 from .jobs import Jobs
 from .model import Job, Pool, Resource, Run, Spec, Task
 from .nodes import Nodes
@@ -35,16 +35,6 @@ class Delays:
 
 
 @dataclass
-class Quotas:
-    """Limits of the account; None is no limit (defaults of new accounts on Azure differ by subscription)."""
-
-    dedicated_cores: int | None = None
-    low_priority_cores: int | None = None
-    pools: int | None = None
-    jobs: int | None = None
-
-
-@dataclass
 class Account:
     """A Batch account in memory. Every public method of `pools` and `jobs` takes the lock."""
 
@@ -53,9 +43,6 @@ class Account:
     url: str = 'http://127.0.0.1'
     faults: Faults = field(default_factory=Faults)
     delays: Delays = field(default_factory=Delays)
-    quotas: Quotas = field(default_factory=Quotas)
-    # What POST answers while an id is being deleted is not documented: PoolBeingDeleted/JobBeingDeleted, or this.
-    exists_while_deleting: bool = False
 
     def __post_init__(self) -> None:
         self.lock = threading.RLock()
@@ -92,8 +79,17 @@ class Account:
 
     def check_new(self, kind: str, spec: Spec, items: Mapping[str, Resource]) -> None:
         if old := items.get(spec['id'].lower()):
-            deleting = old.state.value == 'deleting' and not self.exists_while_deleting
-            raise BatchError(f'{kind}BeingDeleted' if deleting else f'{kind}Exists')
+            raise BatchError(f'{kind}BeingDeleted' if old.state.value == 'deleting' else f'{kind}Exists')
+
+    def quota(self, limit: str, wanted: int) -> int | None:
+        """The quota of this name that `wanted` exceeds, or None: a fault, without which nothing is limited."""
+
+        def exceeded(fault: Fault) -> bool:
+            quota = getattr(fault, limit)
+            return quota is not None and wanted > quota
+
+        fault = self.faults.take('set_quota', exceeded)
+        return getattr(fault, limit) if fault else None
 
     def clear(self) -> None:
         """Ends everything at once and forgets it."""
@@ -106,8 +102,6 @@ class Account:
             self.pools.by_key.clear()
             self.jobs.by_key.clear()
             self.faults.clear()
-            self.quotas = Quotas()
-            self.exists_while_deleting = False
 
     def all_pools(self) -> list[Pool]:
         return list(self.pools.by_key.values())

@@ -27,7 +27,8 @@ def _refuse(detail: str) -> BatchError:
 
 def string_to_sign(method: str, path: str, query: str, headers: Mapping[str, str], account: str) -> str:
     """What a client signs: `path` percent-encoded as sent, query values decoded, header names in lower case."""
-    lines = [method, *(headers.get(name, '') for name in _SIGNED_HEADERS)]
+    signed = {**headers, 'date': ''} if headers.get('ocp-date') else headers
+    lines = [method, *(signed.get(name, '') for name in _SIGNED_HEADERS)]
     lines += [f'{name}:{headers[name]}' for name in sorted(headers) if name.startswith('ocp-') and headers[name]]
     resource = [f'/{account}{path}', *(f'{name}:{values[0]}' for name, values in sorted(parse_qs(query).items()))]
     return '\n'.join([*lines, *resource])

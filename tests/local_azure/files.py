@@ -48,12 +48,12 @@ def file_fields(base: str) -> dict[str, Any]:
         'name': lambda file: file.key,
         'url': lambda file: f'{base}/{file.key}',
         'isDirectory': lambda file: file.is_directory,
-        'properties': lambda file: file.wire(),
+        'properties': NodeFile.wire,
     }
 
 
 def task_folder(task: Task) -> Path:
-    """Where a task's files are; 409 before it ran and after its node has gone.
+    """Where a task's files are; 409 before it ran and after its node, or the disk that it then had, has gone.
 
     MicrosoftDocs/azure-docs issues 53298 and 100370.
     """
@@ -61,7 +61,8 @@ def task_folder(task: Task) -> Path:
         active = task.state is TaskState.active
         text = 'state is still active' if active else 'moved to completed state without running'
         raise BatchError('OperationInvalidForCurrentState', f'{_MOVED}{text}.')
-    if task.node.root is None:
+    started, booted = task.execution.start or 0, task.node.booted or 0
+    if task.node.root is None or started < booted:
         raise BatchError('TaskFilesUnavailable')
     return task.node.root / task.directory
 
@@ -100,9 +101,11 @@ def part(file: NodeFile, wanted: str | None) -> tuple[int, int]:
     return first, last - first + 1
 
 
-def read(file: NodeFile, offset: int, length: int) -> Iterator[bytes]:
-    with file.path.open('rb') as stream:
-        stream.seek(offset)
-        while length > 0 and (chunk := stream.read(min(length, 1 << 16))):
-            length -= len(chunk)
-            yield chunk
+def read(file: NodeFile, offset: int, length: int) -> bytes:
+    """What there is: a task may change its files at any time. A directory has no content (ours)."""
+    try:
+        with file.path.open('rb') as stream:
+            stream.seek(offset)
+            return stream.read(length)
+    except OSError as error:
+        raise BatchError('FileNotFound') from error

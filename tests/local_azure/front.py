@@ -81,14 +81,15 @@ class Handler(BaseHTTPRequestHandler):
         front, conditions, started = self.server, self.server.conditions, time.monotonic()
         target = self.path
         self.path, _, self.query = target.partition('?')
-        self.arguments = {name: values[0] for name, values in parse_qs(self.query, keep_blank_values=True).items()}
+        parsed = parse_qs(self.query, keep_blank_values=True, errors='surrogateescape')
+        self.arguments = {name: values[0] for name, values in parsed.items()}
         self.request_id = str(uuid.uuid4())
         source: Source = 'node' if self.headers.get('User-Agent') == AGENT else 'client'
         self.body, status, sent = b'', 0, 0
         try:
-            self._read_body()
+            fault = self._malformed()
             request = (front.service, self.command, target, source, self._scheme())
-            fault = conditions.faults.take('requests', lambda fault: fault.concerns(*request))
+            fault = fault or conditions.faults.take('requests', lambda fault: fault.concerns(*request))
             fault = fault or conditions.refusal(front.service, self.headers.get('Authorization', ''))
             if conditions.latency and source == 'client':
                 time.sleep(conditions.latency)
@@ -110,6 +111,15 @@ class Handler(BaseHTTPRequestHandler):
         if not name and 'sig=' in self.query:
             return 'Bearer' if 'skoid=' in self.query else 'SharedKey'
         return 'Bearer' if name == 'Bearer' else 'SharedKey' if name.startswith('SharedKey') else None
+
+    def _malformed(self) -> RequestFault | None:
+        """Reads the body; a refusal when nobody can know where it ends, and so where the next request begins."""
+        try:
+            self._read_body()
+        except ValueError:
+            self.close_connection = True
+            return RequestFault(service=self.server.service, status=400, code='InvalidHeaderValue')
+        return None
 
     def _read_body(self) -> None:
         if 'chunked' not in self.headers.get('Transfer-Encoding', '').lower():

@@ -38,7 +38,7 @@ class Jobs:
         with account.lock:
             account.check_new('Job', spec, self.by_key)
             unfinished = sum(job.state is not JobState.completed for job in self.by_key.values())
-            if account.quotas.jobs is not None and unfinished >= account.quotas.jobs:
+            if account.quota('jobs', unfinished + 1) is not None:
                 raise BatchError('ActiveJobAndScheduleQuotaReached')
             job = Job(spec['id'], dict(spec), account.stamp)
             self.by_key[job.key] = job
@@ -49,8 +49,10 @@ class Jobs:
         """Replaces whole properties (recorded traffic: PATCH /jobs/{id} with constraints)."""
         with self._account.lock:
             job = self._active(job_id)
-            if 'poolInfo' in spec:  # SDK14 JobPatchParameter.pool_info: only while the job is disabled
-                raise BatchError('JobNotDisabled')
+            if (
+                'poolInfo' in spec
+            ):  # SDK14 JobPatchParameter.pool_info: only while the job is disabled; the code is ours
+                raise BatchError('OperationInvalidForCurrentState')
             job.modified = self._account.stamp()
             job.spec.update(spec)
             self._begin(job)
@@ -59,16 +61,15 @@ class Jobs:
     def terminate(self, job_id: str, reason: str) -> Job:
         with self._account.lock:
             job = self._active(job_id)
-            job.modified = self._account.stamp()
             self._terminate(job, reason)
             return job
 
     def delete(self, job_id: str) -> None:
+        """Deleting, which moves no ETag, then gone (recorded traffic: GET /jobs/{id} after DELETE)."""
         with self._account.lock:
             job = self.get(job_id)
             if job.state is JobState.deleting:
                 raise BatchError('JobBeingDeleted')
-            job.modified = self._account.stamp()
             job.move(JobState.deleting)
             self._end_running(job, ENDED)
             self._account.later(job, self._account.delays.job_deleting, lambda: self.by_key.pop(job.key))
@@ -107,9 +108,13 @@ class Jobs:
         self.schedule()
 
     def _terminate(self, job: Job, reason: str) -> None:
-        """Running tasks end, active ones stay active for ever (SDK14 job.terminate)."""
+        """Running tasks end, active ones stay active for ever (SDK14 job.terminate).
+
+        Whoever ends it, its ETag moves (recorded traffic: GET /jobs, terminateReason TaskFailed).
+        """
         job.reason = reason
         job.move(JobState.terminating)
+        job.modified = job.changed
         self._end_running(job, OVERTIME if reason == 'MaxWallClockTimeExpiry' else ENDED)
         self._account.later(job, self._account.delays.job_terminating, lambda: self._terminated(job))
 
@@ -160,12 +165,13 @@ class Jobs:
         return task
 
     def terminate_task(self, job_id: str, task_id: str) -> Task:
+        """Completed at once, whether it has run or not (recorded traffic: GET after POST .../terminate)."""
         with self._account.lock:
             task = self.task(job_id, task_id)
             if task.state is TaskState.completed:
                 raise BatchError('TaskCompleted')
-            task.modified = self._account.stamp()
             self._end(task, ENDED)
+            task.modified = task.changed
             self.proceed(task.job)
             return task
 
@@ -180,14 +186,15 @@ class Jobs:
                 raise BatchError('TaskNotCompleted')
             if task.execution.result == 'success':
                 raise BatchError('TaskSucceeded')
-            task.modified = self._account.stamp()
             task.move(TaskState.active)
+            task.modified = task.changed
             task.node, task.execution = None, Execution()
             job.queue.append(task)
             self.schedule()
             return task
 
     def delete_task(self, job_id: str, task_id: str) -> None:
+        """Gone at once, also a running one (recorded traffic: GET after DELETE)."""
         with self._account.lock:
             task = self.task(job_id, task_id)
             self._end(task, ENDED)
@@ -198,28 +205,34 @@ class Jobs:
     # Scheduling
 
     def schedule(self) -> None:
-        """Gives waiting tasks to free slots: jobs by priority, tasks in their order, nodes by the pool's fill type."""
+        """Gives waiting tasks to free slots: jobs by priority, tasks in their order, nodes by the pool's fill type.
+
+        A task that needs more slots than a node has left lets others go first (Azure docs: batch-parallel-node-tasks).
+        """
         for job in sorted(self.by_key.values(), key=lambda job: -job.spec['priority']):
             pool = self._account.pools.by_key.get(job.pool_key)
-            while pool and (task := self._next_task(job)) and (node := self._free_node(pool, task)):
-                job.queue.popleft()
-                task.node = node
+            while pool and (free := self._free_slots(pool)) and (task := self._next_task(job, max(free.values()))):
+                job.queue.remove(task)
+                task.node = node = self._choose(pool, task, free)
                 task.execution.start = self._account.stamp()
                 task.move(TaskState.running)
                 self._run(task, node)
 
-    def _next_task(self, job: Job) -> Task | None:
-        if job.state is not JobState.active or 0 <= job.spec['maxParallelTasks'] <= job.counts['running']:
+    def _free_slots(self, pool: Pool) -> dict[Node, int]:
+        return {n: pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE}
+
+    def _next_task(self, job: Job, room: int) -> Task | None:
+        if not room or job.state is not JobState.active or 0 <= job.spec['maxParallelTasks'] <= job.counts['running']:
             return None
         while job.queue and job.queue[0].state is not TaskState.active:
             job.queue.popleft()
-        return job.queue[0] if job.queue else None
+        fitting = (t for t in job.queue if t.state is TaskState.active and t.spec['requiredSlots'] <= room)
+        return next(fitting, None)
 
-    def _free_node(self, pool: Pool, task: Task) -> Node | None:
-        free = {n: pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE}
+    def _choose(self, pool: Pool, task: Task, free: dict[Node, int]) -> Node:
         fitting = [node for node in free if free[node] >= task.spec['requiredSlots']]
         choose = max if pool.spec['taskSchedulingPolicy']['nodeFillType'] == 'Spread' else min
-        return choose(fitting, key=lambda node: free[node], default=None)
+        return choose(fitting, key=lambda node: free[node])
 
     def _run(self, task: Task, node: Node) -> None:
         run = node.runs[task] = Run(node, task.spec, task)
@@ -274,9 +287,7 @@ class Jobs:
             self._end(task, ENDED)
             self.proceed(task.job)
             return
-        old = task.execution
-        task.execution = Execution(retries=old.retries, last_retry=old.last_retry)
-        task.execution.requeues, task.execution.last_requeue = old.requeues, old.last_requeue
+        task.execution.start = None
         if dealloc:
             task.execution.requeues += 1
             task.execution.last_requeue = self._account.stamp()

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import imageio_ffmpeg
@@ -157,9 +157,11 @@ class Machines:
                     )
                     self._groups[run] = process.pid
             except FileNotFoundError:
-                return Outcome(None, Failure('CommandProgramNotFound', 'The specified command program is not found'))
+                return Outcome(None, Failure('CommandProgramNotFound', 'The specified command program is not found.'))
             except (OSError, ValueError) as error:
-                return Outcome(None, Failure('CommandLaunchFailed', f'The command could not be launched: {error}'))
+                why = (('Message', str(error)),)
+                text = 'Failed to launch the specified command line.'
+                return Outcome(None, Failure('CommandLaunchFailed', text, details=why))
         self._watchdog.watch(process.pid)
         exit_code = process.wait()
         kill_group(process.pid)  # what it left running in the background
@@ -216,7 +218,8 @@ class Machines:
         Azure docs: batch-task-output-files.
         """
         failure = None
-        with (folder / 'fileuploadout.txt').open('w') as out, (folder / 'fileuploaderr.txt').open('w') as err:
+        log: Any = {'mode': 'w', 'errors': 'surrogateescape'}  # the names of files may be any bytes
+        with (folder / 'fileuploadout.txt').open(**log) as out, (folder / 'fileuploaderr.txt').open(**log) as err:
             for output in run.spec['outputFiles']:
                 if output['uploadOptions']['uploadCondition'] not in ('TaskCompletion', condition):
                     continue
@@ -254,10 +257,9 @@ def _matches(output: dict[str, Any], folder: Path, environment: dict[str, str]) 
         if file.is_file():
             yield file, path or file.name
         return
-    fixed = WILDCARDS.split(pattern)[0].rpartition('/')[0]
-    base = (working / fixed).resolve()
+    fixed = ''.join(WILDCARDS.split(pattern)[0].rpartition('/')[:2])  # its folders without wildcards
     names = glob.glob(pattern, root_dir=working, recursive=True)  # noqa: PTH207 - it ignores dotfiles, as the service
-    for file in [(working / name).resolve() for name in sorted(names)]:
-        if file.is_file():
-            below = file.relative_to(base).as_posix() if file.is_relative_to(base) else file.name
-            yield file, f'{path}/{below}' if path else below
+    for name in sorted(names):
+        if (working / name).is_file():
+            below = PurePath(name).relative_to(fixed).as_posix()
+            yield working / name, f'{path}/{below}' if path else below

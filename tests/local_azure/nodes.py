@@ -29,6 +29,10 @@ class Nodes:
         self._begin(node)
 
     def _begin(self, node: Node) -> None:
+        """`creating`, `starting`, `idle`, as recorded; `waitingforstarttask` between (SDK14 ComputeNodeState).
+
+        Recorded traffic: GET /pools/{id}/nodes.
+        """
         account, slow = self._account, self._account.faults.take('slow_nodes')
 
         def starting() -> None:
@@ -87,6 +91,7 @@ class Nodes:
         node.start_run = None
 
     def leave(self, nodes: Iterable[Node]) -> None:
+        """Their tasks are requeued or ended (SDK14 ComputeNodeDeallocationOption), then they go."""
         leaving = [node for node in nodes if node.state is not NodeState.leaving_pool]
         for node in leaving:
             self.abandon(node)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from inspect import signature
 from typing import Any, Concatenate, Literal, ParamSpec
 
-from .account import Account, Quotas
+from .account import Account
 from .faults import Fault, Faults, RequestFault, Service, Where
 from .front import Conditions
 from .model import COUNTERS
@@ -119,9 +119,16 @@ class OnDemand:
         """After its next deletion (`now`: at once) the next `creates` creations get 409 ContainerBeingDeleted."""
         return self.faults.add(Fault('container_being_deleted', count=creates, container=container, armed=now))
 
-    def set_quota(self, **limits: int) -> None:
-        """Limits of the account, by the names in `Quotas`; what is not given is unlimited."""
-        self.batch.quotas = Quotas(**limits)
+    @_arms
+    def set_quota(
+        self,
+        *,
+        dedicated_cores: int | None = None,
+        low_priority_cores: int | None = None,
+        pools: int | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        """Limits of the account (None: no limit): what goes beyond them is refused, or not allocated."""
 
     # Pools, nodes and tasks
 

@@ -47,7 +47,7 @@ class Pools:
         account = self._account
         with account.lock:
             account.check_new('Pool', spec, self.by_key)
-            if account.quotas.pools is not None and len(self.by_key) >= account.quotas.pools:
+            if account.quota('pools', len(self.by_key) + 1) is not None:
                 raise BatchError('PoolQuotaReached')
             targets = {True: spec['targetDedicatedNodes'], False: spec['targetLowPriorityNodes']}
             pool = Pool(spec['id'], spec, account.stamp, targets, parse_duration(spec['resizeTimeout']))
@@ -64,6 +64,7 @@ class Pools:
             return pool
 
     def resize(self, pool_id: str, spec: Spec) -> Pool:
+        """Only of a steady pool (SDK14 pool.resize)."""
         with self._account.lock:
             pool = self._updatable(pool_id)
             if pool.allocation is not AllocationState.steady:
@@ -95,7 +96,7 @@ class Pools:
         with account.lock:
             pool = self._updatable(pool_id)
             pool.move(PoolState.deleting)
-            pool.modified, pool.targets, pool.resize_errors = pool.changed, {True: 0, False: 0}, []
+            pool.modified, pool.targets, pool.dealloc = pool.changed, {True: 0, False: 0}, 'requeue'
             if pool.allocation is not AllocationState.resizing:
                 pool.allocate(AllocationState.resizing)
             account.nodes.leave(pool.nodes.values())
@@ -165,13 +166,11 @@ class Pools:
         if fault := account.faults.take('fail_allocation', lambda fault: fault.dedicated in (None, dedicated)):
             self._resize_error(pool, fault.code, dedicated, fault.message)
             wanted = min(wanted, fault.allocated)
-        quota = account.quotas.dedicated_cores if dedicated else account.quotas.low_priority_cores
-        if quota is not None:
-            used = sum(VM_SIZES[p.spec['vmSize']].cores * p.count(dedicated) for p in self.by_key.values())
-            room = max(0, (quota - used) // size.cores)
-            if room < wanted:
-                kind = 'AccountCoreQuotaReached' if dedicated else 'AccountLowPriorityCoreQuotaReached'
-                self._resize_error(pool, kind, dedicated)
-                wanted = room
+        used = sum(VM_SIZES[p.spec['vmSize']].cores * p.count(dedicated) for p in self.by_key.values())
+        limit = 'dedicated_cores' if dedicated else 'low_priority_cores'
+        if (quota := account.quota(limit, used + wanted * size.cores)) is not None:
+            kind = 'AccountCoreQuotaReached' if dedicated else 'AccountLowPriorityCoreQuotaReached'
+            self._resize_error(pool, kind, dedicated)
+            wanted = max(0, (quota - used) // size.cores)
         for _ in range(wanted):
             account.nodes.create(pool, dedicated)

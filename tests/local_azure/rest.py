@@ -107,7 +107,7 @@ class Batch:
             'GET /nodecounts': (self._node_counts,),
             'POST /pools': (add, pools.add, schema.pool, '/pools/{0.id}'),
             'GET /pools': (page, 'pools', 'CloudPool', account.all_pools),
-            f'GET {pool}': (get, 'pools', 'CloudPool', pools.get),
+            f'(?:GET|HEAD) {pool}': (get, 'pools', 'CloudPool', pools.get),
             f'PATCH {pool}': (change, 200, pools.get, pools.patch, schema.pool_patch),
             f'DELETE {pool}': (change, 202, pools.get, pools.delete),
             f'POST {pool}/resize': (change, 202, pools.get, pools.resize, schema.resize),
@@ -115,7 +115,7 @@ class Batch:
             f'GET {pool}/nodes': (page, 'nodes', 'ComputeNode', lambda pool_id: pools.get(pool_id).nodes.values()),
             f'GET {node}': (get, 'nodes', 'ComputeNode', pools.node),
             f'GET {node}/files': (self._files, files.node_folder, pools.node),
-            f'GET {node}/files/{{path}}': (self._file, files.node_folder, pools.node),
+            f'(?:GET|HEAD) {node}/files/{{path}}': (self._file, files.node_folder, pools.node),
             'POST /jobs': (add, jobs.add, schema.job, '/jobs/job-1'),  # whatever its id (recorded traffic)
             'GET /jobs': (page, 'jobs', 'CloudJob', account.all_jobs),
             f'GET {job}': (get, 'jobs', 'CloudJob', jobs.get),
@@ -131,7 +131,7 @@ class Batch:
             f'POST {task}/reactivate': (self._reactivate,),
             f'DELETE {task}': (change, 200, jobs.task, jobs.delete_task),
             f'GET {task}/files': (self._files, files.task_folder, jobs.task),
-            f'GET {task}/files/{{path}}': (self._file, files.task_folder, jobs.task),
+            f'(?:GET|HEAD) {task}/files/{{path}}': (self._file, files.task_folder, jobs.task),
         }
         patterns = {route.format(id='([^/]+)', path='(.+)'): operation for route, operation in routes.items()}
         self._routes = [(re.compile(pattern), operation) for pattern, operation in patterns.items()]
@@ -147,7 +147,8 @@ class Batch:
             self._on_crash(error)
             result = self._refusal(request, BatchError('InternalError'))
         body, headers = result.body, {'request-id': request.request_id, 'DataServiceVersion': '3.0'}
-        headers['X-Content-Type-Options'] = 'nosniff'
+        headers |= {'X-Content-Type-Options': 'nosniff'}
+        headers |= {'Strict-Transport-Security': 'max-age=31536000; includeSubDomains'}
         if isinstance(body, dict):
             body = json.dumps(body, separators=(',', ':')).encode()
             headers |= {'Content-Type': JSON} if request.command != 'HEAD' else {}
@@ -165,7 +166,7 @@ class Batch:
         if (version := request.arguments['api-version']) not in API_VERSIONS:
             raise BatchError('UnsupportedRequestVersion', QueryParameterValue=version[:100])
         _integer(request, 'timeout', 0, 2**31 - 1)
-        wanted = f'{request.command.replace("HEAD", "GET")} {request.path}'
+        wanted = f'{request.command} {request.path}'
         for pattern, (operation, *arguments) in self._routes:
             if match := pattern.fullmatch(wanted):
                 result: Result = operation(request, [unquote(part) for part in match.groups()], *arguments)
@@ -216,7 +217,8 @@ class Batch:
     ) -> Result:
         """One page in the order of keys, so that paging stays stable while items come and go."""
         arguments, fields = request.arguments, fields or self._fields[model]
-        limit, after = _integer(request, 'maxresults', 1, 1000), arguments.get('$skiptoken', '')
+        most = 10 if what == 'poolnodecounts' else 1000  # SDK14 operations, maxresults
+        limit, after = _integer(request, 'maxresults', 1, most), arguments.get('$skiptoken', '')
         keep = odata.parse_filter(arguments.get('$filter'), model)
         select = odata.parse_select(arguments.get('$select'), model)
         odata.check_expand(arguments.get('$expand'))
@@ -227,7 +229,9 @@ class Batch:
         body: dict[str, Any] = {'odata.metadata': f'{self._base}/$metadata#{what}', 'value': value}
         if len(page) > limit:
             query = {**arguments, '$skiptoken': page[limit - 1].key}
-            body['odata.nextLink'] = f'{self._base}{request.path}?{urlencode(query, quote_via=quote, safe="$")}'
+            body['odata.nextLink'] = (
+                f'{self._base}{request.path}?{urlencode(query, safe="$", errors="surrogateescape", quote_via=quote)}'
+            )
         return Result(200, body)
 
     # Operations of a kind of their own
@@ -252,6 +256,7 @@ class Batch:
         specs = [self._checked_task(request, body) for body in bodies]
         results = zip(bodies, self._account.jobs.add_tasks(job_id, specs), strict=True)
         value = [self._added_task(request, job_id, body['id'], result) for body, result in results]
+        value.reverse()  # not the order of the request (recorded traffic, and the example of the REST reference)
         return Result(200, {'odata.metadata': f'{self._base}/$metadata#taskaddresult', 'value': value})
 
     def _checked_task(self, request: Handler, body: object) -> Any:
@@ -280,13 +285,12 @@ class Batch:
     def _file(self, request: Handler, path: Ids, folder: Call, find: Call) -> Result:
         *ids, name = path
         file = files.get(folder(find(*ids)), name)
-        if file.is_directory and request.command != 'HEAD':
-            raise BatchError('FileNotFound')
         _check_conditions(request, file.modified)
         offset, length = files.part(file, request.headers.get('ocp-range'))
-        headers = {'Content-Type': file.content_type, 'Content-Length': str(length)}
+        headers = {'Content-Type': file.content_type}
         headers |= {'Last-Modified': http_date(file.modified), 'ocp-batch-file-mode': file.mode}
         headers |= {'ocp-batch-file-isdirectory': str(file.is_directory)}
         headers |= {'ocp-batch-file-url': quote(f'{self._base}{request.path}', safe='')}
-        body = b''.join(files.read(file, offset, length)) if request.command == 'GET' else b''
-        return Result(200, body, None, headers)
+        if request.command == 'HEAD':
+            return Result(200, None, None, {**headers, 'Content-Length': str(length)})
+        return Result(200, files.read(file, offset, length), None, headers)

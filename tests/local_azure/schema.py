@@ -31,6 +31,7 @@ _NOT_IMITATED = {
     *('jobReleaseTask', 'dependsOn', 'multiInstanceSettings', 'exitConditions', 'autoStorageContainerName'),
     *('identityReference', 'authenticationTokenSettings', 'autoScaleFormula', 'autoScaleEvaluationInterval'),
     *('virtualMachineImageId', 'PoolPatchParameter.startTask', 'PoolPatchParameter.targetNodeCommunicationMode'),
+    *('uploadHeaders', 'extensions', 'dataDisks', 'windowsConfiguration'),
 }
 _SIMPLE = {'str': str, 'bool': bool, 'object': object, '{str}': dict}
 _ALSO_REQUIRED = {
@@ -69,6 +70,7 @@ def _between(low: int, high: int = _INT32) -> tuple[Callable[[Any], object], str
 
 _LIMITS: dict[str, tuple[Callable[[Any], object], str]] = {  # SDK14: the docs of these properties
     'id': (re.compile(r'[A-Za-z0-9_-]{1,64}').fullmatch, 'at most 64 letters, digits, hyphens and underscores'),
+    'fileMode': (re.compile('[0-7]{3,4}').fullmatch, 'an octal number of 3 or 4 digits is expected'),
     'vmSize': (lambda size: size.lower() in VM_SIZES, 'The specified VM size is not supported'),
     'resizeTimeout': (lambda duration: parse_duration(duration) >= 300 * SECOND, 'the minimum is 5 minutes'),
     **dict.fromkeys(('targetDedicatedNodes', 'targetLowPriorityNodes'), _between(0)),
@@ -159,6 +161,12 @@ def _pool(spec: dict[str, Any]) -> None:
     _require(slots <= most, 'taskSlotsPerNode', f'at most {most} with this VM size', slots)
 
 
+def _job(spec: dict[str, Any]) -> None:
+    if spec.get('onTaskFailure', 'noaction') != 'noaction' or spec.get('allowTaskPreemption'):
+        text = 'The local Batch service imitates neither onTaskFailure, but for noaction, nor allowTaskPreemption.'
+        raise BatchError('NotImplemented', text)
+
+
 def _resize(spec: dict[str, Any]) -> None:
     if not {'targetDedicatedNodes', 'targetLowPriorityNodes'} & spec.keys():
         raise BatchError('MissingRequiredProperty', PropertyName='targetDedicatedNodes')
@@ -191,6 +199,7 @@ def _resource_file(spec: dict[str, Any]) -> None:
 _RULES = {
     'PoolAddParameter': _pool,
     'PoolResizeParameter': _resize,
+    **dict.fromkeys(('JobAddParameter', 'JobPatchParameter'), _job),
     'VirtualMachineConfiguration': _machine,
     'EnvironmentSetting': _environment,
     'ResourceFile': _resource_file,

@@ -1,7 +1,8 @@
 """The states of pools, allocations, nodes, jobs and tasks, and the moves between them that are legal.
 
-The states are the SDK's; those that only operations outside of this subset lead to (disabling, rebooting, preparing,
-...) are not in the table.
+The states are the SDK's, and so are the moves (SDK14: the docs of the states and of the operations that lead to them;
+recorded traffic for pools, jobs and tasks). What only operations outside of this subset lead to (disabling, rebooting,
+preparing, ...) is not in the table.
 """
 
 from __future__ import annotations

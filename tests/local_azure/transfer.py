@@ -1,7 +1,8 @@
 """Blobs to and from a node: the HTTP requests of the node agent, and the service's failure codes when they fail.
 
-Codes: REST reference, "Batch status and error codes" (Blob...) and .NET TaskFailureInformationCodes (FileUpload...,
-ResourceContainer...). No recording of any of these failures was found: the details are ours.
+Blob..., Resource...Failed: REST reference, "Batch status and error codes". ResourceContainer...: Azure docs, managed
+identities of a pool. FileUploadContainerNotFound: Azure docs, batch-task-output-files. The other FileUpload...: .NET
+TaskFailureInformationCodes, with texts of ours. No recording of any of these was found: the details are ours.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ CHUNK = 1 << 18
 _TEXTS = {
     'BlobNotFound': 'One of the specified Azure Blob(s) is not found.',
     'BlobAccessDenied': 'Access for one of the specified Azure Blob(s) is denied.',
-    'BlobDownloadTimedOut': 'The download of one of the specified Azure Blob(s) timed out.',
-    'BlobDownloadMiscError': 'Unknown error in downloading one of the specified Azure Blob(s).',
-    'ResourceContainerAccessDenied': 'Access to one of the specified Azure Blob container(s) is denied.',
-    'ResourceContainerListMiscError': 'Unknown error in listing one of the specified Azure Blob container(s).',
-    'ResourceDirectoryCreateFailed': 'A directory could not be created',
-    'ResourceFileWriteFailed': 'A resource file could not be written',
-    'FileUploadContainerNotFound': 'A container for output files was not found',
+    'BlobDownloadTimedOut': 'Timeout encountered while downloading one of the specified Azure Blob(s).',
+    'BlobDownloadMiscError': 'Miscellaneous error encountered while downloading one of the specified Azure Blob(s).',
+    'ResourceContainerAccessDenied': 'Access for one of the specified Azure Blob container(s) is denied',
+    'ResourceContainerListMiscError': 'Miscellaneous error encountered while listing one of the specified Azure Blob '
+    'container(s)',
+    'ResourceDirectoryCreateFailed': 'Failure encountered creating resource directory for the task.',
+    'ResourceFileWriteFailed': 'Failure encountered writing resource file.',
+    'FileUploadContainerNotFound': 'One of the specified Azure container(s) was not found while attempting to upload '
+    'an output file',
     'FileUploadAccessDenied': 'Access to a container for output files was denied',
     'FileUploadTimedOut': 'The upload of an output file timed out',
     'FileUploadMiscError': 'A miscellaneous error was encountered while uploading one of the output files',
@@ -61,7 +64,7 @@ def _failing(codes: dict[int, str], **details: str) -> Iterator[None]:
         late = isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
         status = 408 if late else getattr(getattr(error, 'response', None), 'status_code', 500)
         raise TransferError(codes.get(403 if status == 401 else status, codes[500]), **details) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that no file or blob can have is a ValueError
         raise TransferError(codes.get(0) or codes[500], Reason=str(error), **details) from error
 
 

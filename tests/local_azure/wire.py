@@ -12,7 +12,7 @@ from typing import Any
 
 from .durations import format_duration, format_time
 from .model import Node, Pool, Task
-from .states import TaskState
+from .states import AllocationState, TaskState
 
 Getter = Callable[[Any], Any]
 Fields = Mapping[str, Getter]
@@ -80,6 +80,9 @@ _JOB_RUN = _fields(
 
 
 def _resize_errors(pool: Pool) -> list[dict[str, Any]] | None:
+    """Only those of a steady pool (SDK14 CloudPool.resize_errors)."""
+    if pool.allocation is not AllocationState.steady:
+        return None
     errors = ({'code': code, 'message': text, 'values': _pairs(v.items())} for code, text, v in pool.resize_errors)
     return [{name: value for name, value in error.items() if value} for error in errors] or None
 
@@ -113,7 +116,7 @@ def resources(base: str) -> dict[str, Fields]:
     def node_info(task: Task) -> dict[str, str] | None:
         if task.node is None:  # completed without having run: an empty object (recorded traffic, 2018-12-01.8.0)
             return {} if task.state is TaskState.completed else None
-        url, directory = node_url(task.node), f'workitems/{task.job.id}/job-1/{task.id}'
+        url, directory = node_url(task.node), task.directory
         names = ('affinityId', 'nodeUrl', 'poolId', 'nodeId', 'taskRootDirectory', 'taskRootDirectoryUrl')
         ids = (task.node.pool.id, task.node.id)
         return dict(zip(names, (f'TVM:{task.node.id}', url, *ids, directory, f'{url}/files/{directory}'), strict=True))

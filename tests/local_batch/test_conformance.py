@@ -12,7 +12,16 @@ from azure.batch.custom.custom_errors import CreateTasksErrorException
 
 from tests.local_azure import LocalAzure
 
-from .conftest import a_job, a_pool, a_task, refusal, run_to_end, wait_completed
+from .conftest import Wire, a_job, a_pool, a_task, refusal, run_to_end, wait_completed
+from .test_recorded_facts import JOB, POOL, TASK
+
+MACHINE: Any = POOL['virtualMachineConfiguration']
+EXTENSION, DISK = {'name': 'x', 'publisher': 'x', 'type': 'x'}, {'lun': 0, 'diskSizeGB': 1}
+WITH_HEADERS = {
+    'filePattern': 'a',
+    'destination': {'container': {'containerUrl': 'https://x', 'uploadHeaders': [{'name': 'Content-Type'}]}},
+    'uploadOptions': {'uploadCondition': 'tasksuccess'},
+}
 
 
 @pytest.mark.parametrize('version', ['2024-02-01.19.0', '2025-06-01'])
@@ -92,6 +101,39 @@ def test_stopped_resize_keeps_what_is_there_and_says_so(azure: LocalAzure, clien
     assert refusal(client.pool.stop_resize, 'pool') == (409, 'OperationInvalidForCurrentState')
 
 
+def test_resize_errors_show_when_the_pool_is_steady(azure: LocalAzure, client: BatchServiceClient) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    azure.batch.delays.node_leaving = 1
+    azure.fail_allocation(dedicated=True)
+
+    smaller = models.PoolResizeParameter(target_dedicated_nodes=1, target_low_priority_nodes=0)
+    client.pool.resize('pool', smaller)
+
+    azure.wait_until(lambda: azure.batch.pools.get('pool').resize_errors)
+    pool = client.pool.get('pool')
+    assert (pool.allocation_state.value, pool.resize_errors) == ('resizing', None)
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    assert [error.code for error in client.pool.get('pool').resize_errors] == ['AllocationFailed']
+
+
+def test_deletion_of_a_pool_requeues_whatever_the_last_resize_asked_for(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    client.job.add(a_job())
+    for target in (2, 1):
+        azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+        size = models.PoolResizeParameter(target_low_priority_nodes=target, node_deallocation_option='terminate')
+        client.pool.resize('pool', size)
+    client.task.add('job', a_task(command_line='sleep 60'))
+    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+
+    client.pool.delete('pool')
+
+    assert client.task.get('job', 'task').state == models.TaskState.active
+
+
 def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=2, target_dedicated_nodes=1))
     azure.wait_until(lambda: [node.state.value for node in client.compute_node.list('pool')] == ['idle'] * 3)
@@ -103,6 +145,18 @@ def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServi
     assert (counts.dedicated.idle, counts.dedicated.total, counts.low_priority.idle) == (1, 1, 2)
     assert refusal(client.compute_node.get, 'pool', 'other') == (404, 'NodeNotFound')
     assert refusal(lambda: list(client.compute_node.list('other'))) == (404, 'PoolNotFound')
+
+
+def test_node_counts_come_ten_at_a_time(wire: Wire) -> None:  # SDK14 operations: maxresults is 1 to 10
+    for number in range(11):
+        wire('POST', '/pools', {**POOL, 'id': f'p{number:02}', 'targetDedicatedNodes': 0})
+
+    first = wire('GET', '/nodecounts').json()
+    rest = wire._session.get(first['odata.nextLink'], timeout=10).json()
+
+    assert [counts['poolId'] for counts in first['value']] == [f'p{number:02}' for number in range(10)]
+    assert [counts['poolId'] for counts in rest['value']] == ['p10']
+    assert wire('GET', '/nodecounts', query={'maxresults': '11'}).json()['code'] == 'OutOfRangeQueryParameterValue'
 
 
 def test_supported_images_have_ubuntu_24_04_in_both_generations(client: BatchServiceClient) -> None:
@@ -374,6 +428,40 @@ def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(azure: LocalAzu
     (error,) = client.pool.get('pool').resize_errors
     assert error.code == 'AllocationFailed'
     assert 'Generation' in error.values[0].value
+
+
+@pytest.mark.parametrize(
+    ('path', 'body', 'name'),
+    [
+        ('/jobs', {**JOB, 'onTaskFailure': 'performexitoptionsjobaction'}, 'onTaskFailure'),
+        ('/jobs', {**JOB, 'allowTaskPreemption': True}, 'allowTaskPreemption'),
+        ('/jobs/job/tasks', {**TASK, 'dependsOn': {'taskIds': ['x']}}, 'dependsOn'),
+        ('/jobs/job/tasks', {**TASK, 'outputFiles': [WITH_HEADERS]}, 'uploadHeaders'),
+        ('/pools', {**POOL, 'enableAutoScale': True}, 'enableAutoScale'),
+        ('/pools', {**POOL, 'virtualMachineConfiguration': {**MACHINE, 'extensions': [EXTENSION]}}, 'extensions'),
+        ('/pools', {**POOL, 'virtualMachineConfiguration': {**MACHINE, 'dataDisks': [DISK]}}, 'dataDisks'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_properties_that_change_what_tasks_do_are_imitated_or_refused(
+    client: BatchServiceClient, wire: Wire, path: str, body: object, name: str
+) -> None:
+    client.job.add(a_job())
+
+    answer = wire('POST', path, body)
+
+    assert (answer.status_code, name in answer.reason) == (501, True)
+
+
+@pytest.mark.parametrize('path', ['/jobs', '/jobs/job', '/nodecounts', '/supportedimages'])
+def test_only_pools_and_files_have_a_head(
+    client: BatchServiceClient, wire: Wire, path: str
+) -> None:  # SDK14 operations
+    client.job.add(a_job())
+
+    answer = wire('HEAD', path)
+
+    assert (answer.status_code, answer.reason.endswith(f'HEAD {path}.')) == (501, True)
 
 
 def test_what_is_not_imitated_answers_501_with_method_and_path(client: BatchServiceClient) -> None:

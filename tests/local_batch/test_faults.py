@@ -37,7 +37,8 @@ def test_failed_requests_have_the_given_status_code_and_retry_after(azure: Local
 
 
 def test_check_fails_when_a_fault_never_happened(azure: LocalAzure) -> None:
-    faults: list[Fault] = [azure.fail_requests('GET', '/none'), azure.fail_allocation(), azure.lose_output()]
+    missed, allocation = azure.fail_requests('GET', '/none'), azure.fail_allocation()
+    faults: list[Fault] = [missed, allocation, azure.lose_output(), azure.set_quota(pools=1)]
 
     for fault in faults:
         with pytest.raises(AssertionError, match='never happened'):
@@ -167,7 +168,7 @@ def test_clock_that_is_off(azure: LocalAzure, wire: Wire, minutes: int, status: 
 def test_core_quota(
     azure: LocalAzure, client: BatchServiceClient, quota: dict[str, int], targets: dict[str, Any], nodes: int, code: str
 ) -> None:
-    azure.set_quota(**quota)
+    fault = azure.set_quota(**quota)
 
     client.pool.add(a_pool(**targets))
 
@@ -175,14 +176,18 @@ def test_core_quota(
     pool = client.pool.get('pool')
     assert [error.code for error in pool.resize_errors] == [code]
     assert pool.current_dedicated_nodes + pool.current_low_priority_nodes == nodes
+    fault.check()
 
 
 def test_pool_and_job_quota(azure: LocalAzure, client: BatchServiceClient) -> None:
-    azure.set_quota(pools=0, jobs=1)
+    fault = azure.set_quota(pools=0, jobs=1)
     client.job.add(a_job('one'))
 
     assert refusal(client.pool.add, a_pool()) == (409, 'PoolQuotaReached')
     assert refusal(client.job.add, a_job('two')) == (409, 'ActiveJobAndScheduleQuotaReached')
+    assert fault.hits == 2
+    fault.remove()
+    client.pool.add(a_pool())
 
 
 def test_failed_allocation_of_one_kind_of_node(azure: LocalAzure, client: BatchServiceClient) -> None:
@@ -236,6 +241,19 @@ def test_preempted_node_comes_back_and_its_task_runs_again(azure: LocalAzure, cl
     assert client.task.get('job', 'long').execution_info.result.value == 'success'
     assert client.task.get('job', 'long').execution_info.retry_count == 0
     azure.wait_until(lambda: node_states(azure) == ['idle'])
+
+
+def test_files_of_a_preempted_node_do_not_come_back_with_it(azure: LocalAzure, client: BatchServiceClient) -> None:
+    run_to_end(azure, a_task('first'))
+    fault = azure.preempt_node('second')
+    client.task.add('job', a_task('second', 'sleep 0.2'))
+    wait_completed(azure, 2)
+
+    fault.check()
+    gone = (409, 'TaskFilesUnavailable')
+    assert refusal(lambda: list(client.file.list_from_task('job', 'first'))) == gone
+    assert refusal(client.file.get_from_task, 'job', 'first', 'stdout.txt') == gone
+    assert b''.join(client.file.get_from_task('job', 'second', 'stdout.txt')) == b''
 
 
 def test_preempted_node_without_return_stays_listed_and_counted(azure: LocalAzure, client: BatchServiceClient) -> None:

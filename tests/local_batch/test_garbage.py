@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import socket
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import requests
 from azure.batch import BatchServiceClient
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.local_azure import LocalAzure
+from tests.local_azure import LocalAzure, files
 from tests.local_azure.errors import ERRORS, BatchError
 from tests.local_azure.odata import parse_filter
 
@@ -44,6 +46,9 @@ POSTS = (
     *('/pools', '/jobs', '/jobs/Job1/tasks', '/jobs/Job1/addtaskcollection', '/pools/Pool1/resize'),
     *('/jobs/Job1/terminate',),
 )
+
+
+OUTPUT = {'filePattern': '../stdout.txt', 'uploadOptions': {'uploadCondition': 'taskcompletion'}}
 
 
 def assert_refused(answer: requests.Response) -> None:
@@ -186,6 +191,28 @@ def test_headers(client: BatchServiceClient, wire: Wire, headers: dict[str, str]
     assert_refused(wire('GET', '/jobs/job', headers=headers))
 
 
+@pytest.mark.parametrize('change', ['removed', 'shorter'])
+def test_file_that_changes_while_it_is_read(
+    azure: LocalAzure, wire: Wire, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    wire('POST', '/pools', POOL)
+    wire('POST', '/jobs', JOB)
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['completed'])
+    find = files.get
+
+    def find_and_change(folder: Path, name: str) -> files.NodeFile:
+        file = find(folder, name)
+        file.path.unlink() if change == 'removed' else file.path.write_bytes(b'te')
+        return file
+
+    monkeypatch.setattr(files, 'get', find_and_change)
+    answer = wire('GET', '/jobs/Job1/tasks/myTask/files/stdout.txt')
+
+    assert not azure.crashes
+    assert (answer.status_code, answer.text) == (200, 'te') or answer.json()['code'] == 'FileNotFound'
+
+
 @pytest.mark.parametrize('value', ['bytes=5', 'bytes=-', 'lines=1-2', 'bytes=9-3', 'bytes=' + '9' * 30 + '-'])
 def test_ranges(azure: LocalAzure, wire: Wire, value: str) -> None:
     wire('POST', '/pools', POOL)
@@ -252,6 +279,23 @@ def test_signature_covers_encoded_paths_and_decoded_queries(client: BatchService
     assert wire('GET', '/jobs/j%20%C3%A9').json()['code'] == 'JobNotFound'
 
 
+@pytest.mark.parametrize('also_ocp_date', [False, True])
+def test_date_is_signed_empty_beside_an_ocp_date(azure: LocalAzure, also_ocp_date: bool) -> None:
+    """REST reference, "Authenticate requests to the Azure Batch service", for a client that does not use the SDK."""
+    now, account = format_datetime(datetime.now(timezone.utc), usegmt=True), azure.environment['AZURE_BATCH_ACCOUNT']
+    lines = ['GET', *[''] * 5, '' if also_ocp_date else now, *[''] * 5, *([f'ocp-date:{now}'] if also_ocp_date else [])]
+    text = '\n'.join([*lines, f'/{account}/jobs', 'api-version:2025-06-01'])
+    key = base64.b64decode(azure.keys['AZURE_BATCH_ACCESS_KEY'])
+    signature = base64.b64encode(hmac.digest(key, text.encode(), 'sha256')).decode()
+    headers = {'Date': now, 'Authorization': f'SharedKey {account}:{signature}'}
+    headers |= {'ocp-date': now} if also_ocp_date else {}
+
+    url = f'{azure.environment["AZURE_BATCH_ENDPOINT"]}/jobs?api-version=2025-06-01'
+    answer = requests.get(url, headers=headers, timeout=5)
+
+    assert answer.status_code == 200, answer.text
+
+
 def raw(azure: LocalAzure, data: bytes) -> bytes:
     """The answer to raw bytes on a new connection."""
     address = address_of(azure.environment['AZURE_BATCH_ENDPOINT'])
@@ -289,6 +333,71 @@ def test_raw_bytes(azure: LocalAzure, data: bytes) -> None:
 
     status = answer[9:12]
     assert answer == b'' or b'400' <= status < b'500' or status in (b'501', b'505') or answer.startswith(b'<!DOCTYPE')
+
+
+@pytest.mark.parametrize(
+    'framing',
+    [b'Content-Length: many\r\n\r\n', b'Content-Length: \xb2\r\n\r\n', b'Transfer-Encoding: chunked\r\n\r\nzz\r\n'],
+)
+def test_body_of_unknown_length_is_400_and_ends_the_connection(azure: LocalAzure, framing: bytes) -> None:
+    head, _, body = raw(azure, b'POST /jobs HTTP/1.1\r\n' + framing + b'GET / HTTP/1.1\r\n\r\n').partition(b'\r\n\r\n')
+
+    assert head.startswith(b'HTTP/1.1 400 ')
+    assert json.loads(body)['code'] == 'InvalidHeaderValue'  # one answer, and no second one after it
+
+
+TASKS_THAT_CANNOT_RUN: dict[str, dict[str, Any]] = {
+    'command': {'commandLine': 'echo \0'},
+    'command surrogate': {'commandLine': 'echo \ud800'},
+    'environment': {'environmentSettings': [{'name': 'A', 'value': '\0'}]},
+    'file path': {'resourceFiles': [{'httpUrl': 'http://127.0.0.1:1/x', 'filePath': 'a\0b'}]},
+    'file path surrogate': {'resourceFiles': [{'httpUrl': 'http://127.0.0.1:1/x', 'filePath': '\ud800/x'}]},
+    'url': {'resourceFiles': [{'httpUrl': '\ud800', 'filePath': 'x'}]},
+    'container': {'resourceFiles': [{'storageContainerUrl': 'http://[::1', 'filePath': 'x'}]},
+    'blob name': {
+        'outputFiles': [{**OUTPUT, 'destination': {'container': {'containerUrl': 'http://x', 'path': '\ud800'}}}]
+    },
+}
+
+
+@pytest.mark.parametrize('name', TASKS_THAT_CANNOT_RUN)
+def test_task_that_cannot_run_fails_by_itself(azure: LocalAzure, wire: Wire, name: str) -> None:
+    wire('POST', '/pools', POOL)
+    wire('POST', '/jobs', JOB)
+
+    answer = wire('POST', '/jobs/Job1/tasks', {**TASK, **TASKS_THAT_CANNOT_RUN[name]})
+
+    assert answer.status_code == 201
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['failed'])
+    assert not azure.crashes
+    info = wire('GET', '/jobs/Job1/tasks/myTask').json()['executionInfo']
+    assert info['failureInfo']['code'] != 'Unknown'
+
+
+def test_file_name_that_is_not_utf_8_fails_its_upload_and_can_be_listed(azure: LocalAzure, wire: Wire) -> None:
+    wire('POST', '/pools', POOL)
+    wire('POST', '/jobs', JOB)
+    output = {**OUTPUT, 'filePattern': '*', 'destination': {'container': {'containerUrl': 'http://127.0.0.1:1/x'}}}
+    make = "bash -c \"touch $(printf '\\\\377a') $(printf '\\\\377b')\""
+    wire('POST', '/jobs/Job1/tasks', {**TASK, 'commandLine': make, 'outputFiles': [output]})
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['failed'])
+
+    query = {'recursive': 'true', 'maxresults': '6'}
+    page = wire('GET', '/jobs/Job1/tasks/myTask/files', query=query).json()
+    last = wire._session.get(page['odata.nextLink'], timeout=10).json()
+
+    assert not azure.crashes
+    info = wire('GET', '/jobs/Job1/tasks/myTask').json()['executionInfo']
+    assert info['failureInfo']['code'] == 'FileUploadMiscError'
+    assert [file['name'] for file in [*page['value'], *last['value']]][4:] == ['wd', 'wd/\udcffa', 'wd/\udcffb']
+
+
+@pytest.mark.parametrize('mode', ['rwx', '', '0o770', '77777'])
+def test_file_mode_that_is_not_octal_is_refused(wire: Wire, mode: str) -> None:
+    wire('POST', '/jobs', JOB)
+    file = {'httpUrl': 'http://127.0.0.1:1/x', 'filePath': 'x', 'fileMode': mode}
+
+    assert_refused(wire('POST', '/jobs/Job1/tasks', {**TASK, 'resourceFiles': [file]}))
 
 
 @pytest.mark.parametrize('variable', ['AZURE_BATCH_ENDPOINT', 'AZURE_STORAGE_SERVICE_ENDPOINT'])

@@ -129,7 +129,8 @@ def test_resource_files_by_url_and_by_container(
 
 
 @pytest.mark.parametrize(
-    ('blob', 'permissions', 'code'), [('none', 'r', 'BlobNotFound'), ('there', 'l', 'BlobAccessDenied')]
+    ('blob', 'permissions', 'code'),
+    [('none', 'r', 'BlobNotFound'), ('there', 'l', 'BlobAccessDenied'), ('', 'r', 'ResourceContainerAccessDenied')],
 )
 def test_resource_file_that_cannot_be_had(
     azure: LocalAzure,
@@ -143,6 +144,8 @@ def test_resource_file_that_cannot_be_had(
     path, sas = container_url('inbox', permissions).split('?')
     blobs.get_blob_client('inbox', 'there').upload_blob(b'x')
     resource = models.ResourceFile(http_url=f'{path}/{blob}?{sas}', file_path='x')
+    if not blob:
+        resource = models.ResourceFile(storage_container_url=f'{path}?{sas}')
     retries = models.TaskConstraints(max_task_retry_count=2)
 
     run_to_end(azure, a_task(resource_files=[resource], constraints=retries))
@@ -165,7 +168,10 @@ def test_output_files_by_condition_path_and_wildcard(
         an_output('none.mp3', url),
         an_output('a.mp3', url, 'never', 'taskfailure'),
     ]
-    make = 'bash -c "echo hi; mkdir -p d/e; touch a.mp3 b.txt .hidden.txt d/no.txt; echo 1 > d/e/f.log"'
+    make = (
+        'bash -c "echo hi; mkdir -p d/e; touch a.mp3 b.txt .hidden.txt d/no.txt; echo 1 > d/e/f.log; '
+        'ln -s d/no.txt link.txt"'
+    )
 
     run_to_end(azure, a_task(command_line=make, output_files=outputs))
 
@@ -173,6 +179,7 @@ def test_output_files_by_condition_path_and_wildcard(
         'sub/x [1] é.mp3',
         'a.mp3',
         'texts/b.txt',
+        'texts/link.txt',
         'logs/d/e/f.log',
         'std/stdout.txt',
         'std/stderr.txt',
@@ -217,6 +224,22 @@ def test_output_file_that_cannot_be_uploaded(
     assert client.task.get('job', 'task').execution_info.retry_count == 0
     errors = b''.join(client.file.get_from_task('job', 'task', 'fileuploaderr.txt')).decode()
     assert code in errors
+
+
+def test_upload_failure_has_the_words_of_the_documentation(
+    azure: LocalAzure, client: BatchServiceClient, blobs: BlobServiceClient, container_url: Callable[..., str]
+) -> None:
+    url = container_url('gone')
+    blobs.delete_container('gone')
+
+    run_to_end(azure, a_task(command_line='touch a', output_files=[an_output('a', url)]))
+
+    failure = client.task.get('job', 'task').execution_info.failure_info  # Azure docs, batch-task-output-files
+    assert (failure.category.value, failure.code, failure.message) == (
+        'usererror',
+        'FileUploadContainerNotFound',
+        'One of the specified Azure container(s) was not found while attempting to upload an output file',
+    )
 
 
 def test_retries_are_counted_and_stop(azure: LocalAzure, client: BatchServiceClient) -> None:
@@ -264,6 +287,19 @@ def test_slots_and_job_priority_decide_what_runs(azure: LocalAzure, client: Batc
     azure.wait_until(lambda: low.counts['running'] + high.counts['running'] == 2)
     assert (low.counts['running'], high.counts['running']) == (1, 1)
     assert (low.slots['running'], high.slots['active']) == (2, 2)
+
+
+def test_task_that_needs_more_slots_than_there_are_never_runs_and_holds_up_no_other(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_dedicated_nodes=1, task_slots_per_node=2))
+    client.job.add(a_job())
+    client.task.add('job', a_task('large', required_slots=3))
+    client.task.add('job', a_task('small'))
+
+    wait_completed(azure, 1)
+
+    assert [client.task.get('job', name).state.value for name in ('small', 'large')] == ['completed', 'active']
 
 
 def test_tasks_of_a_new_job_of_the_same_name_start_in_an_empty_folder(

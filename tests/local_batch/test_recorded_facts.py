@@ -126,6 +126,9 @@ def test_status_and_headers(
     assert answer.headers.get('Location') == (f'{wire.url}{service_id}' if status == 201 else None)
     assert ('ETag' in answer.headers) is has_etag
     assert answer.headers['DataServiceVersion'] == '3.0'
+    assert answer.headers['X-Content-Type-Options'] == 'nosniff'
+    assert answer.headers['Strict-Transport-Security'] == 'max-age=31536000; includeSubDomains'
+    assert answer.headers['Server'] == 'Microsoft-HTTPAPI/2.0'
     assert re.fullmatch(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', answer.headers['request-id'])
     assert answer.content == b''
     assert 'Content-Type' not in answer.headers
@@ -145,6 +148,42 @@ def test_new_job_has_these_fields_and_defaults(wire: Wire) -> None:
     assert (job['priority'], job['maxParallelTasks'], job['state']) == (0, -1, 'active')
     assert (job['onAllTasksComplete'], job['onTaskFailure']) == ('noaction', 'noaction')
     assert list(job['executionInfo']) == ['startTime', 'poolId']
+
+
+def test_deletion_moves_the_etag_of_a_pool_but_not_of_a_job(wire: Wire) -> None:
+    wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
+    job = wire('POST', '/jobs', JOB)
+
+    wire('DELETE', '/jobs/Job1')
+    wire('DELETE', '/pools/Pool1')
+
+    deleting, pool = wire('GET', '/jobs/Job1').json(), wire('GET', '/pools/Pool1').json()
+    assert (deleting['state'], deleting['eTag']) == ('deleting', job.headers['ETag'])
+    assert (pool['state'], pool['lastModified']) == ('deleting', pool['stateTransitionTime'])
+
+
+def test_termination_is_the_last_change_of_a_job_and_of_a_task(wire: Wire) -> None:
+    wire('POST', '/jobs', JOB)
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    wire('POST', '/jobs/Job1/tasks/myTask/terminate')
+    wire('POST', '/jobs/Job1/terminate')
+
+    for path in ('/jobs/Job1/tasks/myTask', '/jobs/Job1'):
+        ended = wire('GET', path).json()
+        assert ended['lastModified'] == ended['stateTransitionTime']
+
+
+def test_job_that_ends_by_itself_has_a_new_etag(azure: LocalAzure, wire: Wire) -> None:
+    wire('POST', '/jobs', JOB)
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    patched = wire('PATCH', '/jobs/Job1', {'onAllTasksComplete': 'terminatejob'})
+
+    wire('POST', '/jobs/Job1/tasks/myTask/terminate')
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').state.value == 'completed')
+
+    job = wire('GET', '/jobs/Job1').json()
+    assert job['eTag'] > patched.headers['ETag']
+    assert job['lastModified'] < job['stateTransitionTime']  # it is that of `terminating`
 
 
 def test_patch_replaces_constraints_whole_and_writes_durations_in_days(wire: Wire) -> None:
@@ -253,7 +292,7 @@ def test_collection_results(wire: Wire) -> None:
 
     body = answer.json()
     assert (answer.status_code, body['odata.metadata']) == (200, f'{wire.url}/$metadata#taskaddresult')
-    added, refused = body['value']
+    refused, added = body['value']  # not in the order in which they were sent
     assert list(added) == ['status', 'taskId', 'eTag', 'lastModified', 'location']
     assert (added['status'], added['location']) == ('Success', f'{wire.url}/jobs/Job1/tasks/new')
     assert (refused['status'], refused['taskId'], refused['error']['code']) == ('ClientError', 'myTask', 'TaskExists')
@@ -384,6 +423,39 @@ def test_errors(
     assert (first, request_id) == (text, f'RequestId:{answer.headers["request-id"]}')
     assert TIME.fullmatch(time.removeprefix('Time:'))
     assert answer.headers['Content-Type'] == 'application/json;odata=minimalmetadata'
+
+
+@pytest.mark.parametrize(
+    ('method', 'path', 'code', 'text'),
+    [
+        (
+            'POST',
+            '/jobs/Job1/tasks/myTask/reactivate',
+            'TaskNotCompleted',
+            'The specified task is not in a completed state, and the requested operation can be performed only on '
+            'completed tasks.',
+        ),
+        ('GET', '/jobs/none', 'JobNotFound', 'The specified job does not exist.'),
+        (
+            'POST',
+            '/pools/Pool1/stopresize',
+            'OperationInvalidForCurrentState',
+            'The specified operation is not valid for the current state of the resource.',
+        ),
+        ('POST', '/jobs', 'InvalidRequestBody', 'The specified Request Body is not syntactically valid.'),
+    ],
+)
+def test_errors_without_a_recording_have_the_words_of_the_documentation(
+    azure: LocalAzure, wire: Wire, method: str, path: str, code: str, text: str
+) -> None:
+    wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
+    wire('POST', '/jobs', {**JOB, 'poolInfo': {'poolId': 'none'}})
+    wire('POST', '/jobs/Job1/tasks', TASK)
+    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+
+    answer = wire(method, path)
+
+    assert (answer.json()['code'], answer.reason) == (code, text)
 
 
 def test_one_task_of_528959_bytes_is_too_large(wire: Wire) -> None:

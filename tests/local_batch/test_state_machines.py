@@ -12,11 +12,11 @@ from typing import Any
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.local_azure import schema
-from tests.local_azure.account import Account, Quotas
+from tests.local_azure import schema, wire
+from tests.local_azure.account import Account
 from tests.local_azure.errors import BatchError
 from tests.local_azure.faults import Fault
-from tests.local_azure.model import ALIVE, Failure, Outcome, Task
+from tests.local_azure.model import ALIVE, COUNTERS, Failure, Outcome, Task
 from tests.local_azure.states import JobState, PoolState, TaskState
 
 from .manual import ManualMachines, ManualTimeline
@@ -25,6 +25,7 @@ VERSION = '2025-06-01'
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
 POOL_IDS, JOB_IDS, TASK_IDS = ('P1', 'p1', 'P2'), ('J1', 'j1', 'J2'), ('a', 'A', 'b', 'c', 'd')
 REFUSALS = {400, 404, 409}
+SHOWN = wire.resources('')['CloudPool']
 
 
 class BatchMachine(RuleBasedStateMachine):
@@ -32,6 +33,7 @@ class BatchMachine(RuleBasedStateMachine):
         super().__init__()
         self.timeline, self.machines = ManualTimeline(), ManualMachines()
         self.account = Account(self.timeline, self.machines)
+        self.quota = Fault('set_quota')
         self.expected: dict[str, set[str]] = {}  # the tasks that each job must have
         self.terminal: dict[Task, tuple[TaskState, str | None]] = {}
         self.ended_jobs: set[object] = set()
@@ -184,7 +186,9 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule(low=st.sampled_from([None, 0, 1, 3]), pools=st.sampled_from([None, 1]))
     def quota_changes(self, low: int | None, pools: int | None) -> None:
-        self.account.quotas = Quotas(low_priority_cores=low, pools=pools)
+        self.quota.remove()
+        limits = {'dedicated_cores': None, 'low_priority_cores': low, 'pools': pools, 'jobs': None}
+        self.quota = self.account.faults.add(Fault('set_quota', **limits))
 
     @rule()
     def allocation_and_start_task_will_fail_once(self) -> None:
@@ -202,19 +206,16 @@ class BatchMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_what_a_list_gives(self) -> None:
+        results = {'success': 'succeeded', 'failure': 'failed'}
         for job in self.account.all_jobs():
-            states = Counter(task.state.value for task in job.tasks.values())
-            results = Counter(task.execution.result for task in job.tasks.values())
-            assert job.counts == {
-                'active': states['active'],
-                'running': states['running'],
-                'completed': states['completed'],
-                'succeeded': results['success'],
-                'failed': results['failure'],
-            }
-            assert job.slots['running'] == sum(
-                task.spec['requiredSlots'] for task in job.tasks.values() if task.state is TaskState.running
-            )
+            tasks: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+            slots = dict(tasks)
+            for task in job.tasks.values():
+                ended = task.execution.result
+                for name in (task.state.value, *([results[ended]] if ended else [])):
+                    tasks[name] += 1
+                    slots[name] += task.spec['requiredSlots']
+            assert (job.counts, job.slots) == (tasks, slots)
 
     @invariant()
     def running_tasks_are_on_living_nodes_and_fit(self) -> None:
@@ -243,7 +244,7 @@ class BatchMachine(RuleBasedStateMachine):
             room = job.spec['maxParallelTasks'] < 0 or job.counts['running'] < job.spec['maxParallelTasks']
             if pool and pool.state is PoolState.active and job.state is JobState.active and waiting and room:
                 free = [pool.spec['taskSlotsPerNode'] - n.used_slots for n in pool.nodes.values() if n.state in ALIVE]
-                assert max(free, default=0) < waiting[0].spec['requiredSlots']
+                assert max(free, default=0) < min(task.spec['requiredSlots'] for task in waiting)
 
     @invariant()
     def a_terminal_state_is_final(self) -> None:
@@ -262,7 +263,7 @@ class BatchMachine(RuleBasedStateMachine):
     @invariant()
     def resize_errors_only_while_steady(self) -> None:
         for pool in self.account.all_pools():
-            assert not pool.resize_errors or pool.allocation.value == 'steady' or pool.state is PoolState.active
+            assert pool.allocation.value == 'steady' or not SHOWN['resizeErrors'](pool)
 
     def teardown(self) -> None:
         """However it went: with time, deletions end and nothing is left."""
