@@ -129,6 +129,7 @@ def _task(name: str, state: str, result: str | None, **execution: Any) -> models
     ran: Any = (
         {'start_time': BEGAN + timedelta(seconds=60), 'end_time': BEGAN + timedelta(seconds=150)} if result else {}
     )
+    node_id: Any = 'tvmps_0123456789abcdef_p' if result else None
     result = result and models.TaskExecutionResult(result)
     return models.CloudTask(
         id=f'Task-{name}',
