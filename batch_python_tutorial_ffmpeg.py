@@ -175,7 +175,9 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 _EXPECTED_ERRORS = (SampleError, ArgumentError, ClientException, CreateTasksErrorException, AzureError, OSError)
 say_once = functools.cache(say)  # each text once only
-progress = functools.partial(tqdm, leave=False, dynamic_ncols=True, disable=None if sys.stderr else True)  # on a tty
+progress = functools.partial(  # where stderr is a terminal; the cursor goes back, lest the ^C of the terminal tears it
+    tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=None if sys.stderr else True
+)
 logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
 
 
@@ -189,17 +191,17 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep the job and the pool')
     parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
     add = parser.add_argument
-    add('--dedicated', type=int, metavar='N', help=f'dedicated nodes (default: {_DEDICATED_POOL_NODE_COUNT})')
-    add('--low-priority', type=int, metavar='N', help=f'Spot nodes (default: {_LOW_PRIORITY_POOL_NODE_COUNT})')
-    add('--vm-size', metavar='SIZE', help=f'size of each node (default: {_POOL_VM_SIZE})')
-    add('--timeout', type=float, metavar='MINUTES', help=f'time limit for all tasks (default: {_JOB_TIMEOUT})')
+    add('--dedicated', dest='_DEDICATED_POOL_NODE_COUNT', type=int, metavar='N', help='nodes, instead of %(dest)s')
+    add(
+        '--low-priority', dest='_LOW_PRIORITY_POOL_NODE_COUNT', type=int, metavar='N', help='nodes, instead of %(dest)s'
+    )
+    add('--vm-size', dest='_POOL_VM_SIZE', metavar='SIZE', help='of each node, instead of %(dest)s')
+    parser.register('type', 'minutes', lambda text: timedelta(minutes=max(0, min(1e6, float(text)))))
+    add('--timeout', dest='_JOB_TIMEOUT', type='minutes', metavar='MINUTES', help='for all tasks, instead of %(dest)s')
     options = parser.parse_args(argv)
     if options.output.exists() and not (options.output.is_dir() and os.access(options.output, os.W_OK)):
         parser.error(f'--output: {options.output} is not a folder that you may write to')
-    timeout = None if options.timeout is None else timedelta(minutes=max(0, min(1e6, options.timeout)))
-    settings = '_DEDICATED_POOL_NODE_COUNT', '_LOW_PRIORITY_POOL_NODE_COUNT', '_POOL_VM_SIZE', '_JOB_TIMEOUT'
-    values = options.dedicated, options.low_priority, options.vm_size, timeout
-    globals().update((name, value) for name, value in zip(settings, values, strict=True) if value is not None)
+    globals().update((name, value) for name, value in vars(options).items() if name.isupper() and value is not None)
     return options
 
 
@@ -350,8 +352,7 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
     container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
     existing = find(container.get_container_properties, retry_total=1)  # little patience, as with _FIRST_RETRY_SECONDS
     if existing is not None and not is_ours(existing):
-        text = f"Container [{_INPUT_CONTAINER_NAME}] exists and is not this sample's. Nothing was touched."
-        raise SampleError(f'{text} Choose another _INPUT_CONTAINER_NAME.')
+        raise SampleError(f"Container [{_INPUT_CONTAINER_NAME}] is not this sample's: change _INPUT_CONTAINER_NAME.")
     nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
     say(f'{nodes} nodes {_POOL_VM_SIZE}, at most {nodes * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours.', sys.stderr)
     if job is not None and job.state != 'deleting':
@@ -366,7 +367,6 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
 def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> int:
     """Print what a run would find and make, without making anything; SampleError if it would not work."""
     check_what_exists(batch_client, blob_client, answer='no')
-    pool = find(batch_client.pool.get, _POOL_ID)
     options = batchmodels.AccountListSupportedImagesOptions(filter=f"nodeAgentSKUId eq '{_POOL_NODE_AGENT_SKU_ID}'")
     images = {image.image_reference.sku: image for image in batch_client.account.list_supported_images(options)}
     if (sku := _POOL_IMAGE['sku']) not in images:
@@ -375,7 +375,7 @@ def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient,
     size = sum(path.stat().st_size for path in input_paths.values())
     say(f'Sign-in: both accounts answer. Input: {len(input_paths)} files, {size / 1e6:.1f} MB.')
     say(f'Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
-    say(f'Pool [{_POOL_ID}]: {"exists" if pool else "would be created"}. Job: would be created.')
+    say(f'Pool [{_POOL_ID}]: {"exists" if find(batch_client.pool.get, _POOL_ID) else "new"}. Job [{_JOB_ID}]: new.')
     return 0
 
 
@@ -519,7 +519,7 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
     status, nodes, cells, interval, unchanged = '', '', '', 1.0, 0
-    with progress(desc='Tasks', total=0, unit='') as bar, progress(bar_format='{desc}{bar}') as strip:
+    with progress(desc='Tasks', total=0, unit='') as bar, progress(bar_format='{desc}{bar}\r') as strip:
         while time.monotonic() < deadline:
             counts = batch_service_client.job.get_task_counts(job_id).task_counts
             if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:
@@ -762,8 +762,8 @@ class Run:
         if isinstance(error, _EXPECTED_ERRORS):
             print_batch_exception(error)
         cleaned = self.cleanup is None or self.cleanup()
-        failure = 2 if isinstance(error, ArgumentError) else 1
-        self.exit_code = 130 if self.interrupts else 0 if cleaned and error is None else failure
+        codes = {130: self.interrupts, 2: isinstance(error, ArgumentError), 1: error or not cleaned, 0: True}
+        self.exit_code = next(code for code, applies in codes.items() if applies)
         return isinstance(error, (*_EXPECTED_ERRORS, KeyboardInterrupt))
 
 

@@ -70,7 +70,9 @@ def test_check_what_exists_stops_at_a_container_of_somebody_else(
     properties = storage.container(INPUT).get_container_properties
     properties.side_effect, properties.return_value = None, container_properties(mark)
 
-    with pytest.raises(sample.SampleError, match=r'Container \[input\] exists .* Nothing was touched'):
+    with pytest.raises(
+        sample.SampleError, match=r'Container \[input\] is not this sample\'s: change _INPUT_CONTAINER_NAME'
+    ):
         sample.check_what_exists(batch.client, storage.client, 'yes')
 
     batch.job.delete.assert_not_called()
@@ -162,7 +164,7 @@ def test_check_only_reports_and_changes_nothing(
     printed = capsys.readouterr().out
     assert exit_code == 0
     assert requests_that_change_something(batch, storage) == []
-    for text in ('both accounts answer', '2 files', 'supported until 2029-04-30', 'would be created'):
+    for text in ('both accounts answer', '2 files', 'supported until 2029-04-30', 'Pool [LinuxFFmpegPool]: new.'):
         assert text in printed
 
 
@@ -176,7 +178,7 @@ def test_check_only_says_that_the_pool_exists(
     sample.check_only(batch.client, storage.client, input_paths)
 
     printed = capsys.readouterr().out
-    assert 'Pool [LinuxFFmpegPool]: exists' in printed
+    assert 'Pool [LinuxFFmpegPool]: exists. Job [LinuxFFmpegJob]: new.' in printed
     assert 'no end announced' in printed
 
 
