@@ -576,7 +576,7 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> tu
         for kind in (counts.dedicated, counts.low_priority):
             states.update({s: n for s, n in vars(kind).items() if isinstance(n, int)})
     total = states.pop('total', 0)
-    cells = ''.join(_NODE_CELLS.get(state, '\033[43ms') * number for state, number in states.items()) + '\033[0m'
+    cells = '\033[30m' + ''.join(_NODE_CELLS.get(state, '\033[43ms') * n for state, n in states.items()) + '\033[0m'
     if os.getenv('NO_COLOR'):
         cells = re.sub('\033.*?m', '', cells)
     ready = states.pop('idle', 0) + states.pop('running', 0)
@@ -649,7 +649,7 @@ def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict
     """Print a table of the first files, failed ones before others, and what all took; SampleError if any failed."""
     shown = sorted(paths, key=lambda name: name not in failures)[:_SHOWN_FILES]
     row = '{:<24} {:<8} {:>8} {:>8} {:>7} {:>7}  {}'
-    say('\n' + row.format('File', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result'), sys.stderr)
+    rows = {'': '\n' + row.format('File', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result')}
     now, spans = datetime.now(timezone.utc), []
     options = batchmodels.TaskListOptions(select='displayName,creationTime,executionInfo,nodeInfo')
     for task in batch_client.task.list(_JOB_ID, options):
@@ -662,7 +662,8 @@ def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict
             in_size = paths[name].stat().st_size if paths[name].exists() else 0
             moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
             result = f'failed\n    {failures[name]}' if name in failures else 'ok'
-            say(row.format(name, (node or '-')[-8:], *times, *moved, result), sys.stderr)
+            rows[name] = row.format(name, (node or '-')[-8:], *times, *moved, result)
+    say('\n'.join(rows[name] for name in ('', *shown) if name in rows), sys.stderr)
     nodes = batch_client.compute_node.list(_POOL_ID, batchmodels.ComputeNodeListOptions(select='allocationTime'))
     hours = sum((now - node.allocation_time) / timedelta(hours=1) for node in nodes)
     worked = sum((end - start).total_seconds() for start, end in spans)

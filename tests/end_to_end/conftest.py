@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +18,9 @@ from tests.local_azure import LocalAzure, script_environment
 
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
 TIMEOUT = 60  # seconds; a run takes three
+needs_tmux = pytest.mark.skipif(
+    not shutil.which('tmux') and 'CI' not in os.environ, reason='needs tmux (where CI is set, it must be there)'
+)
 
 
 @dataclass

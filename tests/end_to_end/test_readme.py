@@ -13,7 +13,7 @@ import pytest
 
 from tests.local_azure import LocalAzure, script_environment
 
-from .conftest import SCRIPT, TIMEOUT
+from .conftest import SCRIPT, TIMEOUT, needs_tmux
 
 ROOT = SCRIPT.parent
 README = (ROOT / 'README.md').read_text('utf-8')
@@ -27,6 +27,7 @@ RUN_ELSEWHERE = {  # as a part or with other folders, below
     'python -m pip install -r tests/requirements.txt && python -m tests.local_azure',
     'python -m tests.local_azure --input ~/Videos --output ~/Music -y',
     'python -m tests.local_azure --serve',
+    'python -m tests.make_pictures',
 }
 COLLECTED = ('python -m pytest tests/unit/test_tasks.py', 'python -m pytest -k preempted')
 NOT_RUN = (  # they need an Azure account or a package index, take minutes, or would start these tests again
@@ -101,6 +102,20 @@ def test_arguments_go_through_to_the_script(copy: Path, tmp_path: Path) -> None:
 
     assert result.returncode == 0, result.stderr
     assert mp3s(tmp_path / 'Music') == MP3S
+
+
+@needs_tmux
+def test_the_pictures_are_of_a_real_run(copy: Path) -> None:
+    shutil.rmtree(copy / 'tests' / 'pictures')
+
+    result = run('python -m tests.make_pictures', copy)
+
+    assert result.returncode == 0, result.stderr
+    named = re.findall(r'!\[.*\]\((.*)\)', README)
+    assert sorted(named) == sorted(path.relative_to(copy).as_posix() for path in copy.glob('tests/pictures/*'))
+    texts = [(copy / name).read_text('utf-8') for name in named]
+    for text, words in zip(texts, ['of&#160;5&#160;nodes&#160;ready', 'lecture-12.mp4'], strict=True):
+        assert words in text
 
 
 @pytest.mark.parametrize('command', COLLECTED)
