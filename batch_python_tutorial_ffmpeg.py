@@ -539,9 +539,8 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
             interval = min(interval * 1.5, 5) if unchanged else 1.0
             time.sleep(max(0, min(interval, deadline - time.monotonic())))
     options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='displayName,state')
-    late = {
-        t.display_name: f'not done in time ({t.state.value})' for t in batch_service_client.task.list(job_id, options)
-    }
+    unfinished = batch_service_client.task.list(job_id, options)
+    late = {task.display_name: f'not done in time ({task.state.value})' for task in unfinished}
     say(f'Timeout: {timeout!s:0>8} have passed, and {len(late)} tasks are not done.', sys.stderr)
     return failed_tasks(batch_service_client, job_id) | late
 
@@ -663,7 +662,7 @@ def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict
             moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
             result = f'failed\n    {failures[name]}' if name in failures else 'ok'
             rows[name] = row.format(name, (node or '-')[-8:], *times, *moved, result)
-    say('\n'.join(rows[name] for name in ('', *shown) if name in rows), sys.stderr)
+    say('\n'.join(rows.get(name, f'{name}  {failures.get(name)}') for name in ('', *shown)), sys.stderr)
     nodes = batch_client.compute_node.list(_POOL_ID, batchmodels.ComputeNodeListOptions(select='allocationTime'))
     hours = sum((now - node.allocation_time) / timedelta(hours=1) for node in nodes)
     worked = sum((end - start).total_seconds() for start, end in spans)
