@@ -220,7 +220,7 @@ def check_settings() -> None:
             problems.append(f'{setting} is {form}')
     nodes = _DEDICATED_POOL_NODE_COUNT, _LOW_PRIORITY_POOL_NODE_COUNT
     if not (min(nodes) >= 0 < sum(nodes) and timedelta() < _JOB_TIMEOUT <= timedelta(days=6)):
-        problems.append('the node counts are negative or all 0, or _JOB_TIMEOUT is 0 or more than 6 days')
+        problems.append(f'{nodes} nodes in {_JOB_TIMEOUT}: it takes one node at least, and up to 6 days')
     if problems:
         raise ArgumentError(None, f'{"; ".join(problems)}. Without an Azure account: python -m tests.local_azure')
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.conftest import MakeVideo
@@ -9,9 +11,9 @@ from tests.conftest import MakeVideo
 from .conftest import Sample
 
 
-def assert_refused(sample: Sample, *words: str) -> None:
+def assert_refused(sample: Sample, *words: str, options: tuple[str, ...] = ('-y',)) -> None:
     """Run the sample: one line with these words on stderr, nothing on stdout, exit code 2, no request."""
-    result = sample.run('-y')
+    result = sample.run(*options)
 
     assert result.returncode == 2
     assert result.stdout == ''
@@ -51,6 +53,37 @@ def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVi
     sample.environment = {'AZURE_BATCH_ACCOUNT': '<Batch account>', 'AZURE_STORAGE_KEY': 'a key cut o'}
 
     assert_refused(sample, '_BATCH_ACCOUNT_NAME', '_STORAGE_ACCOUNT_KEY')
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        ('--dedicated', '-1'),
+        ('--low-priority', '0'),
+        *((f'--timeout={minutes}',) for minutes in ('0', '-5', 'nan', 'inf', '-inf', '1e9')),
+    ],
+    ids=' '.join,
+)
+def test_an_option_that_cannot_be_is_refused(sample: Sample, make_video: MakeVideo, options: tuple[str, ...]) -> None:
+    make_video('a.mp4')
+
+    assert_refused(sample, 'it takes one node at least, and up to 6 days', options=options)
+
+
+def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+
+    options = ('--dedicated', '1', '--low-priority', '2', '--vm-size', 'Standard_D2s_v3', '--timeout', '7.5')
+    result = sample.run('--keep', *options)
+
+    assert result.returncode == 0, result.stderr
+    assert '3 nodes Standard_D2s_v3, at most 0.375 node-hours.' in result.stderr
+    assert 'timeout in 00:07:30...' in result.stdout
+    client = sample.azure.batch_client()
+    pool, job = client.pool.get('LinuxFFmpegPool'), client.job.get('LinuxFFmpegJob')
+    assert (pool.target_dedicated_nodes, pool.target_low_priority_nodes) == (1, 2)
+    assert pool.vm_size == 'standard_d2s_v3'
+    assert job.constraints.max_wall_clock_time == timedelta(minutes=37.5)
 
 
 def test_a_missing_input_folder_is_refused(sample: Sample) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import runpy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,23 @@ def test_arguments_name_the_folders() -> None:
     assert (options.input, options.output, options.check) == (Path('in'), Path('out'), True)
 
 
-@pytest.mark.parametrize('argv', [['-y', '--keep'], ['--unknown'], ['a file']], ids=['both', 'unknown', 'positional'])
+def test_arguments_leave_the_settings_alone_that_they_do_not_name() -> None:
+    sample.parse_arguments(['--low-priority', '0'])
+
+    assert (sample._LOW_PRIORITY_POOL_NODE_COUNT, sample._DEDICATED_POOL_NODE_COUNT) == (0, 0)
+    assert ('STANDARD_A1_v2', timedelta(minutes=30)) == (sample._POOL_VM_SIZE, sample._JOB_TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    'argv',
+    [
+        pytest.param(['-y', '--keep'], id='both'),
+        pytest.param(['--unknown'], id='unknown'),
+        pytest.param(['a file'], id='positional'),
+        pytest.param(['--dedicated', '1.5'], id='half a node'),
+        pytest.param(['--timeout', 'soon'], id='no number'),
+    ],
+)
 def test_arguments_that_are_wrong_exit_with_2(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         sample.parse_arguments(argv)
