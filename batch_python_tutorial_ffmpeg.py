@@ -191,13 +191,11 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep the job and the pool')
     parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
     add = parser.add_argument
-    add('--dedicated', dest='_DEDICATED_POOL_NODE_COUNT', type=int, metavar='N', help='nodes, instead of %(dest)s')
-    add(
-        '--low-priority', dest='_LOW_PRIORITY_POOL_NODE_COUNT', type=int, metavar='N', help='nodes, instead of %(dest)s'
-    )
-    add('--vm-size', dest='_POOL_VM_SIZE', metavar='SIZE', help='of each node, instead of %(dest)s')
+    add('--dedicated', dest='_DEDICATED_POOL_NODE_COUNT', type=int, metavar='N', help='dedicated nodes (%(dest)s)')
+    add('--low-priority', dest='_LOW_PRIORITY_POOL_NODE_COUNT', type=int, metavar='N', help='Spot nodes (%(dest)s)')
+    add('--vm-size', dest='_POOL_VM_SIZE', metavar='SIZE', help='size of each node (%(dest)s)')
     parser.register('type', 'minutes', lambda text: timedelta(minutes=max(0, min(1e6, float(text)))))
-    add('--timeout', dest='_JOB_TIMEOUT', type='minutes', metavar='MINUTES', help='for all tasks, instead of %(dest)s')
+    add('--timeout', dest='_JOB_TIMEOUT', type='minutes', metavar='MINUTES', help='limit for all tasks (%(dest)s)')
     options = parser.parse_args(argv)
     if options.output.exists() and not (options.output.is_dir() and os.access(options.output, os.W_OK)):
         parser.error(f'--output: {options.output} is not a folder that you may write to')
