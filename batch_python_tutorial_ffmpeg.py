@@ -91,7 +91,7 @@ _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.
 _SHOWN_FILES = 20  # of the failed ones and in the table at the end; more are only counted
 _NODE_CELLS = {'idle': '\033[44mi', 'running': '\033[42mR', 'waiting_for_start_task': '\033[46mt'}  # colour, letter
 _NODE_CELLS |= {'preempted': '\033[45mp', 'start_task_failed': '\033[41mF', 'unusable': '\033[41mF'}
-_CONNECTIONS = 24  # requests under way at once
+_CONNECTIONS = 32  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
 _RETRY_SECONDS, _FIRST_RETRY_SECONDS = 60, 15  # how long a failing request is repeated; until the first answer
 
