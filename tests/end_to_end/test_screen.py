@@ -148,4 +148,4 @@ def test_a_log_has_plain_lines_only(sample: Sample, make_video: MakeVideo) -> No
     assert result.returncode == 0, result.stderr
     assert (result.stdout + result.stderr).replace('\n', '').isprintable()
     polls = [line for line in result.stderr.splitlines() if 'nodes ready' in line]
-    assert len(polls) == len(set(polls)) > 1
+    assert len(polls) == len(set(polls)) >= 1
