@@ -9,7 +9,7 @@ The sample of the tutorial "Run a parallel workload with Azure Batch using the P
 6. download the MP3s to OutputFiles/
 7. delete the input container and, if you agree, the job and the pool
 
-Put the names of your accounts into the settings below, or into the environment variables named beside them, and run
+Put the names of your accounts into the settings at the top of this file, or into the variables beside them, and run
     python batch_python_tutorial_ffmpeg.py
     python batch_python_tutorial_ffmpeg.py --input ~/Videos --output ~/Music --low-priority 20 --timeout 90 -y
 Without an Azure account: python -m tests.local_azure
@@ -34,6 +34,7 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
@@ -75,7 +76,7 @@ _POOL_VM_SIZE = 'STANDARD_A1_v2'
 _POOL_IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1', 'version': 'latest'}
 _POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # A1_v2 boots generation 1 only, hence server-gen1, not server
 _START_TASK_COMMAND = (  # the apt lock of a fresh node is taken for minutes; runs again at every reboot
-    "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; for attempt in {1..10}; do command -v ffmpeg && exit 0; "
+    "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; for attempt in {1..20}; do command -v ffmpeg && exit 0; "
     "apt-get update && apt-get install -y --no-install-recommends ffmpeg || sleep 15; done; command -v ffmpeg'"
 )
 
@@ -89,8 +90,8 @@ _MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and t
 
 _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
 _SHOWN_FILES = 20  # of the failed ones and in the table at the end; more are only counted
-_NODE_CELLS = {'idle': '\033[44mi', 'running': '\033[42mR', 'waiting_for_start_task': '\033[46mt'}  # colour, letter
-_NODE_CELLS |= {'preempted': '\033[45mp', 'start_task_failed': '\033[41mF', 'unusable': '\033[41mF'}
+_NODE_CELLS = {'idle': '4i', 'running': '2R', 'waiting_for_start_task': '6t', 'start_task_failed': '1F'}
+_NODE_CELLS |= {'preempted': '5p', 'unusable': '1F', 'offline': '1F', 'leaving_pool': '5l'}  # colour (ANSI), letter
 _CONNECTIONS = 32  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
 _RETRY_SECONDS, _FIRST_RETRY_SECONDS = 60, 15  # how long a failing request is repeated; until the first answer
@@ -175,8 +176,10 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 _EXPECTED_ERRORS = (SampleError, ArgumentError, ClientException, CreateTasksErrorException, AzureError, OSError)
 say_once = functools.cache(say)  # each text once only
-progress = functools.partial(  # where stderr is a terminal; the cursor goes back, lest the ^C of the terminal tears it
-    tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=None if sys.stderr else True
+tqdm.set_lock(threading.RLock())  # its own one starts a process on macOS, which complains when this one is gone
+_BARS = sys.stderr and sys.stderr.isatty() and os.getenv('TERM') != 'dumb' and os.get_terminal_size(2).columns > 0
+progress = functools.partial(  # the cursor goes back, lest the ^C of the terminal tears it
+    tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=not _BARS
 )
 logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
 
@@ -187,8 +190,8 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
     parser.add_argument('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
     answers = parser.add_mutually_exclusive_group()
-    answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete the job and the pool')
-    answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep the job and the pool')
+    answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete job, pool and an old job')
+    answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep job and pool')
     parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
     add = parser.add_argument
     add('--dedicated', dest='_DEDICATED_POOL_NODE_COUNT', type=int, metavar='N', help='dedicated nodes (%(dest)s)')
@@ -218,7 +221,7 @@ def check_settings() -> None:
             problems.append(f'{setting} is {form}')
     nodes = _DEDICATED_POOL_NODE_COUNT, _LOW_PRIORITY_POOL_NODE_COUNT
     if not (min(nodes) >= 0 < sum(nodes) and timedelta() < _JOB_TIMEOUT <= timedelta(days=6)):
-        problems.append(f'{nodes} nodes in {_JOB_TIMEOUT}: it takes one node at least, and up to 6 days')
+        problems.append(f'{nodes} nodes (dedicated, Spot), {_JOB_TIMEOUT}: it takes one node, and up to 6 days')
     if problems:
         raise ArgumentError(None, f'{"; ".join(problems)}. Without an Azure account: python -m tests.local_azure')
 
@@ -352,7 +355,7 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
     if existing is not None and not is_ours(existing):
         raise SampleError(f"Container [{_INPUT_CONTAINER_NAME}] is not this sample's: change _INPUT_CONTAINER_NAME.")
     nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
-    say(f'{nodes} nodes {_POOL_VM_SIZE}, at most {nodes * _JOB_TIMEOUT / timedelta(hours=1):g} node-hours.', sys.stderr)
+    say(f'{nodes} nodes {_POOL_VM_SIZE}, up to {nodes * _JOB_TIMEOUT / timedelta(hours=1):.5g} node-hours.', sys.stderr)
     if job is not None and job.state != 'deleting':
         counts = batch_client.job.get_task_counts(_JOB_ID).task_counts
         say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {counts.active + counts.running} not done.')
@@ -517,7 +520,8 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
     status, nodes, cells, interval, unchanged = '', '', '', 1.0, 0
-    with progress(desc='Tasks', total=0, unit='') as bar, progress(bar_format='{desc}{bar}\r') as strip:
+    form = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]\r'
+    with progress(desc='Tasks', smoothing=0, bar_format=form) as bar, progress(bar_format='{desc}{bar}\r') as strip:
         while time.monotonic() < deadline:
             counts = batch_service_client.job.get_task_counts(job_id).task_counts
             if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:
@@ -528,8 +532,7 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
             tasks = f'{counts.active} queued, {counts.running} running, {counts.failed} failed'
             status, last = f'{nodes}; tasks: {counts.completed} done, {tasks}', status
             unchanged = unchanged + 1 if status == last else 0
-            bar.total = counts.active + counts.running + counts.completed
-            bar.update(counts.completed - bar.n)
+            bar.n, bar.total = counts.completed, counts.active + counts.running + counts.completed
             bar.set_postfix_str(tasks)
             strip.set_description_str(f'{nodes}  {cells}')
             if bar.disable and not unchanged:
@@ -573,9 +576,9 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> tu
         for kind in (counts.dedicated, counts.low_priority):
             states.update({s: n for s, n in vars(kind).items() if isinstance(n, int)})
     total = states.pop('total', 0)
-    cells = '\033[30m' + ''.join(_NODE_CELLS.get(state, '\033[43ms') * n for state, n in states.items()) + '\033[0m'
-    if os.getenv('NO_COLOR'):
-        cells = re.sub('\033.*?m', '', cells)
+    runs = ((*_NODE_CELLS.get(state, '3s'), n) for state, n in states.items() if n)
+    plain = os.getenv('NO_COLOR')
+    cells = ''.join(letter * n if plain else f'\033[30;4{colour}m{letter * n}\033[0m' for colour, letter, n in runs)
     ready = states.pop('idle', 0) + states.pop('running', 0)
     steady = pool.allocation_state == batchmodels.AllocationState.steady
     allocated = pool.current_dedicated_nodes + pool.current_low_priority_nodes
@@ -592,8 +595,7 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> tu
         say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].', sys.stderr)
     others = ', '.join(f'{n} {s.replace("waiting_for", "in").replace("_", " ")}' for s, n in states.items() if n)
     target = pool.target_dedicated_nodes + pool.target_low_priority_nodes
-    text = f'{ready} of {target} nodes ready' + (f': {others}' if others else '' if total else ': being allocated')
-    return text, cells
+    return f'{ready} of {target} nodes ready{f": {others}" if others else "" if total else ": being allocated"}', cells
 
 
 def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
@@ -644,29 +646,29 @@ def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int],
 
 def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict[str, int], failures: Failures) -> None:
     """Print a table of the first files, failed ones before others, and what all took; SampleError if any failed."""
-    shown = sorted(paths, key=lambda name: name not in failures)[:_SHOWN_FILES]
+    shown = [*failures, *(name for name in paths if name not in failures)][:_SHOWN_FILES]
     row = '{:<24} {:<8} {:>8} {:>8} {:>7} {:>7}  {}'
-    rows = {'': '\n' + row.format('File', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result')}
+    rows = {'': '\n' + row.format(f'File ({len(shown)} of {len(paths)})', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result')}
     now, spans = datetime.now(timezone.utc), []
     options = batchmodels.TaskListOptions(select='displayName,creationTime,executionInfo,nodeInfo')
     for task in batch_client.task.list(_JOB_ID, options):
         name, info, node = task.display_name, task.execution_info, task.node_info and task.node_info.node_id
         end = (info and info.end_time) or now
         start = (info and info.start_time) or end
-        spans.append((start, end))
+        spans += [(start, end)] if start < end else []  # not of a task that never ran
         if name in shown:
             times = (f'{time.total_seconds():.1f} s' for time in (start - task.creation_time, end - start))
             in_size = paths[name].stat().st_size if paths[name].exists() else 0
             moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
             result = f'failed\n    {failures[name]}' if name in failures else 'ok'
             rows[name] = row.format(name, (node or '-')[-8:], *times, *moved, result)
-    say('\n'.join(rows.get(name, f'{name}  {failures.get(name)}') for name in ('', *shown)), sys.stderr)
-    nodes = batch_client.compute_node.list(_POOL_ID, batchmodels.ComputeNodeListOptions(select='allocationTime'))
-    hours = sum((now - node.allocation_time) / timedelta(hours=1) for node in nodes)
+    say('\n'.join(rows.get(name, f'{name}  {failures.get(name, "ok")}') for name in ('', *shown)), sys.stderr)
+    nodes = find(lambda: [*batch_client.compute_node.list(_POOL_ID)]) or ()  # somebody may have deleted the pool
+    hours = sum((now - (node.allocation_time or now)) / timedelta(hours=1) for node in nodes)
     worked = sum((end - start).total_seconds() for start, end in spans)
-    wall = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds()
-    speed_up = f'{worked / (wall or 1):.1f} times as fast as one node'
-    say(f'Work: {worked:.1f} s in {wall:.1f} s, {speed_up}. Node-hours: {hours:.2f}.', sys.stderr)
+    wall = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds() if spans else 0
+    speed_up = f', {worked / wall:.1f} times as fast as one node' if wall else ''
+    say(f'Work: {worked:.1f} s in {wall:.1f} s{speed_up}. Pool: {hours:.2f} node-hours.', sys.stderr)
     if failures:
         raise SampleError(f'{len(failures)} of {len(paths)} files failed.')
 

@@ -95,13 +95,13 @@ def test_the_table_at_the_end_fits_the_screen(width: int, height: int, open_scre
 
     rows = shown[shown.index('File ') :].splitlines()
     time_and_size = r' +\w{6}_p +\d+\.\d s +\d+\.\d s +[\d.]+k?B +[\d.]+k?B  '
-    assert rows[0].split() == ['File', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result']
+    assert rows[0].split() == ['File', '(3', 'of', '3)', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result']
     assert re.fullmatch(f'b.mp4{time_and_size}failed', rows[1])
     assert rows[2].startswith('    exit code ')
     a, c = (row for row in rows if row.endswith('  ok'))
     assert re.fullmatch(f'a.mp4{time_and_size}ok', a)
     assert re.fullmatch(f'c.mp4{time_and_size}ok', c)
-    totals = r'Work: \d+\.\d s in \d+\.\d s, \d\.\d times as fast as one node\. Node-hours: 0\.\d\d\.'
+    totals = r'Work: \d+\.\d s in \d+\.\d s, \d\.\d times as fast as one node\..*'
     assert any(re.fullmatch(totals, row) for row in rows)
     assert 'Error: 1 of 3 files failed.' in rows
 
@@ -114,7 +114,7 @@ def test_nodes_are_coloured_unless_no_color_is_set(open_screen: OpenScreen, samp
 
     screen.wait_for('^5 of 5 nodes ready  i*Ri*$')
 
-    green = re.search('nodes ready.*\x1b\\[42m.*R', screen.look('-e'))
+    green = re.search(r'nodes ready.*\x1b\[[\d;]*42m.*R', screen.look('-e'))
     assert bool(green) is not no_color
     assert ('\x1b' in screen.look('-e')) is not no_color
 

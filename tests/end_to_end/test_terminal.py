@@ -69,6 +69,14 @@ def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(sample: Sample) 
     assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], [])
 
 
+def test_a_terminal_of_unknown_size_gets_plain_lines(sample: Sample) -> None:
+    terminal = Terminal(sample, '-y')  # openpty() gives one of 0 columns and 0 rows
+
+    assert terminal.finish() == 0
+    assert ' nodes ready' in terminal.text
+    assert '\x1b' not in terminal.text
+
+
 def test_the_end_of_input_answers_with_the_default(sample: Sample) -> None:
     terminal = Terminal(sample)
 

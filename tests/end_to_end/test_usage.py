@@ -67,7 +67,7 @@ def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVi
 def test_an_option_that_cannot_be_is_refused(sample: Sample, make_video: MakeVideo, options: tuple[str, ...]) -> None:
     make_video('a.mp4')
 
-    assert_refused(sample, 'it takes one node at least, and up to 6 days', options=options)
+    assert_refused(sample, 'it takes one node, and up to 6 days', options=options)
 
 
 def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVideo) -> None:
@@ -77,7 +77,7 @@ def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVide
     result = sample.run('--keep', *options)
 
     assert result.returncode == 0, result.stderr
-    assert '3 nodes Standard_D2s_v3, at most 0.375 node-hours.' in result.stderr
+    assert '3 nodes Standard_D2s_v3, up to 0.375 node-hours.' in result.stderr
     assert 'timeout in 00:07:30...' in result.stdout
     client = sample.azure.batch_client()
     pool, job = client.pool.get('LinuxFFmpegPool'), client.job.get('LinuxFFmpegJob')

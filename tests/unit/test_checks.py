@@ -48,7 +48,7 @@ def test_check_what_exists_passes_when_nothing_exists_and_says_what_a_run_can_co
     sample.check_what_exists(batch.client, storage.client, None)
 
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ('', '5 nodes STANDARD_A1_v2, at most 2.5 node-hours.\n')
+    assert (printed.out, printed.err) == ('', '5 nodes STANDARD_A1_v2, up to 2.5 node-hours.\n')
 
     batch.job.delete.assert_not_called()
 

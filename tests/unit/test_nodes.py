@@ -130,7 +130,7 @@ def test_describe_nodes_with_the_start_task_failed_on_some_warns_and_goes_on(
         pytest.param({}, '', id='none-yet'),
         pytest.param({'idle': 2, 'running': 3}, 'iiRRR', id='ready'),
         pytest.param({'creating': 1, 'starting': 1, 'waiting_for_start_task': 2}, 'sstt', id='starting'),
-        pytest.param({'running': 2, 'preempted': 1, 'unusable': 1}, 'RRpF', id='lost'),
+        pytest.param({'running': 2, 'preempted': 1, 'unusable': 1, 'leaving_pool': 1}, 'RRpFl', id='lost'),
         pytest.param({'running': 2, 'start_task_failed': 1}, 'RRF', id='start-task-failed'),
     ],
 )
@@ -144,8 +144,8 @@ def test_describe_nodes_has_a_cell_for_each_node_in_colour_unless_no_color_is_se
 
     _, cells = sample.describe_nodes(batch.client, POOL_ID)
 
-    assert sorted(re.sub(r'\033\[\d+m', '', cells)) == sorted(letters)
-    assert ('\033' in cells) == (not no_color)
+    assert sorted(re.sub(r'\033\[[\d;]+m', '', cells)) == sorted(letters)
+    assert ('\033' in cells) == bool(letters and not no_color)
 
 
 # --- last_lines -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from .mocks import BatchMock, StorageMock
 from .service_objects import (
     BEGAN,
     THIS_RUN,
+    batch_error,
     blob_properties,
     container_properties,
     failed,
@@ -224,11 +225,11 @@ def test_report_has_a_row_for_each_file_and_the_totals(
     printed = capsys.readouterr()
     heading, *rows, totals = printed.err.splitlines()[1:]
     assert printed.out == ''
-    assert heading.split() == ['File', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result']
+    assert heading.split() == ['File', '(3', 'of', '3)', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result']
     assert [row.split() for row in rows] == [
         [name, 'abcdef_p', '60.0', 's', '90.0', 's', '1.00kB', f'{size:.2f}B', 'ok'] for name, size in OUTPUTS.items()
     ]
-    assert totals == 'Work: 270.0 s in 90.0 s, 3.0 times as fast as one node. Node-hours: 0.83.'
+    assert totals == 'Work: 270.0 s in 90.0 s, 3.0 times as fast as one node. Pool: 0.83 node-hours.'
     assert max(map(len, printed.err.splitlines())) < 80
 
 
@@ -266,6 +267,41 @@ def test_report_does_not_need_the_videos_any_more(
 def test_report_asks_for_no_more_than_it_shows(batch: BatchMock, videos: Videos) -> None:
     sample.report(batch.client, paths(videos), OUTPUTS, {})
 
-    tasks, nodes = (group.list.call_args.args[1] for group in (batch.task, batch.compute_node))
-    assert tasks.select == 'displayName,creationTime,executionInfo,nodeInfo'
-    assert nodes.select == 'allocationTime'
+    assert batch.task.list.call_args.args[1].select == 'displayName,creationTime,executionInfo,nodeInfo'
+
+
+@pytest.mark.usefixtures('three_tasks')
+def test_report_of_tasks_that_never_ran_claims_no_speed(
+    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.tasks[:] = [unfinished(name) for name in NAMES]
+    failures = dict.fromkeys(NAMES, 'not done in time (active)')
+
+    with pytest.raises(sample.SampleError, match='3 of 3 files failed'):
+        sample.report(batch.client, paths(videos), {}, failures)
+
+    assert 'Work: 0.0 s in 0.0 s. Pool: 0.83 node-hours.' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('three_tasks')
+def test_report_does_without_a_pool_that_somebody_has_deleted(
+    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.compute_node.list.side_effect = batch_error('PoolNotFound', status=404)
+
+    sample.report(batch.client, paths(videos), OUTPUTS, {})
+
+    assert 'Pool: 0.00 node-hours.' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('three_tasks')
+def test_report_shows_the_failures_whose_stderr_was_read(
+    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_SHOWN_FILES', 1)
+    failures = {'sub/c.d.mp4': 'exit code 1\n    Invalid data', 'a.mp4': 'exit code 1'}  # in the order of the service
+
+    with pytest.raises(sample.SampleError):
+        sample.report(batch.client, paths(videos), {}, failures)
+
+    assert 'Invalid data' in capsys.readouterr().err

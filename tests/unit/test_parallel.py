@@ -8,8 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 import batch_python_tutorial_ffmpeg as sample
+
+
+def test_progress_bars_need_no_lock_between_processes() -> None:
+    assert isinstance(tqdm.get_lock(), type(threading.RLock()))
 
 
 def test_in_parallel_yields_the_results_in_order() -> None:
