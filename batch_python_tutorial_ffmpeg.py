@@ -537,7 +537,7 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
             strip.set_description_str(f'{nodes}  {cells}')
             if bar.disable and not unchanged:
                 say(status, sys.stderr)
-            interval = min(interval * 1.5, 5) if unchanged else 1.0
+            interval = min(interval * 1.5, 4.5) if unchanged else 1.0
             time.sleep(max(0, min(interval, deadline - time.monotonic())))
     options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='displayName,state')
     unfinished = batch_service_client.task.list(job_id, options)

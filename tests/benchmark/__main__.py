@@ -32,7 +32,7 @@ from .table import Cost, Row, table
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / 'InputFiles'
 POOL = 'LinuxFFmpegPool'
-QUIET = (11.9, 13.2, 14.4, 15.7)  # seconds until the only task ends; by then a poll comes every 5 seconds
+QUIET = (11.9, 13.2, 14.4, 15.7)  # seconds until the only task ends; by then polls are at their slowest
 APART = 1.5  # seconds between the ends of two tasks
 
 

@@ -125,7 +125,7 @@ def test_wait_polls_less_often_while_nothing_changes(batch: BatchMock, clock: Cl
 
     assert clock.sleeps[0] <= 1
     assert clock.sleeps == sorted(clock.sleeps)
-    assert clock.sleeps[-1] == 5
+    assert clock.sleeps[-1] == 4.5
 
 
 def test_wait_polls_often_again_after_a_change(batch: BatchMock, clock: Clock) -> None:
@@ -135,7 +135,7 @@ def test_wait_polls_often_again_after_a_change(batch: BatchMock, clock: Clock) -
 
     wait(batch)
 
-    assert clock.sleeps[7] == 5
+    assert clock.sleeps[7] == 4.5
     assert clock.sleeps[8] == 1
 
 
