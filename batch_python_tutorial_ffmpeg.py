@@ -177,10 +177,9 @@ def say(text: str, stream: TextIO | None = None) -> None:
 _EXPECTED_ERRORS = (SampleError, ArgumentError, ClientException, CreateTasksErrorException, AzureError, OSError)
 say_once = functools.cache(say)  # each text once only
 tqdm.set_lock(threading.RLock())  # its own one starts a process on macOS, which complains when this one is gone
-_BARS = sys.stderr and sys.stderr.isatty() and os.getenv('TERM') != 'dumb' and os.get_terminal_size(2).columns > 0
-progress = functools.partial(  # the cursor goes back, lest the ^C of the terminal tears it
-    tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=not _BARS
-)
+_MUTE = not (sys.stderr and sys.stderr.isatty() and os.getenv('TERM') != 'dumb' and os.get_terminal_size(2).columns)
+# The cursor goes back to the start of the bar, lest the ^C of the terminal tears it.
+progress = functools.partial(tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=_MUTE)
 logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
 
 
@@ -221,7 +220,7 @@ def check_settings() -> None:
             problems.append(f'{setting} is {form}')
     nodes = _DEDICATED_POOL_NODE_COUNT, _LOW_PRIORITY_POOL_NODE_COUNT
     if not (min(nodes) >= 0 < sum(nodes) and timedelta() < _JOB_TIMEOUT <= timedelta(days=6)):
-        problems.append(f'{nodes} nodes (dedicated, Spot), {_JOB_TIMEOUT}: it takes one node, and up to 6 days')
+        problems.append(f'--dedicated, --low-priority {nodes}: one at least; --timeout {_JOB_TIMEOUT}: up to 6 days')
     if problems:
         raise ArgumentError(None, f'{"; ".join(problems)}. Without an Azure account: python -m tests.local_azure')
 
@@ -649,26 +648,27 @@ def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict
     shown = [*failures, *(name for name in paths if name not in failures)][:_SHOWN_FILES]
     row = '{:<24} {:<8} {:>8} {:>8} {:>7} {:>7}  {}'
     rows = {'': '\n' + row.format(f'File ({len(shown)} of {len(paths)})', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result')}
-    now, spans = datetime.now(timezone.utc), []
+    now, spans, work = datetime.now(timezone.utc), [], ''
     options = batchmodels.TaskListOptions(select='displayName,creationTime,executionInfo,nodeInfo')
-    for task in batch_client.task.list(_JOB_ID, options):
-        name, info, node = task.display_name, task.execution_info, task.node_info and task.node_info.node_id
-        end = (info and info.end_time) or now
-        start = (info and info.start_time) or end
-        spans += [(start, end)] if start < end else []  # not of a task that never ran
-        if name in shown:
-            times = (f'{time.total_seconds():.1f} s' for time in (start - task.creation_time, end - start))
-            in_size = paths[name].stat().st_size if paths[name].exists() else 0
-            moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
-            result = f'failed\n    {failures[name]}' if name in failures else 'ok'
-            rows[name] = row.format(name, (node or '-')[-8:], *times, *moved, result)
-    say('\n'.join(rows.get(name, f'{name}  {failures.get(name, "ok")}') for name in ('', *shown)), sys.stderr)
-    nodes = find(lambda: [*batch_client.compute_node.list(_POOL_ID)]) or ()  # somebody may have deleted the pool
-    hours = sum((now - (node.allocation_time or now)) / timedelta(hours=1) for node in nodes)
-    worked = sum((end - start).total_seconds() for start, end in spans)
-    wall = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds() if spans else 0
-    speed_up = f', {worked / wall:.1f} times as fast as one node' if wall else ''
-    say(f'Work: {worked:.1f} s in {wall:.1f} s{speed_up}. Pool: {hours:.2f} node-hours.', sys.stderr)
+    with contextlib.suppress(*_EXPECTED_ERRORS):  # without an answer the table has no figures, but all its files
+        for task in batch_client.task.list(_JOB_ID, options):
+            name, info, node = task.display_name, task.execution_info, task.node_info and task.node_info.node_id
+            end = (info and info.end_time) or now
+            start = (info and info.start_time) or end
+            spans += [(start, end)] if start < end else []  # not of a task that never ran
+            if name in shown:
+                times = (f'{time.total_seconds():.1f} s' for time in (start - task.creation_time, end - start))
+                in_size = paths[name].stat().st_size if paths[name].exists() else 0
+                moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
+                result = f'failed\n    {failures[name]}' if name in failures else 'ok'
+                rows[name] = row.format(name, (node or '-')[-8:], *times, *moved, result)
+        worked = sum((end - start).total_seconds() for start, end in spans)
+        wall = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds() if spans else 0
+        speed_up = f', {worked / wall:.1f} times as fast as one node' if worked > wall else ''
+        nodes = batch_client.compute_node.list(_POOL_ID)
+        hours = sum((now - (node.allocation_time or now)) / timedelta(hours=1) for node in nodes)
+        work = f'\nWork: {worked:.1f} s in {wall:.1f} s{speed_up}. Pool: {hours:.2f} node-hours.'
+    say('\n'.join(rows.get(name, f'{name}  {failures.get(name, "ok")}') for name in ('', *shown)) + work, sys.stderr)
     if failures:
         raise SampleError(f'{len(failures)} of {len(paths)} files failed.')
 

@@ -67,7 +67,7 @@ def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVi
 def test_an_option_that_cannot_be_is_refused(sample: Sample, make_video: MakeVideo, options: tuple[str, ...]) -> None:
     make_video('a.mp4')
 
-    assert_refused(sample, 'it takes one node, and up to 6 days', options=options)
+    assert_refused(sample, '--dedicated, --low-priority', 'one at least; --timeout', 'up to 6 days', options=options)
 
 
 def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVideo) -> None:

@@ -284,14 +284,20 @@ def test_report_of_tasks_that_never_ran_claims_no_speed(
 
 
 @pytest.mark.usefixtures('three_tasks')
-def test_report_does_without_a_pool_that_somebody_has_deleted(
-    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize('request_', ['task', 'compute_node'])
+@pytest.mark.parametrize('error', [batch_error('PoolNotFound', status=404), sample.SampleError('No answer.')])
+def test_report_without_an_answer_still_names_every_file_and_failure(
+    request_: str, error: Exception, batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch.compute_node.list.side_effect = batch_error('PoolNotFound', status=404)
+    getattr(batch, request_).list.side_effect = error
 
-    sample.report(batch.client, paths(videos), OUTPUTS, {})
+    sample.report(batch.client, paths(videos), OUTPUTS, {})  # a complete run stays one
+    with pytest.raises(sample.SampleError, match='1 of 3 files failed'):
+        sample.report(batch.client, paths(videos), OUTPUTS, {'b.mp4': 'exit code 1\n    Invalid data'})
 
-    assert 'Pool: 0.00 node-hours.' in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert [line.split()[0] for line in printed.splitlines() if '.mp4' in line][:3] == NAMES
+    assert 'exit code 1\n    Invalid data' in printed
 
 
 @pytest.mark.usefixtures('three_tasks')
