@@ -55,7 +55,6 @@ from azure.storage.blob import BlobServiceClient, ExponentialRetry, generate_blo
 from msrest.exceptions import ClientException
 from msrestazure.azure_active_directory import AdalAuthentication
 from tqdm import tqdm  # a progress bar is one call, the terminal stays as it is, and all else may still print
-from tqdm.utils import CallbackIOWrapper
 
 # --- Settings (of the accounts, replace the placeholders or set the environment variables, which win) -----------------
 _BATCH_ACCOUNT_NAME = os.getenv('AZURE_BATCH_ACCOUNT', '<Batch account>')
@@ -397,11 +396,13 @@ def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Pa
     def upload(name: str) -> Any:
         if datetime.now(timezone.utc) > deadline:
             raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
-        options = {'blob_name': name, 'max_concurrency': blocks, 'on_read': bar.update}
+        options: dict[str, Any] = {'blob_name': name, 'max_concurrency': blocks}
+        options['progress_hook'] = lambda now, _: (bar.update(now - sent.get(name, 0)), sent.update({name: now}))
         return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], **options)
 
     for name in input_paths:
         say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
+    sent: dict[str, int] = {}  # bytes of each file that have arrived
     size = sum(path.stat().st_size for path in input_paths.values())
     with progress(desc='Uploading', total=size, unit='B', unit_scale=True) as bar:
         return list(in_parallel(upload, input_paths))
@@ -413,9 +414,8 @@ def upload_file_to_container(
     """Upload a file with these options of upload_blob; return it as a resource file, whose SAS lets a node read it."""
     blob_name = options.pop('blob_name', Path(file_path).name)
     blob_client = blob_service_client.get_blob_client(container_name, blob_name)
-    on_read = options.pop('on_read', str)  # is called with the size of each part; str() does nothing with it
-    with Path(file_path).open('rb') as file:
-        blob_client.upload_blob(CallbackIOWrapper(on_read, file), overwrite=True, validate_content=True, **options)
+    with Path(file_path).open('rb') as data:
+        blob_client.upload_blob(data, overwrite=True, validate_content=True, **options)
     signed = sas_options(blob_service_client)
     sas_token = generate_blob_sas(_STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **signed)
     return batchmodels.ResourceFile(http_url=f'{blob_client.url}?{sas_token}', file_path=blob_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import MagicMock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -195,3 +196,21 @@ def test_sas_options_hold_the_key_of_the_storage_account_and_an_end_with_time_zo
 
     assert options['account_key'] == STORAGE_KEY
     assert options['expiry'].utcoffset() == timedelta(0)
+
+
+def test_upload_bar_counts_the_bytes_that_have_arrived(
+    storage: StorageMock, videos: Videos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    bar = MagicMock()
+    bar.__enter__.return_value.update.side_effect = steps.append
+    monkeypatch.setattr(sample, 'progress', lambda **_: bar)
+    folder = videos(['a.mp4', 'b.mp4'])
+    for name in ('a.mp4', 'b.mp4'):
+        storage.blob(INPUT, name).upload_blob.side_effect = lambda _, progress_hook, **__: [
+            progress_hook(now, 10) for now in (4, 8, 10)
+        ]
+
+    sample.upload_input_files(storage.client, {name: folder / name for name in ('a.mp4', 'b.mp4')})
+
+    assert sorted(steps) == [2, 2, 4, 4, 4, 4]
