@@ -198,7 +198,7 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     parser.register('type', 'minutes', lambda text: timedelta(minutes=max(0, min(1e6, float(text)))))
     add('--timeout', dest='_JOB_TIMEOUT', type='minutes', metavar='MINUTES', help='limit for all tasks (%(dest)s)')
     options = parser.parse_args(argv)
-    if options.output.exists() and not (options.output.is_dir() and os.access(options.output, os.W_OK)):
+    if os.path.exists(options.output) and not (os.path.isdir(options.output) and os.access(options.output, os.W_OK)):  # noqa: PTH110, PTH112
         parser.error(f'--output: {options.output} is not a folder that you may write to')
     globals().update((name, value) for name, value in vars(options).items() if name.isupper() and value is not None)
     return options

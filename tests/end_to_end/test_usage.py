@@ -109,6 +109,17 @@ def test_an_output_folder_that_is_a_file_is_refused(sample: Sample, make_video: 
     assert sample.azure.requests == []
 
 
+def test_an_output_folder_whose_name_is_too_long_is_one_message(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+
+    result = sample.run('-y', '--output', 'a' * 300)  # the last one counts
+
+    assert result.returncode == 1
+    assert result.stderr.startswith('Error: ')
+    assert 'File name too long' in result.stderr
+    assert sample.azure.requests == []
+
+
 def test_two_inputs_with_one_output_name_are_refused(sample: Sample, make_video: MakeVideo) -> None:
     make_video('a.mp4')
     make_video('a.MP4')
