@@ -38,7 +38,7 @@ import threading
 import time
 import uuid
 from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
@@ -185,13 +185,13 @@ logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients
 def parse_arguments(argv: Sequence[str] | None) -> Namespace:
     """Return the options of the command line; some take the place of a setting."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
-    parser.add_argument('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
+    add = parser.add_argument
+    add('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
+    add('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
     answers = parser.add_mutually_exclusive_group()
     answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete job, pool and an old job')
     answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep job and pool')
-    parser.add_argument('--check', action='store_true', help='only check what can be checked, and create nothing')
-    add = parser.add_argument
+    add('--check', action='store_true', help='only check what can be checked, and create nothing')
     add('--dedicated', dest='_DEDICATED_POOL_NODE_COUNT', type=int, metavar='N', help='dedicated nodes (%(dest)s)')
     add('--low-priority', dest='_LOW_PRIORITY_POOL_NODE_COUNT', type=int, metavar='N', help='Spot nodes (%(dest)s)')
     add('--vm-size', dest='_POOL_VM_SIZE', metavar='SIZE', help='size of each node (%(dest)s)')
@@ -346,7 +346,7 @@ def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, wait:
 
 
 def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None) -> None:
-    """Sign in to both accounts; SampleError if anything is in the way. An old job is asked about."""
+    """Sign in to both accounts, say what a run can cost, ask about an old job; SampleError if it cannot go on."""
     job = find(batch_client.job.get, _JOB_ID)
     container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
     existing = find(container.get_container_properties, retry_total=1)  # little patience, as with _FIRST_RETRY_SECONDS
@@ -607,7 +607,7 @@ def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
     return ''.join('\n    ' + ''.join(c if c.isprintable() else ' ' for c in line) for line in lines)
 
 
-def find_outputs(blob_client: BlobServiceClient, names: Iterable[str], failures: Failures) -> dict[str, int]:
+def find_outputs(blob_client: BlobServiceClient, names: Collection[str], failures: Failures) -> dict[str, int]:
     """Return the size of the MP3 of each video. A task may succeed without: such a video joins `failures`."""
     began = blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
     blobs = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME).list_blobs()
@@ -762,8 +762,8 @@ class Run:
         if isinstance(error, _EXPECTED_ERRORS):
             print_batch_exception(error)
         cleaned = self.cleanup is None or self.cleanup()
-        codes = {130: self.interrupts, 2: isinstance(error, ArgumentError), 1: error or not cleaned, 0: True}
-        self.exit_code = next(code for code, applies in codes.items() if applies)
+        failed = 2 if isinstance(error, ArgumentError) else 1 if error or not cleaned else 0
+        self.exit_code = 130 if self.interrupts else failed
         return isinstance(error, (*_EXPECTED_ERRORS, KeyboardInterrupt))
 
 

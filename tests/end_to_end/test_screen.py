@@ -1,4 +1,4 @@
-"""What a person sees: the screens of a real terminal (tmux) while the sample runs, and a log where there is none."""
+"""What a person sees: the screens of a real terminal (tmux) while the sample runs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ TRANSCRIPT = (
     'Elapsed time: ',
     'Delete job? [Y/n]',
 )
-
-
 OpenScreen = Callable[[int, int], Screen]
 
 
@@ -137,15 +135,3 @@ def test_ctrl_c_leaves_no_torn_bar(open_screen: OpenScreen, sample: Sample) -> N
     screen.type('Enter')
     screen.wait_for(r'^Exit code: 130\.$')
     assert sample.nothing_is_left()
-
-
-def test_a_log_has_plain_lines_only(sample: Sample, make_video: MakeVideo) -> None:
-    make_video('a.mp4')
-    sample.azure.slow_nodes(start_task=3)
-
-    result = sample.run('-y')
-
-    assert result.returncode == 0, result.stderr
-    assert (result.stdout + result.stderr).replace('\n', '').isprintable()
-    polls = [line for line in result.stderr.splitlines() if 'nodes ready' in line]
-    assert len(polls) == len(set(polls)) >= 1

@@ -128,6 +128,17 @@ def test_ctrl_c_at_a_question_answers_it_with_the_default(sample: Sample) -> Non
     assert sample.nothing_is_left()
 
 
+def test_a_log_has_plain_lines_only(sample: Sample) -> None:
+    sample.azure.slow_nodes(start_task=3)
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert (result.stdout + result.stderr).replace('\n', '').isprintable()
+    polls = [line for line in result.stderr.splitlines() if 'nodes ready' in line]
+    assert len(polls) == len(set(polls)) >= 1
+
+
 @pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])
 def test_a_closed_stream_is_no_obstacle(sample: Sample, closed: str) -> None:
     sample.shell = f'exec "$@" {closed}'

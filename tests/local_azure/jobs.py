@@ -49,9 +49,8 @@ class Jobs:
         """Replaces whole properties (recorded traffic: PATCH /jobs/{id} with constraints)."""
         with self._account.lock:
             job = self._active(job_id)
-            if (
-                'poolInfo' in spec
-            ):  # SDK14 JobPatchParameter.pool_info: only while the job is disabled; the code is ours
+            # SDK14 JobPatchParameter.pool_info: only while the job is disabled; the code is ours.
+            if 'poolInfo' in spec:
                 raise BatchError('OperationInvalidForCurrentState')
             job.modified = self._account.stamp()
             job.spec.update(spec)
