@@ -7,6 +7,7 @@ import builtins
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
@@ -107,6 +108,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture(autouse=True)
 def mocks() -> Iterator[None]:
     yield
+    for thread in threading.enumerate():  # an error leaves uploads under way: not with the mocks of the next test
+        if thread.name.startswith('ThreadPoolExecutor'):
+            thread.join(timeout=30)
+            assert not thread.is_alive(), f'{thread.name} is still at work'
     take_back_mocks()
 
 
