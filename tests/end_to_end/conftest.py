@@ -31,19 +31,20 @@ class Sample:
     input: Path
     output: Path
     environment: dict[str, str] = field(default_factory=dict)
-    program: list[str | Path] = field(default_factory=lambda: [SCRIPT])
+    changes: str = ''
     shell: str = 'exec "$@"'  # the bash line in which the sample is "$@"
 
     def change(self, setting: str, value: str) -> None:
         """Run the sample with another value (Python text) of one of its settings from now on."""
-        program = (
-            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import {SCRIPT.stem} as sample; '
-            f'sample.{setting} = {value}; sys.exit(sample.main())'
-        )
-        self.program = ['-c', program]
+        self.changes += f'sample.{setting} = {value}; '
 
     def command(self, *options: str) -> list[str | Path]:
-        sample = [sys.executable, *self.program, '--input', self.input, '--output', self.output, *options]
+        changed = (
+            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import {SCRIPT.stem} as sample; '
+            f'{self.changes}sys.exit(sample.main())'
+        )
+        program = ['-c', changed] if self.changes else [SCRIPT]
+        sample = [sys.executable, *program, '--input', self.input, '--output', self.output, *options]
         return ['bash', '-c', self.shell, 'bash', *sample]
 
     def start(self, *options: str, **streams: Any) -> subprocess.Popen[str]:

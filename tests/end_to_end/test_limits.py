@@ -20,13 +20,13 @@ def videos(make_video: MakeVideo) -> None:
 
 @pytest.mark.parametrize('option', ['-y', '--keep'])
 def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, option: str) -> None:
-    sample.change('_JOB_TIMEOUT', 'datetime.timedelta(seconds=4)')
+    sample.change('_JOB_TIMEOUT', 'datetime.timedelta(seconds=8)')
     sample.azure.hang_requests('GET', '/input/b.mp4', count=None, service='storage', source='node')
 
     result = sample.run(option)
 
     assert result.returncode == 1
-    assert 'Timeout: 00:00:04 have passed, and 1 tasks are not done.' in result.stderr
+    assert 'Timeout: 00:00:08 have passed, and 1 tasks are not done.' in result.stderr
     assert re.search(r'^b\.mp4 .* failed\n    not done in time', result.stderr, re.MULTILINE), result.stderr
     assert 'Error: 1 of 2 files failed.' in result.stderr
     assert sample.mp3s() == ['a.mp3']
@@ -37,12 +37,14 @@ def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, opti
 
 
 def test_a_task_over_its_time_limit_is_ended_and_named(sample: Sample) -> None:
-    sample.change('_TASK_TIMEOUT', 'datetime.timedelta(seconds=0.01)')
+    sample.change('_TASK_COMMAND', "'sleep 1000'")
+    sample.change('_TASK_TIMEOUT', 'datetime.timedelta(seconds=1)')
 
     result = sample.run('-y')
 
     assert result.returncode == 1
-    assert len(re.findall('mp4 .* failed$', result.stderr, re.MULTILINE)) == 2
+    reason = 'failed\n    TaskEnded: The task exceeded its maximum wall clock time'
+    assert len(re.findall(f'mp4 .* {reason}', result.stderr)) == 2, result.stderr
     assert sample.nothing_is_left()
 
 
