@@ -134,7 +134,7 @@ def test_a_pool_that_this_sample_did_not_create_is_used_but_never_deleted(sample
 
 
 def test_a_pool_and_a_job_that_are_still_being_deleted_are_waited_for(sample: Sample) -> None:
-    sample.azure.batch.delays.pool_deleting = sample.azure.batch.delays.job_deleting = 7
+    sample.azure.batch.delays.pool_deleting = sample.azure.batch.delays.job_deleting = 15  # the next run comes in time
     assert sample.run('-y').returncode == 0
 
     result = sample.run('-y')

@@ -59,6 +59,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def signal_handlers() -> Iterator[None]:
     stdin, before = sys.stdin, {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
