@@ -41,6 +41,7 @@ from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHel
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 if __name__ == '__main__':  # the imports below take half a second, and nothing is there yet that needs a cleanup
@@ -179,6 +180,9 @@ tqdm.set_lock(threading.RLock())  # its own one starts a process on macOS, which
 _MUTE = not (sys.stderr and sys.stderr.isatty() and os.getenv('TERM') != 'dumb' and os.get_terminal_size(2).columns)
 # The cursor goes back to the start of the bar, lest the ^C of the terminal tears it.
 progress = functools.partial(tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=_MUTE)
+if _MUTE:  # then a bar with disable=False is a plain line every 10 seconds
+    lines = SimpleNamespace(write=lambda text: say(text.strip(), sys.stderr) if text.strip() else None)
+    progress = functools.partial(progress, file=lines, delay=10, mininterval=10)
 logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
 
 
@@ -242,11 +246,10 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
     config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()  # they leave out POST and PATCH
     config.pipeline.run = functools.partial(send_with_retries, config.pipeline.run)
-    storage_key = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
-    credential = storage_key if _STORAGE_ACCOUNT_KEY else entra
+    key = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY} if _STORAGE_ACCOUNT_KEY else None
     options: dict[str, Any] = {'max_single_put_size': _BLOCK_SIZE, 'max_single_get_size': _BLOCK_SIZE}
     options |= {'connection_timeout': 10, 'read_timeout': 60, 'retry_policy': ExponentialRetry(1, 2, 5)}
-    return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, credential, **options)
+    return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, key or entra, **options)
 
 
 def fields(value: Any) -> Any:
@@ -299,9 +302,8 @@ def find_input_files(folder: Path) -> dict[str, Path]:
     for name in (path.relative_to(folder).as_posix() for path in paths):
         if '\\' in name or not re.sub('[\xa0\u200d\u202f\u3000]', '', name).isprintable():  # but spaces, joined emoji
             raise ArgumentError(None, f'Rename {name!a}: Azure Storage or terminals change such characters.')
-        if mp3_name(name) in names:
-            raise ArgumentError(None, f'{names[mp3_name(name)]} and {name} both become {mp3_name(name)}: rename one.')
-        names[mp3_name(name)] = name
+        if (other := names.setdefault(mp3_name(name), name)) != name:
+            raise ArgumentError(None, f'{other} and {name} both become {mp3_name(name)}: rename one.')
     return dict(zip(names.values(), paths, strict=True))
 
 
@@ -404,7 +406,7 @@ def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Pa
         say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
     sent: dict[str, int] = {}  # bytes of each file that have arrived
     size = sum(path.stat().st_size for path in input_paths.values())
-    with progress(desc='Uploading', total=size, unit='B', unit_scale=True) as bar:
+    with progress(desc='Uploading', total=size, unit='B', unit_scale=True, disable=False) as bar:
         return list(in_parallel(upload, input_paths))
 
 
@@ -447,16 +449,15 @@ def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
     administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
     start_task = batchmodels.StartTask(command_line=_START_TASK_COMMAND, wait_for_success=True, max_task_retry_count=2)
     start_task.user_identity = batchmodels.UserIdentity(auto_user=administrator)
-    new_pool = batchmodels.PoolAddParameter(id=pool_id, vm_size=_POOL_VM_SIZE, metadata=_MARK_ITEMS)
-    new_pool.start_task = start_task
-    new_pool.virtual_machine_configuration = machine
-    new_pool.target_dedicated_nodes = _DEDICATED_POOL_NODE_COUNT
-    new_pool.target_low_priority_nodes = _LOW_PRIORITY_POOL_NODE_COUNT
+    pool = batchmodels.PoolAddParameter(id=pool_id, vm_size=_POOL_VM_SIZE, metadata=_MARK_ITEMS, start_task=start_task)
+    pool.virtual_machine_configuration = machine
+    pool.target_dedicated_nodes = _DEDICATED_POOL_NODE_COUNT
+    pool.target_low_priority_nodes = _LOW_PRIORITY_POOL_NODE_COUNT
     pools = batch_service_client.pool
-    existing = add_or_find(lambda: pools.add(new_pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]')
+    existing = add_or_find(lambda: pools.add(pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]')
     if existing is None or is_ours(existing, run=True):  # the latter after a request whose answer was lost
         return
-    if unlike := '; '.join(differences(new_pool.as_dict(), existing.as_dict())):
+    if unlike := '; '.join(differences(pool.as_dict(), existing.as_dict())):
         raise SampleError(f'Pool [{pool_id}] exists and is another one ({unlike}). {_LEFT_BEHIND["pool"]}')
     job = find(batch_service_client.job.get, _JOB_ID)
     if is_ours(existing) and (job is None or job.state == 'deleting'):  # left by an earlier run, used by none
@@ -491,21 +492,20 @@ def add_tasks(
 ) -> None:
     """Add one task for each input file. Names on the node are fixed: a file name never becomes part of a command."""
 
-    def task(number: int, input_file: Any) -> batchmodels.TaskAddParameter:
+    def make_task(number: int, input_file: Any) -> batchmodels.TaskAddParameter:
         mp3 = mp3_name(input_file.file_path)
         container = batchmodels.OutputFileBlobContainerDestination(container_url=output_container_sas_url, path=mp3)
         destination = batchmodels.OutputFileDestination(container=container)
         options = batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess')
         output_file = batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=options)
-        new_task = batchmodels.TaskAddParameter(id=f'Task{number}', command_line=_TASK_COMMAND)
-        new_task.output_files = [output_file]
-        new_task.display_name = input_file.file_path
-        new_task.resource_files = [batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')]
-        new_task.constraints = batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1)
-        return new_task
+        task = batchmodels.TaskAddParameter(id=f'Task{number}', command_line=_TASK_COMMAND, output_files=[output_file])
+        task.display_name = input_file.file_path
+        task.resource_files = [batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')]
+        task.constraints = batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1)
+        return task
 
     def add(start: int) -> None:
-        chunk = [task(number, input_files[number]) for number in range(start, min(start + 100, len(input_files)))]
+        chunk = [make_task(number, input_files[number]) for number in range(start, min(start + 100, len(input_files)))]
         added = {result.task_id for result in batch_service_client.task.add_collection(job_id, chunk).value}
         if missing := {new.id for new in chunk} - added:
             raise SampleError(f'Batch did not confirm {len(missing)} tasks, among them {missing.pop()}.')
@@ -639,7 +639,7 @@ def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int],
         return ''
 
     with tempfile.TemporaryDirectory(prefix='.parts-', dir=folder, ignore_cleanup_errors=True) as parts:
-        problems = progress(in_parallel(download, outputs), desc='Downloading', total=len(outputs), unit='file')
+        problems = progress(in_parallel(download, outputs), 'Downloading', len(outputs), unit='file', disable=False)
         return {name: problem for name, problem in zip(outputs, problems, strict=True) if problem}
 
 
@@ -748,7 +748,7 @@ class Run:
         sys.stdin = sys.stdin if number == signal.SIGINT else None  # nobody to ask: the questions answer themselves
         left = f'Left at once. Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}'
         text = left if self.interrupts > 1 else 'Interrupted: cleaning up. Once more leaves at once.'
-        start = '\r\033[J' if tqdm._instances else '\n'  # over the progress bars
+        start = '\r\033[J' if tqdm._instances and not _MUTE else '\n'  # over the progress bars
         with contextlib.suppress(OSError):
             os.write(2, f'{start}{text}\n'.encode())  # print() may be in the middle of a line
         if self.interrupts > 1:

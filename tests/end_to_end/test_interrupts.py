@@ -95,6 +95,7 @@ def test_an_interrupt_during_the_uploads_does_not_wait_for_them(sample: Sample) 
     result = sample.finish(process)  # the upload hangs until its time is up, much later
 
     assert result.returncode == 130
+    assert result.stderr.replace('\n', '').isprintable()  # as there is no terminal
     assert sample.nothing_is_left()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 from pathlib import Path
@@ -137,6 +138,17 @@ def test_a_log_has_plain_lines_only(sample: Sample) -> None:
     assert (result.stdout + result.stderr).replace('\n', '').isprintable()
     polls = [line for line in result.stderr.splitlines() if 'nodes ready' in line]
     assert len(polls) == len(set(polls)) >= 1
+
+
+def test_a_log_gets_plain_lines_during_long_transfers(sample: Sample) -> None:
+    sample.change('progress', 'sample.functools.partial(sample.progress, delay=0.001, mininterval=0)')  # all are long
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert (result.stdout + result.stderr).replace('\n', '').isprintable()
+    assert re.search(r'^Uploading: 100%\|#+\| .*B/s]$', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^Downloading: 100%\|#+\| 1/1 .*]$', result.stderr, re.MULTILINE), result.stderr
 
 
 @pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
@@ -214,3 +215,29 @@ def test_upload_bar_counts_the_bytes_that_have_arrived(
     sample.upload_input_files(storage.client, {name: folder / name for name in ('a.mp4', 'b.mp4')})
 
     assert sorted(steps) == [2, 2, 4, 4, 4, 4]
+
+
+def test_upload_tells_a_log_every_ten_seconds_how_far_it_is(
+    storage: StorageMock, videos: Videos, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr('tqdm.std.time', lambda: now[0])
+    path = videos(['a.mp4']) / 'a.mp4'
+    size = path.stat().st_size
+
+    def upload(_: Any, progress_hook: Callable[..., None], **__: object) -> None:
+        for second in range(36):
+            now[0] = second
+            progress_hook(second * size // 36, size)
+
+    storage.blob(INPUT, 'a.mp4').upload_blob.side_effect = upload
+
+    sample.upload_input_files(storage.client, {'a.mp4': path})
+
+    lines = capsys.readouterr().err.split('\n')
+    assert [re.sub(r'\|.*\[(.*)<.*', r'\1', line) for line in lines] == [
+        'Uploading:  21%00:10',
+        'Uploading:  50%00:20',
+        'Uploading:  79%00:30',
+        '',
+    ]
