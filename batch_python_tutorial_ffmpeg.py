@@ -10,9 +10,8 @@ The sample of the tutorial "Run a parallel workload with Azure Batch using the P
 7. delete the input container and, if you agree, the job and the pool
 
 Put the names of your accounts into the settings at the top of this file, or into the variables beside them, and run
-    python batch_python_tutorial_ffmpeg.py
+    python batch_python_tutorial_ffmpeg.py      (without an Azure account: python -m tests.local_azure)
     python batch_python_tutorial_ffmpeg.py --input ~/Videos --output ~/Music --low-priority 20 --timeout 90 -y
-Without an Azure account: python -m tests.local_azure
 Exit codes: 0 every file converted; 1 something failed; 2 wrong usage or settings, nothing contacted; 130 interrupted
 """
 
@@ -31,6 +30,7 @@ import logging
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -41,16 +41,15 @@ from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHel
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 from typing import Any, TextIO
 
-if __name__ == '__main__':  # the imports below take half a second, and nothing is there yet that needs a cleanup
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the imports below take half a second, and need no cleanup
 
 from azure.batch import BatchServiceClient, models as batchmodels
 from azure.batch.batch_auth import SharedKeyCredentials
 from azure.batch.custom.custom_errors import CreateTasksErrorException
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ExponentialRetry, generate_blob_sas, generate_container_sas
 from msrest.exceptions import ClientException
@@ -94,9 +93,9 @@ _NODE_CELLS = {'idle': '4i', 'running': '2R', 'waiting_for_start_task': '6t', 's
 _NODE_CELLS |= {'preempted': '5p', 'unusable': '1F', 'offline': '1F', 'leaving_pool': '5l'}  # colour (ANSI), letter
 _CONNECTIONS = 32  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
-_RETRY_SECONDS, _FIRST_RETRY_SECONDS = 60, 15  # how long a failing request is repeated; until the first answer
+_RETRY_SECONDS, _FIRST_RETRY_SECONDS = 75, 15  # how long a failing request is repeated; until the first answer
 
-_AZ_STORAGE = f'--account-name {_STORAGE_ACCOUNT_NAME}'
+_AZ_STORAGE = f'--account-name {_STORAGE_ACCOUNT_NAME}{"" if _STORAGE_ACCOUNT_KEY else " --auth-mode login"}'
 _AZ_ACCOUNT = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
 _LEFT_BEHIND = {  # what that costs, and the command of the Azure CLI that deletes it
     'container': f'Its files bill. Delete it:\n  az storage container delete -n {_INPUT_CONTAINER_NAME} {_AZ_STORAGE}',
@@ -122,8 +121,7 @@ _REMEDIES = {
     'Account(LowPriority|Spot)CoreQuotaReached': f'No quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
     'AccountVMSeriesCoreQuotaReached': f'No quota for this VM series is left. {_QUOTA} choose another _POOL_VM_SIZE.',
     '(Pool|ActiveJobAndSchedule)QuotaReached': f'The account cannot hold another one. {_QUOTA} delete one.',
-    'AllocationFailed': 'Azure has no such nodes free, or _POOL_VM_SIZE does not fit the image (generation 1 or 2).',
-    'AllocationTimedOut': 'Azure found no free nodes in time. Try later, or choose another _POOL_VM_SIZE or region.',
+    'Allocation(Failed|TimedOut)': 'No nodes are free, or _POOL_VM_SIZE does not fit the image generation (1 or 2).',
     'UnsupportedRequestVersion': 'Batch no longer accepts this version. Change _BATCH_API_VERSION.',
 }
 
@@ -157,7 +155,7 @@ def describe(error: BaseException) -> str:
         text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
     if code == 'AuthenticationFailed' and response is not None:
         text += f' (Clocks: service {response.headers.get("Date")}, this machine {datetime.now(timezone.utc):%c} GMT.)'
-    return re.sub(r'\?\S*', '', text.rpartition('Caused by ')[2])  # a SAS stands after a question mark
+    return re.sub(r'\?\S*sig=\S*', '', text.rpartition('(Caused by ')[2])  # a SAS stands after a question mark
 
 
 def print_batch_exception(batch_exception: BaseException) -> None:
@@ -181,8 +179,8 @@ _MUTE = not (sys.stderr and sys.stderr.isatty() and os.getenv('TERM') != 'dumb' 
 # The cursor goes back to the start of the bar, lest the ^C of the terminal tears it.
 progress = functools.partial(tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=_MUTE)
 if _MUTE:  # then a bar with disable=False is a plain line every 10 seconds
-    lines = SimpleNamespace(write=lambda text: say(text.strip(), sys.stderr) if text.strip() else None)
-    progress = functools.partial(progress, file=lines, delay=10, mininterval=10)
+    lines = Namespace(write=lambda text: say(text.strip(), sys.stderr) if text.strip() else None)
+    progress = functools.partial(progress, file=lines, delay=10, mininterval=10, miniters=1, lock_args=(False,))
 logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
 
 
@@ -211,14 +209,15 @@ def parse_arguments(argv: Sequence[str] | None) -> Namespace:
 def check_settings() -> None:
     """Pass if the settings can be right; otherwise raise one ArgumentError that names each that cannot."""
     forms = {
-        'NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
-        'KEY': ('(?!xxxx)([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
-        'URL': (r'https://[\w-]+(\.[\w-]+)+/?|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*', 'https://...'),
+        'ACCOUNT_NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
+        'ACCOUNT_KEY': ('(?!xxxx)([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
+        'ACCOUNT_URL': (r'https://([\w-]{1,63}\.)+\w+/?|https?://(localhost|127\.[\d.]+)(:\d+)?(/\w*)*', 'https://...'),
+        'CONTAINER_NAME': ('(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*', 'lower-case letters, digits and single hyphens'),
+        '_(POOL|JOB)_ID': (r'[\w-]{1,64}', 'letters, digits, hyphens and underscores'),
     }
     problems = []
-    for setting in (f'_{service}_ACCOUNT_{part}' for service in ('BATCH', 'STORAGE') for part in forms):
-        value, (pattern, form) = globals()[setting], forms[setting.rpartition('_')[2]]
-        if not re.fullmatch(pattern, value):
+    for setting, (pattern, form) in ((s, f) for s in globals() for name, f in forms.items() if re.search(name, s)):
+        if not re.fullmatch(pattern, value := globals()[setting]):
             form = 'still a placeholder' if re.match('.*<|xxxx', value) else f'not {form}' if value.strip() else 'empty'
             problems.append(f'{setting} is {form}')
     nodes = _DEDICATED_POOL_NODE_COUNT, _LOW_PRIORITY_POOL_NODE_COUNT
@@ -248,16 +247,23 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     config.pipeline.run = functools.partial(send_with_retries, config.pipeline.run)
     key = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY} if _STORAGE_ACCOUNT_KEY else None
     options: dict[str, Any] = {'max_single_put_size': _BLOCK_SIZE, 'max_single_get_size': _BLOCK_SIZE}
-    options |= {'connection_timeout': 10, 'read_timeout': 60, 'retry_policy': ExponentialRetry(1, 2, 5)}
+    options |= {'connection_timeout': 10, 'retry_policy': ExponentialRetry(1, 2, 5), 'raw_response_hook': check_answer}
     return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, key or entra, **options)
+
+
+def check_answer(answer: Any) -> None:
+    """Raise what the client of Storage sends again: 429, or HTML, which is a proxy's."""
+    response = answer.http_response
+    if response.status_code == 429 or 'html' in response.headers.get('Content-Type', ''):
+        raise HttpResponseError(response=response)
 
 
 def fields(value: Any) -> Any:
     """Return a part of a request as JSON has it; the client's own serializer takes ten times as long."""
     if isinstance(value, timedelta):
         return f'PT{value.total_seconds():.0f}S'
-    named = {field['key']: getattr(value, name) for name, field in value._attribute_map.items()}
-    return {key: field for key, field in named.items() if field is not None}
+    named = ((field['key'], getattr(value, name)) for name, field in value._attribute_map.items())
+    return {key: part for key, part in named if part is not None}
 
 
 def send_with_retries(send: Callable[..., Any], request: Any, **options: Any) -> Any:
@@ -268,17 +274,17 @@ def send_with_retries(send: Callable[..., Any], request: Any, **options: Any) ->
             raise KeyboardInterrupt
         wait = pause = min(pause * random.uniform(1.5, 2), 10)  # noqa: S311 - jitter, not a secret
         try:
+            Run.adds = request.method == 'POST' and 'addtaskcollection' not in request.url
             result = send(request, **options)
-            response, Run.answered = result.http_response, True
+            response, Run.answered, Run.adds = result.http_response, True, False
             html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
             failed = 'addtaskcollection' in request.url and '"servererror"' in response.text().lower()  # one task
             if not (html or failed or response.status_code in (408, 429, 500, 502, 503, 504)):
                 return result
             problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
-            retry_after = response.headers.get('Retry-After', '')
-            wait = max(wait, int(retry_after)) if retry_after.isdigit() else wait
+            wait = max([wait, *map(int, re.findall('^[0-9]+$', response.headers.get('Retry-After', '')))])
         except (ClientException, OSError) as error:  # an exception of requests is an OSError
-            problem = f'cannot be reached. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})'
+            problem, Run.adds = f'is unreachable. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})', False
         if time.monotonic() + wait - started > (_RETRY_SECONDS if Run.answered else _FIRST_RETRY_SECONDS):
             raise SampleError(f'The Batch service at {_BATCH_ACCOUNT_URL} {problem}')
         time.sleep(wait)
@@ -297,7 +303,7 @@ def find_input_files(folder: Path) -> dict[str, Path]:
     """Return name (relative to `folder`) and path of every MP4 file in it and below, sorted; ArgumentError if none."""
     paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() == '.mp4' and path.is_file())
     if not paths:
-        raise ArgumentError(None, f'--input: {folder} {"holds no .mp4 file" if folder.is_dir() else "does not exist"}.')
+        raise ArgumentError(None, f'--input: {folder} {"holds no .mp4 file" if folder.is_dir() else "is no folder"}.')
     names: dict[str, str] = {}
     for name in (path.relative_to(folder).as_posix() for path in paths):
         if '\\' in name or not re.sub('[\xa0\u200d\u202f\u3000]', '', name).isprintable():  # but spaces, joined emoji
@@ -339,8 +345,7 @@ def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, wait:
         except (batchmodels.BatchErrorException, AzureError) as error:
             if not error_code(error).endswith(('Exists', 'BeingDeleted')):
                 raise
-        existing = find(get)
-        if existing is not None and getattr(existing, 'state', '') != 'deleting':
+        if (existing := find(get)) is not None and getattr(existing, 'state', '') != 'deleting':
             return existing
         say_once(f'{what} is still being deleted: waiting until it is gone...', sys.stderr)
         time.sleep(2)
@@ -350,8 +355,7 @@ def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, wait:
 def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None) -> None:
     """Sign in to both accounts, say what a run can cost, ask about an old job; SampleError if it cannot go on."""
     job = find(batch_client.job.get, _JOB_ID)
-    container = blob_client.get_container_client(_INPUT_CONTAINER_NAME)
-    existing = find(container.get_container_properties, retry_total=1)  # little patience, as with _FIRST_RETRY_SECONDS
+    existing = find(blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties, retry_total=1)
     if existing is not None and not is_ours(existing):
         raise SampleError(f"Container [{_INPUT_CONTAINER_NAME}] is not this sample's: change _INPUT_CONTAINER_NAME.")
     nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
@@ -359,9 +363,9 @@ def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobService
     if job is not None and job.state != 'deleting':
         counts = batch_client.job.get_task_counts(_JOB_ID).task_counts
         say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {counts.active + counts.running} not done.')
-        if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
+        if not is_ours(job) or query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
             pool = f' Pool: {_LEFT_BEHIND["pool"]}' if find(batch_client.pool.get, _POOL_ID) else ''
-            raise SampleError(f'Job [{_JOB_ID}] exists. Wait for its end, or run with -y. {_LEFT_BEHIND["job"]}{pool}')
+            raise SampleError(f'Job [{_JOB_ID}] exists. Wait, or -y if the sample made it. {_LEFT_BEHIND["job"]}{pool}')
         find(batch_client.job.delete, _JOB_ID)
 
 
@@ -373,10 +377,8 @@ def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient,
     if (sku := _POOL_IMAGE['sku']) not in images:
         raise SampleError(f'Batch does not support the image {sku}. Change _POOL_IMAGE.')
     until = images[sku].batch_support_end_of_life
-    size = sum(path.stat().st_size for path in input_paths.values())
-    say(f'Sign-in: both accounts answer. Input: {len(input_paths)} files, {size / 1e6:.1f} MB.')
-    say(f'Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end announced"}.')
-    say(f'Pool [{_POOL_ID}]: {"exists" if find(batch_client.pool.get, _POOL_ID) else "new"}. Job [{_JOB_ID}]: new.')
+    say(f'Both accounts answer. Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end known"}.')
+    say(f'Files: {len(input_paths)}. Pool: {"exists" if find(batch_client.pool.get, _POOL_ID) else "new"}. Job: new.')
     return 0
 
 
@@ -402,8 +404,7 @@ def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Pa
         options['progress_hook'] = lambda now, _: (bar.update(now - sent.get(name, 0)), sent.update({name: now}))
         return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], **options)
 
-    for name in input_paths:
-        say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
+    say('\n'.join(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...' for name in input_paths))
     sent: dict[str, int] = {}  # bytes of each file that have arrived
     size = sum(path.stat().st_size for path in input_paths.values())
     with progress(desc='Uploading', total=size, unit='B', unit_scale=True, disable=False) as bar:
@@ -518,7 +519,7 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
     """Return the files without success, and why, when all tasks are done (the counts may lag) or at the timeout."""
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
-    status, nodes, cells, interval, unchanged = '', '', '', 1.0, 0
+    status, nodes, cells, unchanged = '', 'nodes not looked at', '', 0
     form = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]\r'
     with progress(desc='Tasks', smoothing=0, bar_format=form) as bar, progress(bar_format='{desc}{bar}\r') as strip:
         while time.monotonic() < deadline:
@@ -536,11 +537,9 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
             strip.set_description_str(f'{nodes}  {cells}')
             if bar.disable and not unchanged:
                 say(status, sys.stderr)
-            interval = min(interval * 1.5, 4.5) if unchanged else 1.0
-            time.sleep(max(0, min(interval, deadline - time.monotonic())))
+            time.sleep(max(0, min(1.5 ** min(unchanged, 9), 4.5, deadline - time.monotonic())))
     options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='displayName,state')
-    unfinished = batch_service_client.task.list(job_id, options)
-    late = {task.display_name: f'not done in time ({task.state.value})' for task in unfinished}
+    late = {t.display_name: f'not done: {t.state.value}' for t in batch_service_client.task.list(job_id, options)}
     say(f'Timeout: {timeout!s:0>8} have passed, and {len(late)} tasks are not done.', sys.stderr)
     return failed_tasks(batch_service_client, job_id) | late
 
@@ -570,10 +569,9 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> tu
     """Return how many nodes are ready and what the others do, and a cell for each; SampleError if none will come."""
     pool = batch_service_client.pool.get(pool_id)
     options = batchmodels.AccountListPoolNodeCountsOptions(filter=f"poolId eq '{pool_id}'")
-    states: collections.Counter[str] = collections.Counter()
-    for counts in batch_service_client.account.list_pool_node_counts(options):
-        for kind in (counts.dedicated, counts.low_priority):
-            states.update({s: n for s, n in vars(kind).items() if isinstance(n, int)})
+    counts = batch_service_client.account.list_pool_node_counts(options)
+    kinds = (vars(kind) for count in counts for kind in (count.dedicated, count.low_priority))
+    states = collections.Counter(s for kind in kinds for s, n in kind.items() if isinstance(n, int) for _ in range(n))
     total = states.pop('total', 0)
     runs = ((*_NODE_CELLS.get(state, '3s'), n) for state, n in states.items() if n)
     plain = os.getenv('NO_COLOR')
@@ -638,6 +636,7 @@ def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int],
             return f'not downloaded: {describe(error)}'
         return ''
 
+    list(map(functools.partial(shutil.rmtree, ignore_errors=True), folder.glob('.parts-*')))  # of runs that were killed
     with tempfile.TemporaryDirectory(prefix='.parts-', dir=folder, ignore_cleanup_errors=True) as parts:
         problems = progress(in_parallel(download, outputs), 'Downloading', len(outputs), unit='file', disable=False)
         return {name: problem for name, problem in zip(outputs, problems, strict=True) if problem}
@@ -701,12 +700,12 @@ def clean_up(batch_client: BatchServiceClient, blob_client: BlobServiceClient, a
         if kind == 'job':
             ended = datetime.now().replace(microsecond=0)
             say(f'\nSample end: {ended}\nElapsed time: {ended - began}\n')
-        needed = kind == 'container' and left.get('job')
+        needed = left.get('job') if kind == 'container' else left.get('job') == 'was there before this run'
         state = left[kind] = 'is kept: the job still needs it' if needed else remove(kind, get, delete, answer)
         if state:
             say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
     if not left['pool']:
-        say('Nothing is left that bills, but for files in Storage.', sys.stderr)
+        say('Nothing is left that bills, but for files in Storage and nodes that are still ending.', sys.stderr)
     return not any('may be left' in state for state in left.values())
 
 
@@ -732,7 +731,8 @@ class Run:
 
     exit_code, interrupts, in_cleanup = 0, 0, False
     answered, interrupted = False, False  # by Batch, once; from Ctrl-C to the beginning of the cleanup
-    cleanup: Callable[[], bool] | None = None
+    adds = False  # a pool or job is being created: Ctrl-C waits, for the cleanup would not see it yet
+    cleanup: Callable[[], bool] | None = None  # has clients of its own: Ctrl-C may leave a lock of the others taken
 
     def __enter__(self) -> 'Run':  # noqa: PYI034 - typing.Self is younger than Python 3.10
         self.began = datetime.now().replace(microsecond=0)
@@ -744,7 +744,7 @@ class Run:
         return self
 
     def interrupt(self, number: int, frame: Any) -> None:
-        self.interrupts += 1
+        self.interrupts += number in (signal.SIGINT, signal.SIGTERM) or not self.interrupts  # SIGHUP comes twice
         sys.stdin = sys.stdin if number == signal.SIGINT else None  # nobody to ask: the questions answer themselves
         left = f'Left at once. Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}'
         text = left if self.interrupts > 1 else 'Interrupted: cleaning up. Once more leaves at once.'
@@ -754,8 +754,9 @@ class Run:
         if self.interrupts > 1:
             os._exit(130)
         Run.interrupted = not self.in_cleanup
-        if frame.f_code is query_yes_no.__code__ or not (self.in_cleanup or frame.f_code is Run.__exit__.__code__):
-            raise KeyboardInterrupt  # a question under way gets its default
+        waits = self.in_cleanup or Run.adds or frame.f_code is Run.__exit__.__code__
+        if frame.f_code is query_yes_no.__code__ or not waits:  # a question under way gets its default
+            raise KeyboardInterrupt
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
         self.in_cleanup, Run.interrupted = True, False
@@ -779,8 +780,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.output.mkdir(parents=True, exist_ok=True)
         say(f'Sample start: {run.began}\n')
         check_what_exists(batch_client, blob_client, options.answer)
-        clients = create_clients()  # of its own: Ctrl-C may leave a lock of the others taken
-        run.cleanup = functools.partial(clean_up, *clients, options.answer, run.began)
+        run.cleanup = functools.partial(clean_up, *create_clients(), options.answer, run.began)
         create_container(blob_client, _INPUT_CONTAINER_NAME)
         create_container(blob_client, _OUTPUT_CONTAINER_NAME)
         input_files = upload_input_files(blob_client, input_paths)

@@ -23,8 +23,8 @@ def test_check_tells_what_a_run_would_do_and_cost(sample: Sample) -> None:
     result = sample.run('--check')
 
     assert result.returncode == 0, result.stderr
-    assert 'Sign-in: both accounts answer. Input: 1 files' in result.stdout
-    assert 'Image: server-gen1 is supported, no end announced.' in result.stdout
+    assert 'Both accounts answer. Image: server-gen1 is supported, no end known.' in result.stdout
+    assert 'Files: 1. Pool: new. Job: new.' in result.stdout
     assert '5 nodes STANDARD_A1_v2, up to 2.5 node-hours' in result.stderr
     assert_created_nothing(sample)
 

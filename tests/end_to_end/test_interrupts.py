@@ -86,6 +86,35 @@ def test_an_interrupt_during_the_imports_ends_quietly(sample: Sample, module: st
     assert sample.azure.requests == []
 
 
+@pytest.mark.parametrize('path', ['/pools', '/jobs'])
+def test_an_interrupt_waits_for_the_answer_to_a_creation_under_way(sample: Sample, path: str) -> None:
+    held = sample.azure.hold_requests('POST', rf'{path}\?')
+    process = sample.start('-y')
+    sample.azure.wait_until(lambda: held.hits)
+
+    process.send_signal(signal.SIGINT)
+    said = [process.stderr.readline() for _ in range(3)] if process.stderr else []
+    held.remove()
+    result = sample.finish(process)
+
+    assert 'Interrupted: cleaning up. Once more leaves at once.\n' in said
+    assert result.returncode == 130
+    assert sample.nothing_is_left()
+
+
+def test_a_terminal_that_closes_does_not_cut_the_cleanup_short(sample: Sample) -> None:
+    process = start_until(sample, is_monitoring, '-y')
+
+    process.send_signal(signal.SIGHUP)
+    said = [process.stderr.readline() for _ in range(4)] if process.stderr else []
+    process.send_signal(signal.SIGHUP)  # the second one, from its shell
+    result = sample.finish(process)
+
+    assert any('Interrupted' in line for line in said)
+    assert result.returncode == 130
+    assert sample.nothing_is_left()
+
+
 def test_an_interrupt_during_the_uploads_does_not_wait_for_them(sample: Sample) -> None:
     upload = sample.azure.hang_requests('PUT', '/input/a.mp4', count=None, service='storage')
     process = sample.start('-y')

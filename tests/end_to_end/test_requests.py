@@ -69,7 +69,7 @@ def test_every_batch_request_survives_a_passing_fault(sample: Sample, fault: str
     assert_survived(sample, fault, BATCH_REQUESTS, 'batch')
 
 
-@pytest.mark.parametrize('fault', ['408', '503', 'cut after'])
+@pytest.mark.parametrize('fault', ['408', '429', '503', 'cut after', 'HTML 200'])
 def test_every_storage_request_survives_a_passing_fault(sample: Sample, fault: str) -> None:
     assert_survived(sample, fault, STORAGE_REQUESTS, 'storage')
 
@@ -112,7 +112,7 @@ def test_an_input_container_that_cannot_be_deleted_is_named(sample: Sample) -> N
 
 
 def test_a_service_that_stays_down_gets_one_clear_error(sample: Sample) -> None:
-    fault = sample.azure.fail_requests('*', '.', count=None, status=503, retry_after=70)
+    fault = sample.azure.fail_requests('*', '.', count=None, status=503, retry_after=90)
 
     result = sample.run('-y')
 

@@ -89,7 +89,7 @@ def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVide
 def test_a_missing_input_folder_is_refused(sample: Sample) -> None:
     sample.input = sample.input / 'missing'
 
-    assert_refused(sample, 'missing', 'does not exist')
+    assert_refused(sample, 'missing', 'is no folder')
 
 
 def test_an_input_folder_without_videos_is_refused(sample: Sample) -> None:

@@ -37,7 +37,7 @@ class Fault:
 class RequestFault(Fault):
     """Requests that get a given answer, a cut connection, or none at all."""
 
-    action: Literal['answer', 'cut', 'hang'] = 'answer'
+    action: Literal['answer', 'cut', 'hang', 'hold'] = 'answer'
     where: Where = 'before'  # of a cut: the operation is executed in the last two
     service: Service = 'batch'
     method: str = '*'  # '*' for any
@@ -61,8 +61,8 @@ class RequestFault(Fault):
         return who and self.method in ('*', method) and re.search(self.path, target) is not None
 
     def cuts_before(self) -> bool:
-        """Whether the connection ends without the operation; a hanging request first waits for the fault's end."""
-        if self.action == 'hang':
+        """Whether the connection ends without the operation; one that hangs or is held waits for the fault's end."""
+        if self.action in ('hang', 'hold'):
             self.gone.wait()
         return self.action == 'hang' or (self.action == 'cut' and self.where == 'before')
 

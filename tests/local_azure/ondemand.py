@@ -77,6 +77,10 @@ class OnDemand:
         """No answer, nothing executed, until the fault is removed or cleared; then the connection is closed."""
         return self.fail_requests(method, path, count, action='hang', **more)
 
+    def hold_requests(self, method: str, path: str, count: int | None = 1, **more: Any) -> RequestFault:
+        """Executed and answered only when the fault is removed or cleared."""
+        return self.fail_requests(method, path, count, action='hold', **more)
+
     def html_requests(self, method: str, path: str, count: int | None = 1, **more: Any) -> RequestFault:
         """An HTML page, as from a proxy or gateway in between; nothing is executed. Status 502 unless given."""
         return self.fail_requests(method, path, count, html=True, **{'status': 502, **more})

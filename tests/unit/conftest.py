@@ -44,6 +44,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sample, name, getattr(sample, name))  # taken back after a test that gives an option
     monkeypatch.setattr(sample.Run, 'answered', False)
     monkeypatch.setattr(sample.Run, 'interrupted', False)
+    monkeypatch.setattr(sample.Run, 'adds', False)
     sample.sas_options.cache_clear()
     sample.say_once.cache_clear()
 
@@ -58,8 +59,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def signal_handlers() -> Iterator[None]:
-    stdin, before = sys.stdin, {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
+    stdin, numbers = sys.stdin, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

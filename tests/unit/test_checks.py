@@ -35,9 +35,9 @@ def empty_accounts(batch: BatchMock, storage: StorageMock) -> None:
     storage.container(INPUT).get_container_properties.side_effect = storage_error('ContainerNotFound')
 
 
-def old_job(batch: BatchMock, state: str = 'active') -> None:
+def old_job(batch: BatchMock, state: str = 'active', mark: dict[str, str] = EARLIER_RUN) -> None:
     batch.job.get.side_effect = None
-    batch.job.get.return_value = job(EARLIER_RUN, state)
+    batch.job.get.return_value = job(mark, state)
     batch.job.get_task_counts.return_value = task_counts(active=1, running=2, completed=3)
 
 
@@ -103,6 +103,19 @@ def test_check_what_exists_deletes_an_old_job_if_told_so(batch: BatchMock, stora
 
 
 @pytest.mark.usefixtures('empty_accounts')
+@pytest.mark.parametrize('mark', [SOMEBODY, {}])
+def test_check_what_exists_never_deletes_a_job_of_somebody_else(
+    mark: dict[str, str], batch: BatchMock, storage: StorageMock
+) -> None:
+    old_job(batch, mark=mark)
+
+    with pytest.raises(sample.SampleError, match=r'Job \[LinuxFFmpegJob\] exists'):
+        sample.check_what_exists(batch.client, storage.client, 'yes')
+
+    batch.job.delete.assert_not_called()
+
+
+@pytest.mark.usefixtures('empty_accounts')
 def test_check_what_exists_does_not_ask_about_a_job_that_is_being_deleted(
     batch: BatchMock, storage: StorageMock
 ) -> None:
@@ -164,7 +177,7 @@ def test_check_only_reports_and_changes_nothing(
     printed = capsys.readouterr().out
     assert exit_code == 0
     assert requests_that_change_something(batch, storage) == []
-    for text in ('both accounts answer', '2 files', 'supported until 2029-04-30', 'Pool [LinuxFFmpegPool]: new.'):
+    for text in ('Both accounts answer', 'Files: 2.', 'supported until 2029-04-30', 'Pool: new.'):
         assert text in printed
 
 
@@ -178,8 +191,8 @@ def test_check_only_says_that_the_pool_exists(
     sample.check_only(batch.client, storage.client, input_paths)
 
     printed = capsys.readouterr().out
-    assert 'Pool [LinuxFFmpegPool]: exists. Job [LinuxFFmpegJob]: new.' in printed
-    assert 'no end announced' in printed
+    assert 'Pool: exists. Job: new.' in printed
+    assert 'no end known' in printed
 
 
 @pytest.mark.usefixtures('empty_accounts')

@@ -46,7 +46,7 @@ def test_inputs_do_not_include_a_folder_named_like_a_video(videos: Videos) -> No
 @pytest.mark.parametrize(
     ('names', 'problem'),
     [
-        pytest.param([], 'does not exist', id='no-folder'),
+        pytest.param([], 'is no folder', id='no-folder'),
         pytest.param(['notes.txt'], 'holds no .mp4 file', id='no-video'),
         pytest.param(['x.mp4', 'x.MP4'], 'x.MP4 and x.mp4 both become x.mp3', id='one-output-name-for-two'),
         pytest.param(['sub/x.mp4', 'sub/x.Mp4'], 'both become sub/x.mp3', id='one-output-name-in-a-subfolder'),

@@ -108,11 +108,7 @@ def test_wait_reports_unfinished_and_failed_tasks_after_the_timeout(
 
     failures = wait(batch)
 
-    assert failures == {
-        'a.mp4': 'not done in time (running)',
-        'b.mp4': 'not done in time (active)',
-        'c.mp4': 'exit code 1',
-    }
+    assert failures == {'a.mp4': 'not done: running', 'b.mp4': 'not done: active', 'c.mp4': 'exit code 1'}
     assert clock.elapsed == TIMEOUT.total_seconds()
     assert 'Timeout: 00:30:00 have passed, and 2 tasks are not done.' in capsys.readouterr().err
 

@@ -294,7 +294,7 @@ def test_send_with_retries_takes_its_own_pause_for_a_date_in_retry_after(clock: 
 
 
 def test_send_with_retries_has_little_patience_before_the_first_answer(clock: Clock) -> None:
-    with pytest.raises(sample.SampleError, match=r'cannot be reached\. Check _BATCH_ACCOUNT_URL and the network'):
+    with pytest.raises(sample.SampleError, match=r'is unreachable\. Check _BATCH_ACCOUNT_URL and the network'):
         retried(Service(NO_CONNECTION))(GET)
 
     assert sample._FIRST_RETRY_SECONDS / 3 < clock.elapsed <= sample._FIRST_RETRY_SECONDS

@@ -154,6 +154,36 @@ def test_run_that_is_interrupted_twice_leaves_at_once_and_names_what_bills(
     assert sample._LEFT_BEHIND['job'] in printed
 
 
+@pytest.mark.parametrize('first', [*SIGNALS, signal.SIGHUP])
+def test_run_whose_terminal_closes_finishes_the_cleanup(first: signal.Signals) -> None:
+    """The terminal sends SIGHUP, and its shell sends another one."""
+    finished = []
+
+    def cleanup() -> bool:
+        signal.raise_signal(signal.SIGHUP)
+        finished.append(True)
+        return True
+
+    run = run_block(lambda: signal.raise_signal(first), cleanup)
+
+    assert (run.exit_code, finished) == (130, [True])
+
+
+def test_run_waits_with_the_interrupt_for_the_answer_to_the_creation_of_a_pool_or_job(cleanup: Mock) -> None:
+    """The cleanup would look for it too early, and it would stay."""
+    answered = []
+
+    def block() -> None:
+        sample.Run.adds = True
+        signal.raise_signal(signal.SIGINT)
+        answered.append(True)
+        sample.Run.adds = False
+
+    run = run_block(block, cleanup)
+
+    assert (run.exit_code, answered, cleanup.call_count) == (130, [True], 1)
+
+
 def test_run_without_anything_made_yet_has_nothing_to_clean_up() -> None:
     run = run_block(lambda: signal.raise_signal(signal.SIGINT))
 

@@ -65,6 +65,13 @@ def test_check_settings_accepts_possible_credentials() -> None:
     sample.check_settings()
 
 
+@pytest.mark.parametrize('name', ['abc', 'a-b', '1-2-3', 'a' * 63])
+def test_check_settings_accepts_every_container_name_of_storage(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, '_INPUT_CONTAINER_NAME', name)
+
+    sample.check_settings()
+
+
 @pytest.mark.parametrize('empty', [KEYS, KEYS[:1], KEYS[1:]], ids=['both', 'batch', 'storage'])
 def test_check_settings_accepts_empty_keys(empty: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for setting in empty:
@@ -87,7 +94,13 @@ def test_check_settings_accepts_empty_keys(empty: list[str], monkeypatch: pytest
         pytest.param('_BATCH_ACCOUNT_KEY', 'c2Vj$mV0', 'not base64', id='key-with-another-character'),
         pytest.param('_BATCH_ACCOUNT_URL', 'http://mybatch.example', 'not https://...', id='plain-http'),
         pytest.param('_BATCH_ACCOUNT_URL', 'http://127.0.0.1.example', 'not https://...', id='fake-loopback'),
-        pytest.param('_STORAGE_ACCOUNT_URL', 'mystorage.blob.core.windows.net', 'not https://', id='no-scheme'),
+        pytest.param('_STORAGE_ACCOUNT_URL', 'mystorage.blob.core.windows.net', 'not https://...', id='no-scheme'),
+        pytest.param('_STORAGE_ACCOUNT_URL', f'https://{"a" * 64}.net', 'not https://...', id='label-too-long'),
+        pytest.param('_INPUT_CONTAINER_NAME', 'Input', 'not lower-case letters, digits and', id='container-form'),
+        pytest.param('_INPUT_CONTAINER_NAME', 'a' * 64, 'not lower-case letters, digits and', id='container-too-long'),
+        pytest.param('_OUTPUT_CONTAINER_NAME', 'a--b', 'not lower-case letters, digits and', id='two-hyphens'),
+        pytest.param('_POOL_ID', 'my pool', 'not letters, digits, hyphens and underscores', id='pool-form'),
+        pytest.param('_JOB_ID', 'j' * 65, 'not letters, digits, hyphens and underscores', id='job-too-long'),
     ],
 )
 def test_check_settings_names_a_wrong_setting(
@@ -102,7 +115,7 @@ def test_check_settings_names_a_wrong_setting(
     assert [other for other in SETTINGS if other != setting and other in str(raised.value)] == []
 
 
-@pytest.mark.parametrize('host', ['localhost', '127.0.0.1', '[::1]'])
+@pytest.mark.parametrize('host', ['localhost', '127.0.0.1'])
 def test_check_settings_accepts_plain_http_on_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', f'http://{host}:10000')
 
