@@ -182,3 +182,17 @@ def test_a_killed_run_followed_by_another_ends_in_success_with_nothing_left(
     assert result.returncode == 0, result.stderr
     assert sample.mp3s() == ['a.mp3']
     assert sample.nothing_is_left()
+
+
+def test_a_run_that_was_killed_in_a_download_leaves_no_half_written_file_to_the_next(sample: Sample) -> None:
+    download = sample.azure.hang_requests('GET', '/output/a.mp3', service='storage')
+    process = sample.start('-y')
+    sample.azure.wait_until(lambda: download.hits and any(sample.output.glob('.parts-*/*')))
+    process.kill()
+    process.communicate()
+    download.remove()
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert [path.name for path in sample.output.iterdir()] == ['a.mp3']

@@ -119,6 +119,16 @@ def test_clean_up_keeps_the_videos_that_a_kept_job_still_needs(
 
 
 @pytest.mark.usefixtures('after_a_run')
+def test_clean_up_keeps_the_pool_for_a_job_that_somebody_else_has_just_made(
+    batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.job.get.return_value = job(SOMEBODY)
+
+    assert clean_up(batch, storage)['pool'] is False
+    assert 'The pool is kept: the job still needs it. Its nodes bill.' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('after_a_run')
 @pytest.mark.parametrize('failing', KINDS)
 def test_clean_up_goes_on_past_a_deletion_that_fails(
     failing: str, batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]

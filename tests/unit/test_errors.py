@@ -79,6 +79,11 @@ def test_describe_tells_what_happened_in_one_line(error: Exception, message: str
     assert sample.describe(error) == message
 
 
+@pytest.mark.parametrize('text', ['what?.mp4 and what?.MP4 are one', 'stderr:\n  Caused by a network: http://x/?a=1'])
+def test_describe_leaves_the_texts_of_this_sample_whole(text: str) -> None:
+    assert sample.describe(sample.SampleError(text)) == text
+
+
 @pytest.mark.parametrize('pattern', sample._REMEDIES)
 def test_describe_adds_the_remedy_for_a_known_code(pattern: str) -> None:
     code = next(code for code in KNOWN_CODES if re.fullmatch(pattern, code))

@@ -51,6 +51,17 @@ def test_settings_without_environment_are_placeholders_and_keys_are_empty(monkey
     assert [setting for setting in VARIABLES.values() if '<' not in script[setting]] == KEYS
 
 
+@pytest.mark.parametrize(('key', 'signs_in'), [('', True), ('c2VjcmV0', False)])
+def test_command_that_deletes_the_container_signs_in_as_the_sample_does(
+    key: str, signs_in: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('AZURE_STORAGE_KEY', key)
+
+    script = load_script()
+
+    assert script['_LEFT_BEHIND']['container'].endswith(' --auth-mode login') is signs_in
+
+
 def test_storage_url_without_its_own_variable_is_that_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv('AZURE_STORAGE_SERVICE_ENDPOINT', raising=False)
     monkeypatch.setenv('AZURE_STORAGE_ACCOUNT', 'mystorage')
