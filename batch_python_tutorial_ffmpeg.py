@@ -213,6 +213,7 @@ def check_settings() -> None:
         'ACCOUNT_KEY': ('(?!xxxx)([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
         'ACCOUNT_URL': (r'https://([\w-]{1,63}\.)+\w+/?|https?://(localhost|127\.[\d.]+)(:\d+)?(/\w*)*', 'https://...'),
         'CONTAINER_NAME': ('(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*', 'lower-case letters, digits and single hyphens'),
+        'OUTPUT_CONTAINER': (f'(?!{re.escape(_INPUT_CONTAINER_NAME)}$).*', 'other than _INPUT_CONTAINER_NAME'),
         '_(POOL|JOB)_ID': (r'[\w-]{1,64}', 'letters, digits, hyphens and underscores'),
     }
     problems = []
@@ -401,12 +402,11 @@ def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Pa
         if datetime.now(timezone.utc) > deadline:
             raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
         options: dict[str, Any] = {'blob_name': name, 'max_concurrency': blocks}
-        options['progress_hook'] = lambda now, _: (bar.update(now - sent.get(name, 0)), sent.update({name: now}))
+        options['progress_hook'] = lambda now, _: (bar.update(now - sent[name]), sent.update({name: now - sent[name]}))
         return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], **options)
 
     say('\n'.join(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...' for name in input_paths))
-    sent: dict[str, int] = {}  # bytes of each file that have arrived
-    size = sum(path.stat().st_size for path in input_paths.values())
+    sent, size = collections.Counter[str](), sum(path.stat().st_size for path in input_paths.values())  # sent: bytes
     with progress(desc='Uploading', total=size, unit='B', unit_scale=True, disable=False) as bar:
         return list(in_parallel(upload, input_paths))
 

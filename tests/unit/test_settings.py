@@ -109,6 +109,7 @@ def test_check_settings_accepts_empty_keys(empty: list[str], monkeypatch: pytest
         pytest.param('_STORAGE_ACCOUNT_URL', f'https://{"a" * 64}.net', 'not https://...', id='label-too-long'),
         pytest.param('_INPUT_CONTAINER_NAME', 'Input', 'not lower-case letters, digits and', id='container-form'),
         pytest.param('_INPUT_CONTAINER_NAME', 'a' * 64, 'not lower-case letters, digits and', id='container-too-long'),
+        pytest.param('_OUTPUT_CONTAINER_NAME', 'input', 'not other than _INPUT_CONTAINER_NAME', id='one-container'),
         pytest.param('_OUTPUT_CONTAINER_NAME', 'a--b', 'not lower-case letters, digits and', id='two-hyphens'),
         pytest.param('_POOL_ID', 'my pool', 'not letters, digits, hyphens and underscores', id='pool-form'),
         pytest.param('_JOB_ID', 'j' * 65, 'not letters, digits, hyphens and underscores', id='job-too-long'),
