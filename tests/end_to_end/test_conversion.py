@@ -79,7 +79,7 @@ def test_strange_file_names_survive_the_whole_way(sample: Sample, make_video: Ma
     for name in STRANGE_NAMES:
         make_video(name)
 
-    result = sample.run('-y')
+    result = sample.run('--keep')  # with the folders of the nodes
 
     assert result.returncode == 0, result.stderr
     assert sample.mp3s() == sorted(f'{name[:-4]}.mp3' for name in STRANGE_NAMES)
