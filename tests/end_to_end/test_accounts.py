@@ -134,13 +134,16 @@ def test_a_pool_that_this_sample_did_not_create_is_used_but_never_deleted(sample
 
 
 def test_a_pool_and_a_job_that_are_still_being_deleted_are_waited_for(sample: Sample) -> None:
-    sample.azure.batch.delays.pool_deleting = sample.azure.batch.delays.job_deleting = 15  # the next run comes in time
-    assert sample.run('-y').returncode == 0
+    pool = sample.azure.fail_requests('POST', r'/pools\?', 2, status=409, code='PoolBeingDeleted')
+    job = sample.azure.fail_requests('POST', r'/jobs\?', 2, status=409, code='JobBeingDeleted')
 
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
+    assert (pool.hits, job.hits) == (2, 2)
     assert 'Pool [LinuxFFmpegPool] is still being deleted: waiting until it is gone...' in result.stderr
+    assert 'Job [LinuxFFmpegJob] is still being deleted: waiting until it is gone...' in result.stderr
+    assert sample.mp3s() == ['a.mp3']
 
 
 def test_an_old_job_stops_the_run_where_nobody_can_be_asked(sample: Sample) -> None:
@@ -164,12 +167,13 @@ def test_yes_deletes_an_old_job_and_goes_on(sample: Sample) -> None:
 
 
 def test_a_second_run_leaves_the_pool_of_the_first_alone(sample: Sample) -> None:
-    sample.azure.slow_nodes(start_task=8)
+    held = sample.azure.hang_requests('GET', '/input/a.mp4', service='storage', source='node')
     first = sample.start('-y')
-    sample.azure.wait_until(lambda: bool(sample.jobs()))
+    sample.azure.wait_until(lambda: held.hits)
 
     second = sample.run()
 
+    held.remove()
     assert second.returncode == 1
     assert 'Job [LinuxFFmpegJob] exists' in second.stderr
     assert sample.finish(first).returncode == 0
