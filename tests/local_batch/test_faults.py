@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import azure.batch.models as models
@@ -70,7 +71,7 @@ def test_hanging_requests_end_with_the_fault(azure: LocalAzure, wire: Wire) -> N
     with pytest.raises(requests.exceptions.ReadTimeout):
         requests.get(f'{wire.url}/jobs', timeout=0.2)
 
-    fault.check()
+    azure.wait_until(lambda: fault.hits)  # the service may read it when its sender has gone
     fault.remove()
     assert wire('GET', '/jobs').status_code == 200
 
@@ -231,24 +232,39 @@ def test_failing_start_task(azure: LocalAzure, client: BatchServiceClient, nodes
     fault.check()
 
 
-def test_preempted_node_comes_back_and_its_task_runs_again(azure: LocalAzure, client: BatchServiceClient) -> None:
-    fault = azure.preempt_node('long', after=1)
-    first_time = 'bash -c "if mkdir ../../../../../../../../seen 2> /dev/null; then sleep 60; fi"'
+def start_long_task(azure: LocalAzure, task_id: str, folder: Path) -> None:
+    """Adds a task to the job and returns when it runs; it ends only when it runs once more."""
+    seen = folder / 'seen'
+    command = f'bash -c "if mkdir {seen} 2> /dev/null; then sleep 60; fi"'
+    azure.batch_client().task.add('job', a_task(task_id, command))
+    azure.wait_until(seen.exists)
 
-    run_to_end(azure, a_task('long', first_time))
 
+def test_preempted_node_comes_back_and_its_task_runs_again(
+    azure: LocalAzure, client: BatchServiceClient, tmp_path: Path
+) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    client.job.add(a_job())
+    start_long_task(azure, 'long', tmp_path)
+
+    fault = azure.preempt_node('long')
+
+    wait_completed(azure, 1)
     fault.check()
     assert client.task.get('job', 'long').execution_info.result.value == 'success'
     assert client.task.get('job', 'long').execution_info.retry_count == 0
     azure.wait_until(lambda: node_states(azure) == ['idle'])
 
 
-def test_files_of_a_preempted_node_do_not_come_back_with_it(azure: LocalAzure, client: BatchServiceClient) -> None:
+def test_files_of_a_preempted_node_do_not_come_back_with_it(
+    azure: LocalAzure, client: BatchServiceClient, tmp_path: Path
+) -> None:
     run_to_end(azure, a_task('first'))
-    fault = azure.preempt_node('second')
-    client.task.add('job', a_task('second', 'sleep 0.2'))
-    wait_completed(azure, 2)
+    start_long_task(azure, 'second', tmp_path)
 
+    fault = azure.preempt_node('second')
+
+    wait_completed(azure, 2)
     fault.check()
     gone = (409, 'TaskFilesUnavailable')
     assert refusal(lambda: list(client.file.list_from_task('job', 'first'))) == gone
@@ -269,13 +285,16 @@ def test_preempted_node_without_return_stays_listed_and_counted(azure: LocalAzur
     assert client.task.get('job', 'task').state == models.TaskState.active
 
 
-def test_unusable_node_gives_its_task_to_another(azure: LocalAzure, client: BatchServiceClient) -> None:
+def test_unusable_node_gives_its_task_to_another(azure: LocalAzure, client: BatchServiceClient, tmp_path: Path) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=2))
+    client.job.add(a_job())
+    start_long_task(azure, 'long', tmp_path)
+
     fault = azure.make_node_unusable('long')
 
-    run_to_end(azure, a_task('long', 'sleep 0.1'), nodes=2)
-
+    wait_completed(azure, 1)
     fault.check()
-    assert node_states(azure) == ['idle', 'unusable']
+    azure.wait_until(lambda: node_states(azure) == ['idle', 'unusable'])
     broken = next(n for n in client.compute_node.list('pool') if n.state == models.ComputeNodeState.unusable)
     assert broken.errors[0].code == 'NodeUnusable'
 
@@ -376,9 +395,9 @@ def test_service_errors_reach_the_storage_client(blobs: BlobServiceClient, azure
 
 
 def test_repeated_task_ends_once(azure: LocalAzure, client: BatchServiceClient) -> None:
-    azure.preempt_node(after=0.05, count=3)
+    fault = azure.preempt_node(after=0.05, count=3)
 
-    run_to_end(azure, *(a_task(f'{n}', 'sleep 0.1') for n in range(6)), nodes=2)
-    wait_completed(azure, 6)
+    run_to_end(azure, *(a_task(f'{n}', 'sleep 0.5') for n in range(6)), nodes=2)
 
+    fault.check()
     assert {task.execution_info.result.value for task in client.task.list('job')} == {'success'}

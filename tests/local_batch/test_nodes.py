@@ -256,14 +256,32 @@ def test_retries_are_counted_and_stop(azure: LocalAzure, client: BatchServiceCli
     assert client.task.get('job', 'late').execution_info.retry_count == 1
 
 
-def test_wall_clock_limit_ends_the_whole_process_group(azure: LocalAzure, client: BatchServiceClient) -> None:
+def test_wall_clock_limit_ends_a_task_for_good(azure: LocalAzure, client: BatchServiceClient) -> None:
     constraints = models.TaskConstraints(max_wall_clock_time=timedelta(seconds=0.3), max_task_retry_count=1)
 
-    run_to_end(azure, a_task(command_line='bash -c "sleep 86399 & echo $!; wait"', constraints=constraints))
+    run_to_end(azure, a_task(command_line='sleep 1000', constraints=constraints))
 
     assert result(client) == ('failure', 137, 'TaskEnded')
-    child = int(stdout(client))
+    assert client.task.get('job', 'task').execution_info.retry_count == 0
+
+
+def test_end_of_a_task_from_outside_ends_the_whole_process_group(azure: LocalAzure, client: BatchServiceClient) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    client.job.add(a_job())
+    client.task.add('job', a_task(command_line='bash -c "sleep 86399 & echo $!; wait"'))
+    azure.wait_until(lambda: _printed(azure).endswith('\n'))
+    child = int(_printed(azure))
+    assert _alive(child)
+
+    client.task.terminate('job', 'task')
+
+    assert result(client) == ('failure', 137, 'TaskEnded')
     azure.wait_until(lambda: not _alive(child), describe='the end of the child process')
+
+
+def _printed(azure: LocalAzure) -> str:
+    """What the only task has printed by now, '' before it runs."""
+    return ''.join(file.read_text() for file in azure.root.glob('nodes/*/tasks/workitems/job/job-1/task/stdout.txt'))
 
 
 def _alive(pid: int) -> bool:
