@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any
@@ -129,6 +130,16 @@ def run_to_end(azure: LocalAzure, *tasks: models.TaskAddParameter, nodes: int = 
     client.job.add(a_job())
     client.task.add_collection('job', list(tasks))
     wait_completed(azure, len(tasks))
+
+
+def let_time_pass(azure: LocalAzure) -> None:
+    """Whatever the service has planned happens now: with delays that no test outlasts, what comes before is seen."""
+    scheduler = azure.batch.timeline._scheduler
+    with azure.batch.lock:  # not in the middle of something that goes on to plan more
+        for event in scheduler.queue:
+            with suppress(ValueError):  # it happens by itself at this moment
+                scheduler.cancel(event)
+                event.action()
 
 
 def wait_completed(azure: LocalAzure, count: int, job_id: str = 'job') -> None:

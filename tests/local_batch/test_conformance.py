@@ -12,7 +12,7 @@ from azure.batch.custom.custom_errors import CreateTasksErrorException
 
 from tests.local_azure import LocalAzure
 
-from .conftest import Wire, a_job, a_pool, a_task, refusal, run_to_end, wait_completed
+from .conftest import Wire, a_job, a_pool, a_task, let_time_pass, refusal, run_to_end, wait_completed
 from .test_recorded_facts import JOB, POOL, TASK
 
 MACHINE: Any = POOL['virtualMachineConfiguration']
@@ -38,6 +38,7 @@ def test_both_api_versions_serve_a_whole_job(azure: LocalAzure, version: str) ->
 
 
 def test_pool_is_added_listed_read_and_deleted(azure: LocalAzure, client: BatchServiceClient) -> None:
+    azure.batch.delays.pool_deleting = 60
     client.pool.add(a_pool('Pool-1', target_low_priority_nodes=2, target_dedicated_nodes=1, display_name='A pool'))
     azure.wait_until(lambda: client.pool.get('pool-1').allocation_state == 'steady')
 
@@ -49,22 +50,24 @@ def test_pool_is_added_listed_read_and_deleted(azure: LocalAzure, client: BatchS
     client.pool.delete('Pool-1')
     assert client.pool.get('Pool-1').state == models.PoolState.deleting
     assert refusal(client.pool.delete, 'Pool-1') == (409, 'PoolBeingDeleted')
+    let_time_pass(azure)
     azure.wait_until(lambda: not client.pool.exists('Pool-1'))
     assert refusal(client.pool.get, 'Pool-1') == (404, 'PoolNotFound')
 
 
 def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClient) -> None:
-    azure.batch.delays.allocation = 0.5
     client.pool.add(a_pool(target_low_priority_nodes=1))
     pool = azure.batch.pools.get('pool')
+    azure.wait_until(lambda: pool.allocation.value == 'steady')
+    azure.batch.delays.allocation = 60
 
     for target in (3, 1, 0):
-        azure.wait_until(lambda: pool.allocation.value == 'steady')
         client.pool.resize('pool', models.PoolResizeParameter(target_low_priority_nodes=target))
         assert refusal(client.pool.resize, 'pool', models.PoolResizeParameter(target_dedicated_nodes=9)) == (
             409,
             'PoolBeingResized',
         )
+        let_time_pass(azure)
         azure.wait_until(lambda: pool.allocation.value == 'steady')
         assert client.pool.get('pool').current_low_priority_nodes == target
         assert len(list(client.compute_node.list('pool'))) == target
@@ -91,9 +94,12 @@ def test_stopped_resize_keeps_what_is_there_and_says_so(azure: LocalAzure, clien
     azure.slow_allocation(60)
     client.pool.add(a_pool(target_low_priority_nodes=2))
 
+    azure.batch.delays.allocation = 60
+
     client.pool.stop_resize('pool')
 
     assert client.pool.get('pool').allocation_state == models.AllocationState.stopping
+    let_time_pass(azure)
     azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
     pool = client.pool.get('pool')
     assert (pool.target_low_priority_nodes, pool.current_low_priority_nodes) == (2, 0)
@@ -104,7 +110,7 @@ def test_stopped_resize_keeps_what_is_there_and_says_so(azure: LocalAzure, clien
 def test_resize_errors_show_when_the_pool_is_steady(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=1))
     azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
-    azure.batch.delays.node_leaving = 1
+    azure.batch.delays.node_leaving = 60
     azure.fail_allocation(dedicated=True)
 
     smaller = models.PoolResizeParameter(target_dedicated_nodes=1, target_low_priority_nodes=0)
@@ -113,6 +119,7 @@ def test_resize_errors_show_when_the_pool_is_steady(azure: LocalAzure, client: B
     azure.wait_until(lambda: azure.batch.pools.get('pool').resize_errors)
     pool = client.pool.get('pool')
     assert (pool.allocation_state.value, pool.resize_errors) == ('resizing', None)
+    let_time_pass(azure)
     azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
     assert [error.code for error in client.pool.get('pool').resize_errors] == ['AllocationFailed']
 
@@ -170,6 +177,7 @@ def test_supported_images_have_ubuntu_24_04_in_both_generations(client: BatchSer
 
 
 def test_job_is_added_patched_terminated_and_deleted(azure: LocalAzure, client: BatchServiceClient) -> None:
+    azure.batch.delays.job_terminating = azure.batch.delays.job_deleting = 60
     client.job.add(a_job('Job-1', priority=5, metadata=[models.MetadataItem(name='a', value='b')]))
     assert refusal(client.job.add, a_job('JOB-1')) == (409, 'JobExists')
 
@@ -180,6 +188,7 @@ def test_job_is_added_patched_terminated_and_deleted(azure: LocalAzure, client: 
 
     client.job.terminate('job-1', 'enough')
     assert client.job.get('job-1').state == models.JobState.terminating
+    let_time_pass(azure)
     azure.wait_until(lambda: client.job.get('job-1').state == 'completed')
     assert client.job.get('job-1').execution_info.terminate_reason == 'enough'
     assert refusal(client.job.terminate, 'job-1') == (409, 'JobCompleted')
@@ -189,6 +198,7 @@ def test_job_is_added_patched_terminated_and_deleted(azure: LocalAzure, client: 
     assert client.job.get('job-1').state == models.JobState.deleting
     assert refusal(client.job.delete, 'job-1') == (409, 'JobBeingDeleted')
     assert refusal(client.job.add, a_job('Job-1')) == (409, 'JobBeingDeleted')
+    let_time_pass(azure)
     azure.wait_until(lambda: not azure.batch.all_jobs())
     assert refusal(client.job.get, 'job-1') == (404, 'JobNotFound')
 
@@ -209,10 +219,12 @@ def test_job_wall_clock_ends_running_tasks_and_leaves_active_ones(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:
     client.pool.add(a_pool(target_dedicated_nodes=1))
-    azure.wait_until(lambda: any(n.state.value == 'idle' for n in azure.batch.pools.get('pool').nodes.values()))
-    limit = models.JobConstraints(max_wall_clock_time=timedelta(seconds=0.5))
+    limit = models.JobConstraints(max_wall_clock_time=timedelta(seconds=60))
     client.job.add(a_job(constraints=limit))
-    client.task.add_collection('job', [a_task('1', 'sleep 60'), a_task('2', 'sleep 60')])
+    client.task.add_collection('job', [a_task('1', 'sleep 600'), a_task('2', 'sleep 600')])
+    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+
+    let_time_pass(azure)
 
     azure.wait_until(lambda: client.job.get('job').state == 'completed')
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.local_azure import LocalAzure
 
-from .conftest import Wire
+from .conftest import Wire, let_time_pass
 
 TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z')
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
@@ -43,7 +43,8 @@ def finish(azure: LocalAzure, wire: Wire, **task: Any) -> dict[str, Any]:
     return body
 
 
-def test_new_pool_is_active_and_resizing_with_these_fields_and_defaults(wire: Wire) -> None:
+def test_new_pool_is_active_and_resizing_with_these_fields_and_defaults(azure: LocalAzure, wire: Wire) -> None:
+    azure.slow_allocation(60)
     assert wire('POST', '/pools', POOL).status_code == 201
 
     pool = wire('GET', '/pools/Pool1').json()
@@ -150,7 +151,8 @@ def test_new_job_has_these_fields_and_defaults(wire: Wire) -> None:
     assert list(job['executionInfo']) == ['startTime', 'poolId']
 
 
-def test_deletion_moves_the_etag_of_a_pool_but_not_of_a_job(wire: Wire) -> None:
+def test_deletion_moves_the_etag_of_a_pool_but_not_of_a_job(azure: LocalAzure, wire: Wire) -> None:
+    azure.batch.delays.pool_deleting = azure.batch.delays.job_deleting = 60
     wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
     job = wire('POST', '/jobs', JOB)
 
@@ -162,7 +164,8 @@ def test_deletion_moves_the_etag_of_a_pool_but_not_of_a_job(wire: Wire) -> None:
     assert (pool['state'], pool['lastModified']) == ('deleting', pool['stateTransitionTime'])
 
 
-def test_termination_is_the_last_change_of_a_job_and_of_a_task(wire: Wire) -> None:
+def test_termination_is_the_last_change_of_a_job_and_of_a_task(azure: LocalAzure, wire: Wire) -> None:
+    azure.batch.delays.job_terminating = 60
     wire('POST', '/jobs', JOB)
     wire('POST', '/jobs/Job1/tasks', TASK)
     wire('POST', '/jobs/Job1/tasks/myTask/terminate')
@@ -196,10 +199,12 @@ def test_patch_replaces_constraints_whole_and_writes_durations_in_days(wire: Wir
 
 
 def test_terminated_job_goes_through_terminating_and_skips_it_in_previous_state(azure: LocalAzure, wire: Wire) -> None:
+    azure.batch.delays.job_terminating = 60
     wire('POST', '/jobs', JOB)
     wire('POST', '/jobs/Job1/terminate')
 
     terminating = wire('GET', '/jobs/Job1').json()
+    let_time_pass(azure)
     azure.wait_until(lambda: azure.batch.jobs.get('Job1').state.value == 'completed')
     completed = wire('GET', '/jobs/Job1').json()
 
@@ -346,7 +351,8 @@ def test_node_of_each_kind(azure: LocalAzure, wire: Wire) -> None:
     assert (info['state'], info['exitCode']) == ('completed', 0)
 
 
-def test_pool_being_deleted_is_resizing_to_nothing(wire: Wire) -> None:
+def test_pool_being_deleted_is_resizing_to_nothing(azure: LocalAzure, wire: Wire) -> None:
+    azure.batch.delays.pool_deleting = 60
     wire('POST', '/pools', POOL)
     wire('DELETE', '/pools/Pool1')
 
@@ -359,10 +365,11 @@ def test_pool_being_deleted_is_resizing_to_nothing(wire: Wire) -> None:
 def test_stopped_resize_has_errors_for_each_kind_and_keeps_targets(azure: LocalAzure, wire: Wire) -> None:
     azure.slow_allocation(60)
     wire('POST', '/pools', {**POOL, 'targetLowPriorityNodes': 2})
-    azure.batch.delays.allocation = 0.5
+    azure.batch.delays.allocation = 60
     assert wire('POST', '/pools/Pool1/stopresize').status_code == 202
 
     stopping = wire('GET', '/pools/Pool1').json()
+    let_time_pass(azure)
     azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
     steady = wire('GET', '/pools/Pool1').json()
 
