@@ -240,7 +240,7 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     batch_service_client: Any = BatchServiceClient(batch_auth, batch_url)
     for operations in (group for group in vars(batch_service_client).values() if hasattr(group, 'api_version')):
         operations.api_version = _BATCH_API_VERSION
-    batch_service_client._serialize.body = lambda model, _: json.loads(json.dumps(model, default=fields))
+    batch_service_client._serialize.body = lambda model, _: json.loads(json.dumps(model, default=to_json))
     config = batch_service_client.config
     config.keep_alive = True  # one connection a thread instead of one a request
     config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
@@ -259,7 +259,7 @@ def check_answer(answer: Any) -> None:
         raise HttpResponseError(response=response)
 
 
-def fields(value: Any) -> Any:
+def to_json(value: Any) -> Any:
     """Return a part of a request as JSON has it; the client's own serializer takes ten times as long."""
     if isinstance(value, timedelta):
         return f'PT{value.total_seconds():.0f}S'
@@ -524,7 +524,7 @@ def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id:
     with progress(desc='Tasks', smoothing=0, bar_format=form) as bar, progress(bar_format='{desc}{bar}\r') as strip:
         while time.monotonic() < deadline:
             counts = batch_service_client.job.get_task_counts(job_id).task_counts
-            if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:
+            if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:  # the counts may lag
                 if not has_unfinished_tasks(batch_service_client, job_id):
                     return failed_tasks(batch_service_client, job_id)
             else:

@@ -93,7 +93,7 @@ def test_batch_client_sends_what_its_own_serializer_would_send(request_type: str
     expected = json.dumps(standard._serialize.body(sent, request_type))
 
     durations = {'PT1200S': 'PT20M', 'PT3600S': 'PT1H'}
-    body = re.sub('PT[0-9]+S', lambda seconds: durations[seconds[0]], json.dumps(sent, default=sample.fields))
+    body = re.sub('PT[0-9]+S', lambda seconds: durations[seconds[0]], json.dumps(sent, default=sample.to_json))
     assert json.loads(body) == json.loads(expected)
 
 
