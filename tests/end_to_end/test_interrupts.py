@@ -94,6 +94,8 @@ def test_an_interrupt_waits_for_the_answer_to_a_creation_under_way(sample: Sampl
 
     process.send_signal(signal.SIGINT)
     said = [process.stderr.readline() for _ in range(3)] if process.stderr else []
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
     held.remove()
     result = sample.finish(process)
 
@@ -113,6 +115,21 @@ def test_a_terminal_that_closes_does_not_cut_the_cleanup_short(sample: Sample) -
     assert any('Interrupted' in line for line in said)
     assert result.returncode == 130
     assert sample.nothing_is_left()
+
+
+def test_a_run_whose_parent_ignores_interrupts_ignores_them(sample: Sample) -> None:
+    """As a script's background command does, which Ctrl-C is not meant for."""
+    sample.shell = 'trap "" INT; exec "$@"'
+    held = sample.azure.hold_requests('GET', '/input/a.mp4', service='storage', source='node')
+    process = sample.start('-y')
+    sample.azure.wait_until(lambda: held.hits)
+
+    process.send_signal(signal.SIGINT)
+    held.remove()
+    result = sample.finish(process)
+
+    assert result.returncode == 0, result.stderr
+    assert sample.mp3s() == ['a.mp3']
 
 
 def test_an_interrupt_during_the_uploads_does_not_wait_for_them(sample: Sample) -> None:

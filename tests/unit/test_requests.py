@@ -233,6 +233,33 @@ def test_send_with_retries_does_not_take_a_task_that_met_a_server_error_for_a_pa
     assert clock.sleeps == []
 
 
+@pytest.mark.parametrize('outcome', [OK, NO_CONNECTION])
+@pytest.mark.parametrize(
+    ('method', 'path', 'creates'),
+    [
+        ('POST', '/pools', True),
+        ('POST', '/jobs', True),
+        ('POST', '/jobs/j/addtaskcollection', False),
+        ('GET', '/', False),
+    ],
+)
+def test_send_with_retries_tells_while_it_creates_a_pool_or_job(
+    method: str, path: str, creates: bool, outcome: object, clock: Clock
+) -> None:
+    seen: list[bool] = []
+    service = Service(outcome, OK)
+    clock.on_sleep.append(lambda: seen.append(sample.Run.adds))
+
+    def send(request: Any, **options: Any) -> Any:
+        seen.append(sample.Run.adds)
+        return service(request, **options)
+
+    sample.send_with_retries(send, ClientRequest(method, f'https://mybatch.westeurope.batch.azure.com{path}'))
+
+    assert seen == ([creates] if outcome is OK else [creates, False, creates])
+    assert not sample.Run.adds
+
+
 def test_send_with_retries_ends_a_run_whose_interrupt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     service = Service(OK)
     monkeypatch.setattr(sample.Run, 'interrupted', True)
