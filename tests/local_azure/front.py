@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
                 answer, fault = error_answer(fault, self.request_id), None
             else:
                 answer = front.backend(self)
-            sent = self._send(answer, fault.where if fault else None)
+            sent = self._send(answer, fault.where if fault and fault.action == 'cut' else None)
             status = answer.status
         finally:
             what = (front.service, source, self.command, self.path, self.query, status, len(self.body), sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -74,6 +75,19 @@ def test_hanging_requests_end_with_the_fault(azure: LocalAzure, wire: Wire) -> N
     azure.wait_until(lambda: fault.hits)  # the service may read it when its sender has gone
     fault.remove()
     assert wire('GET', '/jobs').status_code == 200
+
+
+def test_held_requests_are_answered_with_the_end_of_the_fault(azure: LocalAzure, wire: Wire) -> None:
+    azure.batch_client().job.add(models.JobAddParameter(id='job', pool_info=models.PoolInformation(pool_id='p')))
+    fault = azure.hold_requests('GET', '/jobs')
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        held = threads.submit(wire, 'GET', '/jobs')
+        azure.wait_until(lambda: fault.hits)
+        assert not held.done()
+        fault.remove()
+
+    assert [job['id'] for job in held.result().json()['value']] == ['job']
 
 
 @pytest.mark.parametrize('status', [200, 502])
