@@ -62,8 +62,8 @@ _BATCH_ACCOUNT_KEY = os.getenv('AZURE_BATCH_ACCESS_KEY', '')  # empty: sign in w
 _BATCH_ACCOUNT_URL = os.getenv('AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com')
 _STORAGE_ACCOUNT_NAME = os.getenv('AZURE_STORAGE_ACCOUNT', '<storage account>')
 _STORAGE_ACCOUNT_KEY = os.getenv('AZURE_STORAGE_KEY', '')  # the same
-_BLOB_URL = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
-_STORAGE_ACCOUNT_URL = os.getenv('AZURE_STORAGE_SERVICE_ENDPOINT', _BLOB_URL)
+_BLOB_ENDPOINT = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
+_STORAGE_ACCOUNT_URL = os.getenv('AZURE_STORAGE_SERVICE_ENDPOINT', _BLOB_ENDPOINT)
 
 _INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
 _OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
@@ -121,7 +121,7 @@ _REMEDIES = {
     'Account(LowPriority|Spot)CoreQuotaReached': f'No quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
     'AccountVMSeriesCoreQuotaReached': f'No quota for this VM series is left. {_QUOTA} choose another _POOL_VM_SIZE.',
     '(Pool|ActiveJobAndSchedule)QuotaReached': f'The account cannot hold another one. {_QUOTA} delete one.',
-    'Allocation(Failed|TimedOut)': 'No nodes are free, or _POOL_VM_SIZE does not fit the image generation (1 or 2).',
+    'Allocation(Failed|TimedOut)': 'None free, try later; or _POOL_VM_SIZE does not fit the image (generation 1 or 2).',
     'UnsupportedRequestVersion': 'Batch no longer accepts this version. Change _BATCH_API_VERSION.',
 }
 
@@ -211,7 +211,7 @@ def check_settings() -> None:
     forms = {
         'ACCOUNT_NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
         'ACCOUNT_KEY': ('(?!xxxx)([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
-        'ACCOUNT_URL': (r'https://([\w-]{1,63}\.)+\w+/?|https?://(localhost|127\.[\d.]+)(:\d+)?(/\w*)*', 'https://...'),
+        'URL': (r'https://([\w-]{1,63}\.)+\w+/?|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*', 'https://...'),
         'CONTAINER_NAME': ('(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*', 'lower-case letters, digits and single hyphens'),
         'OUTPUT_CONTAINER': (f'(?!{re.escape(_INPUT_CONTAINER_NAME)}$).*', 'other than _INPUT_CONTAINER_NAME'),
         '_(POOL|JOB)_ID': (r'[\w-]{1,64}', 'letters, digits, hyphens and underscores'),
@@ -283,7 +283,8 @@ def send_with_retries(send: Callable[..., Any], request: Any, **options: Any) ->
             if not (html or failed or response.status_code in (408, 429, 500, 502, 503, 504)):
                 return result
             problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
-            wait = max([wait, *map(int, re.findall('^[0-9]+$', response.headers.get('Retry-After', '')))])
+            retry_after = response.headers.get('Retry-After', '')
+            wait = max(wait, int(retry_after)) if retry_after.isdigit() else wait
         except (ClientException, OSError) as error:  # an exception of requests is an OSError
             problem, Run.adds = f'is unreachable. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})', False
         if time.monotonic() + wait - started > (_RETRY_SECONDS if Run.answered else _FIRST_RETRY_SECONDS):
@@ -574,8 +575,7 @@ def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> tu
     states = collections.Counter(s for kind in kinds for s, n in kind.items() if isinstance(n, int) for _ in range(n))
     total = states.pop('total', 0)
     runs = ((*_NODE_CELLS.get(state, '3s'), n) for state, n in states.items() if n)
-    plain = os.getenv('NO_COLOR')
-    cells = ''.join(letter * n if plain else f'\033[30;4{colour}m{letter * n}\033[0m' for colour, letter, n in runs)
+    cells = ''.join(sign * n if os.getenv('NO_COLOR') else f'\033[30;4{c}m{sign * n}\033[0m' for c, sign, n in runs)
     ready = states.pop('idle', 0) + states.pop('running', 0)
     steady = pool.allocation_state == batchmodels.AllocationState.steady
     allocated = pool.current_dedicated_nodes + pool.current_low_priority_nodes

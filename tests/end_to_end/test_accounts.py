@@ -167,7 +167,7 @@ def test_yes_deletes_an_old_job_and_goes_on(sample: Sample) -> None:
 
 
 def test_a_second_run_leaves_the_pool_of_the_first_alone(sample: Sample) -> None:
-    held = sample.azure.hang_requests('GET', '/input/a.mp4', service='storage', source='node')
+    held = sample.azure.hold_requests('GET', '/input/a.mp4', service='storage', source='node')
     first = sample.start('-y')
     sample.azure.wait_until(lambda: held.hits)
 

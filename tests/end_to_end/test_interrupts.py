@@ -59,6 +59,12 @@ def start_until(
     return process
 
 
+def first_lines(process: subprocess.Popen[str], count: int) -> list[str]:
+    """Wait for so many lines on stderr."""
+    assert process.stderr
+    return [process.stderr.readline() for _ in range(count)]
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('moment', MOMENTS)
 def test_the_first_interrupt_cleans_up(
@@ -93,7 +99,7 @@ def test_an_interrupt_waits_for_the_answer_to_a_creation_under_way(sample: Sampl
     sample.azure.wait_until(lambda: held.hits)
 
     process.send_signal(signal.SIGINT)
-    said = [process.stderr.readline() for _ in range(3)] if process.stderr else []
+    said = first_lines(process, 3)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=2)
     held.remove()
@@ -108,7 +114,7 @@ def test_a_terminal_that_closes_does_not_cut_the_cleanup_short(sample: Sample) -
     process = start_until(sample, is_monitoring, '-y')
 
     process.send_signal(signal.SIGHUP)
-    said = [process.stderr.readline() for _ in range(4)] if process.stderr else []
+    said = first_lines(process, 4)
     process.send_signal(signal.SIGHUP)  # the second one, from its shell
     result = sample.finish(process)
 

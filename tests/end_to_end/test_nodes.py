@@ -51,7 +51,7 @@ def test_a_quota_that_leaves_some_nodes_is_a_warning(sample: Sample) -> None:
 def test_an_image_that_the_vm_size_cannot_boot_stops_the_run_with_the_setting_to_change(sample: Sample) -> None:
     sample.change('_POOL_IMAGE', "{**sample._POOL_IMAGE, 'sku': 'server'}")
 
-    assert_stops_soon(sample, 'AllocationFailed', 'image generation (1 or 2)')
+    assert_stops_soon(sample, 'AllocationFailed', 'generation 1 or 2')
 
 
 def test_an_error_for_one_kind_of_node_is_a_warning_when_the_other_kind_comes(sample: Sample) -> None:

@@ -127,7 +127,7 @@ def test_check_settings_names_a_wrong_setting(
     assert [other for other in SETTINGS if other != setting and other in str(raised.value)] == []
 
 
-@pytest.mark.parametrize('host', ['localhost', '127.0.0.1'])
+@pytest.mark.parametrize('host', ['localhost', '127.0.0.1', '[::1]'])
 def test_check_settings_accepts_plain_http_on_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', f'http://{host}:10000')
 
