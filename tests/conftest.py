@@ -13,7 +13,9 @@ import pytest
 from tests.local_azure import LocalAzure
 
 MakeVideo = Callable[..., Path]
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
+signal.signal(
+    signal.SIGINT, signal.default_int_handler
+)  # a shell ignores it for what runs in the background
 
 
 @pytest.fixture(scope='session')
@@ -39,7 +41,9 @@ def video_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, bytes]:
     for audible in (True, False):
         path = folder / f'{audible}.mp4'
         inputs = picture + (sound if audible else [])
-        subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', *inputs, path], check=True)
+        subprocess.run(
+            [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', *inputs, path], check=True
+        )
         videos[audible] = path.read_bytes()
     return videos
 

@@ -122,7 +122,9 @@ def draw(folder: Path, clip: Clip, heading: str, starts: list[float], length: fl
     """Returns the filters that draw the card; each text stands in a file of its own, so none needs escaping."""
     filters = [f'drawbox=x=40:y=84:w=5:h=74:color={clip.accent}:t=fill']
 
-    def write(text: str, font: str, size: int, color: str, x: str, baseline: int, start: float = 0) -> None:
+    def write(
+        text: str, font: str, size: int, color: str, x: str, baseline: int, start: float = 0
+    ) -> None:
         file = f'text-{len(filters)}.txt'
         (folder / file).write_text(text, encoding='utf-8')
         style = f'fontfile={font}:fontsize={size}:fontcolor={color}'
@@ -138,7 +140,9 @@ def draw(folder: Path, clip: Clip, heading: str, starts: list[float], length: fl
         write(str(row + 1), 'bold.ttf', 22, clip.accent, '60', 212 + 42 * row, start)
         write(shown, 'regular.ttf', 22, WHITE, '88', 212 + 42 * row, start)
     card = f'color={BACKGROUND}:s={WIDTH}x{HEIGHT}:r={FPS},{",".join(filters)}[card]'
-    line = f'color={clip.accent}:s={WIDTH}x5:r={FPS}[line];[card][line]overlay=x=-w+w*t/{length}:y=H-h'
+    line = (
+        f'color={clip.accent}:s={WIDTH}x5:r={FPS}[line];[card][line]overlay=x=-w+w*t/{length}:y=H-h'
+    )
     return f'{card};{line},fade=d={FADE},fade=out:st={length - FADE:.2f}:d={FADE},format=yuv420p[video]'
 
 
@@ -147,8 +151,12 @@ def make(clip: Clip, heading: str, target: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)  # ffmpeg runs in it: plain relative names need no escaping in filters
         for file, pattern in FONTS.items():
-            found = Path(subprocess.check_output([tool('fc-match'), '-f', '%{file}', pattern], text=True))
-            if not found.name.startswith('Lato'):  # fc-match never comes back empty-handed; wider type would not fit
+            found = Path(
+                subprocess.check_output([tool('fc-match'), '-f', '%{file}', pattern], text=True)
+            )
+            if not found.name.startswith(
+                'Lato'
+            ):  # fc-match never comes back empty-handed; wider type would not fit
                 raise SystemExit(f'The typeface Lato is missing. {NEEDED}')
             shutil.copy(found, folder / file)
         starts, length = speak(clip.said, folder / 'speech.wav')
@@ -157,7 +165,18 @@ def make(clip: Clip, heading: str, target: Path) -> None:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', '-i', 'speech.wav']
         command += ['-filter_complex', f'{draw(folder, clip, heading, starts, length)};{sound}']
         command += ['-map', '[video]', '-map', '[audio]', '-t', f'{length}', '-map_metadata', '-1']
-        command += ['-c:v', 'libx264', '-preset', 'slow', '-crf', '20', '-threads', '1', '-flags:v', '+bitexact']
+        command += [
+            '-c:v',
+            'libx264',
+            '-preset',
+            'slow',
+            '-crf',
+            '20',
+            '-threads',
+            '1',
+            '-flags:v',
+            '+bitexact',
+        ]
         command += ['-c:a', 'aac', '-b:a', '80k', '-ac', '1', '-flags:a', '+bitexact']
         command += ['-fflags', '+bitexact', '-movflags', '+faststart', str(target)]
         subprocess.run(command, check=True, cwd=folder)

@@ -24,13 +24,17 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / 'batch_python_tutorial_ffmpeg.py'
 PICTURES = ROOT / 'tests' / 'pictures'
 WIDTH, HEIGHT = 80, 24
-FORMAT = re.sub('@font-face {{.*?}}', '', CONSOLE_SVG_FORMAT, flags=re.DOTALL)  # nothing is loaded from elsewhere
+FORMAT = re.sub(
+    '@font-face {{.*?}}', '', CONSOLE_SVG_FORMAT, flags=re.DOTALL
+)  # nothing is loaded from elsewhere
 
 
 def save(screen: Screen, name: str) -> None:
     """Write what is on the screen now, with its colours."""
     with Path('/dev/null').open('w') as nowhere:
-        console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True, color_system='standard')
+        console = Console(
+            record=True, width=WIDTH, file=nowhere, force_terminal=True, color_system='standard'
+        )
         console.print(Text.from_ansi(screen.look('-e').rstrip()))
     title = f'python {SCRIPT.name}'
     console.save_svg(str(PICTURES / f'{name}.svg'), title=title, code_format=FORMAT, unique_id=name)
@@ -48,8 +52,12 @@ def main() -> None:
         azure.slow_nodes(count=3)
         azure.slow_nodes(start_task=3600)
         source = {'service': 'storage', 'source': 'node'}
-        last = azure.hang_requests('GET', '/input/lecture-0[1-4]', count=None, **source)  # so that these run on
-        screen = Screen([sys.executable, SCRIPT], script_environment(azure), Path(folder), WIDTH, HEIGHT)
+        last = azure.hang_requests(
+            'GET', '/input/lecture-0[1-4]', count=None, **source
+        )  # so that these run on
+        screen = Screen(
+            [sys.executable, SCRIPT], script_environment(azure), Path(folder), WIDTH, HEIGHT
+        )
         try:
             screen.wait_for(r'^Tasks: +67%.*\n3 of 5 nodes ready: 2 in start task  .*RRR')
             save(screen, 'running')

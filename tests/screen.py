@@ -22,7 +22,12 @@ class Screen:
     """A terminal of this size; what is on it when the command has ended stays. Each look must show a bar only once."""
 
     def __init__(
-        self, command: Sequence[object], environment: Mapping[str, str], folder: Path, width: int, height: int
+        self,
+        command: Sequence[object],
+        environment: Mapping[str, str],
+        folder: Path,
+        width: int,
+        height: int,
     ) -> None:
         self._socket = f'sample-{uuid.uuid4().hex}'
         line = f'{shlex.join(map(str, command))}; echo "Exit code: $?."; read'
@@ -35,7 +40,11 @@ class Screen:
 
     def _tmux(self, *arguments: str, **options: Any) -> str:
         command = ['tmux', '-L', self._socket, *arguments]
-        return str(subprocess.run(command, check=True, capture_output=True, encoding='utf-8', **options).stdout)
+        return str(
+            subprocess.run(
+                command, check=True, capture_output=True, encoding='utf-8', **options
+            ).stdout
+        )
 
     def look(self, *options: str) -> str:
         """Return what is on the screen; `-e`: with colours, `-S -`: with what has left it at the top."""
@@ -59,5 +68,7 @@ class Screen:
         """End what runs in the terminal, at once, and the terminal."""
         with suppress(ProcessLookupError):
             os.killpg(int(self._tmux('display-message', '-p', '#{pane_pid}')), signal.SIGKILL)
-        with suppress(subprocess.CalledProcessError):  # without a command in it, it may have ended by itself
+        with suppress(
+            subprocess.CalledProcessError
+        ):  # without a command in it, it may have ended by itself
             self._tmux('kill-server')

@@ -78,9 +78,14 @@ def tutorial_upload(result: dict[str, float], folder: str) -> None:
 def _input_files(count: int) -> tuple[list[ResourceFile], str]:
     """Input files as if they were uploaded, and the URL of the output container."""
     _, blob_client = sample.create_clients()
-    url, sas = f'{blob_client.url}{{}}', 'se=2030-01-01T00%3A00%3A00Z&sp=r&sv=2025-01-05&sr=b&sig=' + 'x' * 46
+    url, sas = (
+        f'{blob_client.url}{{}}',
+        'se=2030-01-01T00%3A00%3A00Z&sp=r&sv=2025-01-05&sr=b&sig=' + 'x' * 46,
+    )
     names = [f'video-{number:05}.mp4' for number in range(count)]
-    files = [ResourceFile(http_url=url.format(f'input/{name}?{sas}'), file_path=name) for name in names]
+    files = [
+        ResourceFile(http_url=url.format(f'input/{name}?{sas}'), file_path=name) for name in names
+    ]
     return files, url.format(f'output?{sas}')
 
 
@@ -106,14 +111,22 @@ def poll(result: dict[str, float], job_id: str) -> None:
     """Several polls of the script, without the pauses between them."""
     batch_client, _ = sample.create_clients()
     pauses = [None] * (POLLS - 1)
-    with measured(result), patch.object(time, 'sleep', side_effect=[*pauses, EnoughError]), suppress(EnoughError):
+    with (
+        measured(result),
+        patch.object(time, 'sleep', side_effect=[*pauses, EnoughError]),
+        suppress(EnoughError),
+    ):
         sample.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
 
 
 def tutorial_poll(result: dict[str, float], job_id: str) -> None:
     """One poll of the tutorial."""
     batch_client, _ = tutorial.create_clients()
-    with measured(result), patch.object(time, 'sleep', side_effect=EnoughError), suppress(EnoughError):
+    with (
+        measured(result),
+        patch.object(time, 'sleep', side_effect=EnoughError),
+        suppress(EnoughError),
+    ):
         tutorial.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
 
 
@@ -140,7 +153,16 @@ def whole_run(result: dict[str, float], folder: str) -> None:
 
 PHASES: dict[str, Callable[..., None]] = {
     function.__name__: function
-    for function in (upload, tutorial_upload, add_tasks, tutorial_add_tasks, poll, tutorial_poll, wait, whole_run)
+    for function in (
+        upload,
+        tutorial_upload,
+        add_tasks,
+        tutorial_add_tasks,
+        poll,
+        tutorial_poll,
+        wait,
+        whole_run,
+    )
 }
 
 

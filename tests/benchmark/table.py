@@ -38,14 +38,23 @@ class Row:
 
     @property
     def met(self) -> bool:
-        compare = {'at least': operator.ge, 'at most': operator.le, 'under': operator.lt}[self.bound]
+        compare = {'at least': operator.ge, 'at most': operator.le, 'under': operator.lt}[
+            self.bound
+        ]
         return bool(compare(self.result, self.target))
 
     def cells(self) -> list[str]:
         """Return the row as texts."""
         result = f'{amount(self.result)} {self.unit}'.strip()
         target = f'{self.bound} {amount(self.target)} {self.unit}'.strip()
-        return [self.phase, str(self.ours), str(self.theirs), result, target, 'yes' if self.met else 'MISSED']
+        return [
+            self.phase,
+            str(self.ours),
+            str(self.theirs),
+            result,
+            target,
+            'yes' if self.met else 'MISSED',
+        ]
 
 
 HEADINGS = ['Phase', 'This script', "The tutorial's way", 'Result', 'Target', 'Met']
@@ -55,7 +64,10 @@ def table(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table whose columns stand in line."""
     lines = [HEADINGS, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    texts = [' | '.join(f'{cell:<{width}}' for cell, width in zip(line, widths, strict=True)) for line in lines]
+    texts = [
+        ' | '.join(f'{cell:<{width}}' for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    ]
     texts.insert(1, ' | '.join('-' * width for width in widths))
     return '\n'.join(f'| {text} |' for text in texts)
 

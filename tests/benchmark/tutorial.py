@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 from azure.batch import BatchServiceClient, models
@@ -16,8 +16,13 @@ from azure.storage.blob import BlobSasPermissions, BlobServiceClient, generate_b
 def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     """Return both clients as their packages make them."""
     account, key = os.environ['AZURE_BATCH_ACCOUNT'], os.environ['AZURE_BATCH_ACCESS_KEY']
-    batch_client = BatchServiceClient(SharedKeyCredentials(account, key), os.environ['AZURE_BATCH_ENDPOINT'])
-    credential = {'account_name': os.environ['AZURE_STORAGE_ACCOUNT'], 'account_key': os.environ['AZURE_STORAGE_KEY']}
+    batch_client = BatchServiceClient(
+        SharedKeyCredentials(account, key), os.environ['AZURE_BATCH_ENDPOINT']
+    )
+    credential = {
+        'account_name': os.environ['AZURE_STORAGE_ACCOUNT'],
+        'account_key': os.environ['AZURE_STORAGE_KEY'],
+    }
     return batch_client, BlobServiceClient(os.environ['AZURE_STORAGE_SERVICE_ENDPOINT'], credential)
 
 
@@ -35,7 +40,7 @@ def upload_file_to_container(
         file_path.name,
         account_key=os.environ['AZURE_STORAGE_KEY'],
         permission=BlobSasPermissions(read=True),
-        expiry=datetime.now(timezone.utc) + timedelta(hours=2),
+        expiry=datetime.now(UTC) + timedelta(hours=2),
     )
     return models.ResourceFile(http_url=f'{blob.url}?{sas_token}', file_path=file_path.name)
 
@@ -48,7 +53,10 @@ def upload_input_files(
 
 
 def add_tasks(
-    batch_client: BatchServiceClient, job_id: str, input_files: Sequence[models.ResourceFile], container_sas_url: str
+    batch_client: BatchServiceClient,
+    job_id: str,
+    input_files: Sequence[models.ResourceFile],
+    container_sas_url: str,
 ) -> None:
     """Add all tasks in one call, which sends one collection of 100 after the other."""
     tasks = []
@@ -70,10 +78,12 @@ def add_tasks(
     batch_client.task.add_collection(job_id, tasks)
 
 
-def wait_for_tasks_to_complete(batch_client: BatchServiceClient, job_id: str, timeout: timedelta) -> bool:
+def wait_for_tasks_to_complete(
+    batch_client: BatchServiceClient, job_id: str, timeout: timedelta
+) -> bool:
     """List every task with all that it has, again each second, until all have completed."""
-    deadline = datetime.now(timezone.utc) + timeout
-    while datetime.now(timezone.utc) < deadline:
+    deadline = datetime.now(UTC) + timeout
+    while datetime.now(UTC) < deadline:
         tasks = batch_client.task.list(job_id)
         if not [task for task in tasks if task.state != models.TaskState.completed]:
             return True

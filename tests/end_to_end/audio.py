@@ -22,12 +22,18 @@ class Sound(NamedTuple):
 def decode(path: Path) -> Sound:
     """Return the length and the loudest sample of the first audio track."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-i', path]
-    raw = subprocess.run([*command, '-f', 's16le', '-ac', '1', '-ar', str(_RATE), '-'], check=True, capture_output=True)
+    raw = subprocess.run(
+        [*command, '-f', 's16le', '-ac', '1', '-ar', str(_RATE), '-'],
+        check=True,
+        capture_output=True,
+    )
     samples = array.array('h', raw.stdout)
     return Sound(len(samples) / _RATE, max(map(abs, samples), default=0))
 
 
 def streams(path: Path) -> str:
     """Return what ffmpeg says of the streams of a file."""
-    shown = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), '-i', path], check=False, capture_output=True, text=True)
+    shown = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), '-i', path], check=False, capture_output=True, text=True
+    )
     return '\n'.join(line.strip() for line in shown.stderr.splitlines() if 'Stream #' in line)

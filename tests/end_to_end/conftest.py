@@ -20,7 +20,8 @@ from tests.local_azure.faults import Fault
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
 TIMEOUT = 60  # seconds; a run takes three
 needs_tmux = pytest.mark.skipif(
-    not shutil.which('tmux') and 'CI' not in os.environ, reason='needs tmux (where CI is set, it must be there)'
+    not shutil.which('tmux') and 'CI' not in os.environ,
+    reason='needs tmux (where CI is set, it must be there)',
 )
 
 
@@ -45,14 +46,31 @@ class Sample:
             f'{self.changes}sys.exit(sample.main())'
         )
         program = ['-c', changed] if self.changes else [SCRIPT]
-        sample = [sys.executable, *program, '--input', self.input, '--output', self.output, *options]
+        sample = [
+            sys.executable,
+            *program,
+            '--input',
+            self.input,
+            '--output',
+            self.output,
+            *options,
+        ]
         return ['bash', '-c', self.shell, 'bash', *sample]
 
     def start(self, *options: str, **streams: Any) -> subprocess.Popen[str]:
         environment = {**script_environment(self.azure), **self.environment}
-        streams = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **streams}
+        streams = {
+            'stdin': subprocess.DEVNULL,
+            'stdout': subprocess.PIPE,
+            'stderr': subprocess.PIPE,
+            **streams,
+        }
         process: subprocess.Popen[str] = subprocess.Popen(
-            self.command(*options), env=environment, cwd=self.output.parent, encoding='utf-8', **streams
+            self.command(*options),
+            env=environment,
+            cwd=self.output.parent,
+            encoding='utf-8',
+            **streams,
         )
         return process
 
@@ -70,14 +88,22 @@ class Sample:
         """Run the sample; a.mp4 is not converted before all nodes have come or failed and two polls have seen it."""
         held = self.azure.hold_requests('GET', '/input/a.mp4', service='storage', source='node')
         process = self.start('-y')
-        self.azure.wait_until(lambda: self._nodes_are_there(held) or process.poll() is not None, TIMEOUT)
+        self.azure.wait_until(
+            lambda: self._nodes_are_there(held) or process.poll() is not None, TIMEOUT
+        )
         polls = self.polls()
-        self.azure.wait_until(lambda: self.polls() > polls + 1 or process.poll() is not None, TIMEOUT)
+        self.azure.wait_until(
+            lambda: self.polls() > polls + 1 or process.poll() is not None, TIMEOUT
+        )
         held.remove()
         return self.finish(process)
 
     def _nodes_are_there(self, held: Fault) -> bool:
-        states = [node.state.value for pool in self.azure.batch.all_pools() for node in list(pool.nodes.values())]
+        states = [
+            node.state.value
+            for pool in self.azure.batch.all_pools()
+            for node in list(pool.nodes.values())
+        ]
         return bool(held.hits) and set(states) <= {'idle', 'running', 'starttaskfailed'}
 
     def polls(self) -> int:
@@ -105,7 +131,11 @@ class Sample:
 
     def mp3s(self) -> list[str]:
         """Names of all files in the output folder."""
-        return sorted(path.relative_to(self.output).as_posix() for path in self.output.rglob('*') if path.is_file())
+        return sorted(
+            path.relative_to(self.output).as_posix()
+            for path in self.output.rglob('*')
+            if path.is_file()
+        )
 
     def containers(self) -> list[str]:
         with self.azure.blob_service_client() as client:
@@ -115,7 +145,9 @@ class Sample:
         return [job.id for job in self.azure.batch_client().job.list() if job.state != 'deleting']
 
     def pools(self) -> list[str]:
-        return [pool.id for pool in self.azure.batch_client().pool.list() if pool.state != 'deleting']
+        return [
+            pool.id for pool in self.azure.batch_client().pool.list() if pool.state != 'deleting'
+        ]
 
     def nothing_is_left(self) -> bool:
         """Whether job, pool and input container are gone."""

@@ -58,7 +58,9 @@ def test_an_input_container_of_somebody_else_is_not_touched(sample: Sample) -> N
     sample.assert_refused('Container [input]', "not this sample's")
 
     with sample.azure.blob_service_client() as client:
-        assert [blob.name for blob in client.get_container_client('input').list_blobs()] == ['precious.mp4']
+        assert [blob.name for blob in client.get_container_client('input').list_blobs()] == [
+            'precious.mp4'
+        ]
     assert sample.containers() == ['input']
     assert sample.pools() == []
 
@@ -141,15 +143,22 @@ def test_a_pool_and_a_job_that_are_still_being_deleted_are_waited_for(sample: Sa
 
     assert result.returncode == 0, result.stderr
     assert (pool.hits, job.hits) == (2, 2)
-    assert 'Pool [LinuxFFmpegPool] is still being deleted: waiting until it is gone...' in result.stderr
-    assert 'Job [LinuxFFmpegJob] is still being deleted: waiting until it is gone...' in result.stderr
+    assert (
+        'Pool [LinuxFFmpegPool] is still being deleted: waiting until it is gone...'
+        in result.stderr
+    )
+    assert (
+        'Job [LinuxFFmpegJob] is still being deleted: waiting until it is gone...' in result.stderr
+    )
     assert sample.mp3s() == ['a.mp3']
 
 
 def test_an_old_job_stops_the_run_where_nobody_can_be_asked(sample: Sample) -> None:
     assert sample.run('--keep').returncode == 0
 
-    stderr = sample.assert_refused('Job [LinuxFFmpegJob] exists', 'az batch job delete', '-y', options=())
+    stderr = sample.assert_refused(
+        'Job [LinuxFFmpegJob] exists', 'az batch job delete', '-y', options=()
+    )
 
     assert sample.jobs() == ['LinuxFFmpegJob']
     assert 'input' not in sample.containers()

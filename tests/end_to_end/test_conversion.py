@@ -55,7 +55,9 @@ STRANGE_NAMES = [
 ]
 
 
-def test_five_clips_become_five_mp3s_with_the_transcript_of_the_tutorial(sample: Sample, clips: Path) -> None:
+def test_five_clips_become_five_mp3s_with_the_transcript_of_the_tutorial(
+    sample: Sample, clips: Path
+) -> None:
     sample.input = clips
 
     result = sample.run('-y')
@@ -87,7 +89,9 @@ def test_strange_file_names_survive_the_whole_way(sample: Sample, make_video: Ma
     assert not list(sample.azure.root.rglob('pwned'))
 
 
-def test_names_that_the_terminal_cannot_show_are_no_error(sample: Sample, make_video: MakeVideo) -> None:
+def test_names_that_the_terminal_cannot_show_are_no_error(
+    sample: Sample, make_video: MakeVideo
+) -> None:
     make_video('视频.mp4')
     sample.environment = {'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'}
 
@@ -97,7 +101,9 @@ def test_names_that_the_terminal_cannot_show_are_no_error(sample: Sample, make_v
     assert sample.mp3s() == ['视频.mp3']
 
 
-def test_no_part_of_a_file_name_reaches_a_command_line(sample: Sample, make_video: MakeVideo) -> None:
+def test_no_part_of_a_file_name_reaches_a_command_line(
+    sample: Sample, make_video: MakeVideo
+) -> None:
     make_video('unmistakable $(name).mp4')
 
     assert sample.run('--keep').returncode == 0
@@ -108,7 +114,9 @@ def test_no_part_of_a_file_name_reaches_a_command_line(sample: Sample, make_vide
     assert task.constraints.max_task_retry_count == 1
 
 
-def test_without_a_terminal_the_questions_answer_themselves_and_say_so(sample: Sample, make_video: MakeVideo) -> None:
+def test_without_a_terminal_the_questions_answer_themselves_and_say_so(
+    sample: Sample, make_video: MakeVideo
+) -> None:
     make_video('a.mp4')
 
     result = sample.run()
@@ -118,7 +126,9 @@ def test_without_a_terminal_the_questions_answer_themselves_and_say_so(sample: S
     assert sample.nothing_is_left()
 
 
-def test_keep_keeps_job_and_pool_and_says_that_the_pool_bills(sample: Sample, make_video: MakeVideo) -> None:
+def test_keep_keeps_job_and_pool_and_says_that_the_pool_bills(
+    sample: Sample, make_video: MakeVideo
+) -> None:
     make_video('a.mp4')
 
     result = sample.run('--keep')
@@ -127,7 +137,8 @@ def test_keep_keeps_job_and_pool_and_says_that_the_pool_bills(sample: Sample, ma
     assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], ['LinuxFFmpegPool'])
     assert sample.containers() == ['output']
     assert re.search(
-        r'pool is kept\. Its nodes bill\. Delete it:\n  az batch pool delete --pool-id Linux', result.stderr
+        r'pool is kept\. Its nodes bill\. Delete it:\n  az batch pool delete --pool-id Linux',
+        result.stderr,
     )
 
 
@@ -150,7 +161,10 @@ def test_every_sas_grants_no_more_than_its_use_needs(sample: Sample, make_video:
     assert sample.run('--keep').returncode == 0
 
     (task,) = sample.azure.batch_client().task.list('LinuxFFmpegJob')
-    url, container_url = task.resource_files[0].http_url, task.output_files[0].destination.container.container_url
+    url, container_url = (
+        task.resource_files[0].http_url,
+        task.output_files[0].destination.container.container_url,
+    )
     assert re.search('[?&]sp=r(&|$)', url)
     assert re.search('[?&]sr=b(&|$)', url)
     assert re.search('[?&]sp=cw(&|$)', container_url)

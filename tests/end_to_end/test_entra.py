@@ -35,8 +35,14 @@ def azure(entra_azure: LocalAzure) -> Iterator[LocalAzure]:
 
 def signers(sample: Sample) -> set[str]:
     """How the SAS were signed with which the nodes have read and written."""
-    queries = [parse_qs(request.query) for request in sample.azure.requests if request.source == 'node']
-    return {'user delegation key' if 'skoid' in query else 'account key' for query in queries if 'sig' in query}
+    queries = [
+        parse_qs(request.query) for request in sample.azure.requests if request.source == 'node'
+    ]
+    return {
+        'user delegation key' if 'skoid' in query else 'account key'
+        for query in queries
+        if 'sig' in query
+    }
 
 
 def assert_refused(sample: Sample, *words: str) -> None:
@@ -69,13 +75,19 @@ def test_each_service_chooses_its_own_way(key: str, sample: Sample, make_video: 
 
     assert result.returncode == 0, result.stderr
     assert sample.mp3s() == ['a.mp3']
-    assert signers(sample) == {'account key' if key == 'AZURE_STORAGE_KEY' else 'user delegation key'}
+    assert signers(sample) == {
+        'account key' if key == 'AZURE_STORAGE_KEY' else 'user delegation key'
+    }
 
 
-def test_a_run_longer_than_the_life_of_a_token_succeeds(sample: Sample, make_video: MakeVideo) -> None:
+def test_a_run_longer_than_the_life_of_a_token_succeeds(
+    sample: Sample, make_video: MakeVideo
+) -> None:
     make_video('a.mp4')
     sample.azure.token_life = timedelta(seconds=3)
-    sample.azure.slow_nodes(start_task=12)  # seconds: beyond the life of a token and what a service allows on top
+    sample.azure.slow_nodes(
+        start_task=12
+    )  # seconds: beyond the life of a token and what a service allows on top
 
     result = sample.run('-y')
 
@@ -88,16 +100,23 @@ def test_a_run_longer_than_the_life_of_a_token_succeeds(sample: Sample, make_vid
 @pytest.mark.parametrize('service', ['batch', 'storage'])
 @pytest.mark.parametrize('kind', ['audience', 'expired', 'signature'])
 def test_a_bad_token_is_said(
-    kind: Literal['audience', 'expired', 'signature'], service: Service, sample: Sample, make_video: MakeVideo
+    kind: Literal['audience', 'expired', 'signature'],
+    service: Service,
+    sample: Sample,
+    make_video: MakeVideo,
 ) -> None:
     make_video('a.mp4')
     sample.azure.bad_tokens(kind, service=service)
 
-    assert_refused(sample, 'Server failed to authenticate the request', 'an expired or forbidden sign-in')
+    assert_refused(
+        sample, 'Server failed to authenticate the request', 'an expired or forbidden sign-in'
+    )
 
 
 @pytest.mark.parametrize(
-    ('service', 'role'), [('batch', BATCH_ROLE), ('storage', STORAGE_ROLE)], ids=['batch', 'storage']
+    ('service', 'role'),
+    [('batch', BATCH_ROLE), ('storage', STORAGE_ROLE)],
+    ids=['batch', 'storage'],
 )
 def test_a_missing_role_is_said_with_the_command_that_gives_it(
     service: Service, role: str, sample: Sample, make_video: MakeVideo
@@ -124,14 +143,22 @@ def forbid_entra(azure: LocalAzure) -> None:
 @pytest.mark.parametrize(
     ('forbid', 'key', 'words'),
     [
-        (forbid_keys_of_batch, 'AZURE_BATCH_ACCESS_KEY', ['SharedKey is not allowed for this account']),
+        (
+            forbid_keys_of_batch,
+            'AZURE_BATCH_ACCESS_KEY',
+            ['SharedKey is not allowed for this account'],
+        ),
         (forbid_keys_of_storage, 'AZURE_STORAGE_KEY', ['Leave _STORAGE_ACCOUNT_KEY empty']),
         (forbid_entra, '', ['AAD is not allowed for this account']),
     ],
     ids=['keys of Batch', 'keys of Storage', 'Entra'],
 )
 def test_a_way_to_sign_in_that_the_account_forbids_is_said(
-    forbid: Callable[[LocalAzure], None], key: str, words: list[str], sample: Sample, make_video: MakeVideo
+    forbid: Callable[[LocalAzure], None],
+    key: str,
+    words: list[str],
+    sample: Sample,
+    make_video: MakeVideo,
 ) -> None:
     make_video('a.mp4')
     sample.environment = {key: sample.azure.keys[key]} if key else {}
@@ -142,6 +169,10 @@ def test_a_way_to_sign_in_that_the_account_forbids_is_said(
 
 def test_nobody_signed_in_is_said(sample: Sample, make_video: MakeVideo, tmp_path: Path) -> None:
     make_video('a.mp4')
-    sample.environment = {'IDENTITY_ENDPOINT': '', 'AZURE_TOKEN_CREDENTIALS': 'dev', 'HOME': str(tmp_path)}
+    sample.environment = {
+        'IDENTITY_ENDPOINT': '',
+        'AZURE_TOKEN_CREDENTIALS': 'dev',
+        'HOME': str(tmp_path),
+    }
 
     assert_refused(sample, 'Not signed in. Run "az login", or set a key.')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -61,7 +61,9 @@ def test_a_task_that_is_ended_by_the_service_fails_alone_with_its_code(sample: S
     result = sample.finish(process)
 
     assert result.returncode == 1
-    assert re.search(r'^b\.mp4 .* failed\n    TaskEnded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    TaskEnded', result.stderr, re.MULTILINE), (
+        result.stderr
+    )
     assert sample.mp3s() == ['a.mp3', 'c.mp3']
 
 
@@ -79,7 +81,9 @@ def test_an_output_that_cannot_be_uploaded_fails_alone_with_its_code(sample: Sam
 
 
 @pytest.mark.parametrize(('empty', 'word'), [(False, 'missing'), (True, 'empty')])
-def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(sample: Sample, empty: bool, word: str) -> None:
+def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(
+    sample: Sample, empty: bool, word: str
+) -> None:
     fault = sample.azure.lose_output('b.mp3', empty=empty)
 
     assert_only_b_failed(sample, f'its MP3 is {word}')
@@ -88,30 +92,42 @@ def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(sample: Sample, e
 
 def test_an_mp3_of_an_earlier_run_does_not_hide_a_missing_one(sample: Sample) -> None:
     with sample.azure.blob_service_client() as client:
-        old = client.create_container('output').upload_blob('b.mp3', b'from an earlier run').get_blob_properties()
-    sample.azure.wait_until(lambda: datetime.now(timezone.utc) - old.last_modified > timedelta(seconds=1))
+        old = (
+            client.create_container('output')
+            .upload_blob('b.mp3', b'from an earlier run')
+            .get_blob_properties()
+        )
+    sample.azure.wait_until(lambda: datetime.now(UTC) - old.last_modified > timedelta(seconds=1))
     sample.azure.lose_output('b.mp3')
 
     assert_only_b_failed(sample, 'its MP3 is missing')
 
 
-def test_an_mp3_that_cannot_be_written_is_named_and_leaves_nothing_half_written(sample: Sample) -> None:
+def test_an_mp3_that_cannot_be_written_is_named_and_leaves_nothing_half_written(
+    sample: Sample,
+) -> None:
     (sample.output / 'b.mp3').mkdir(parents=True)
 
     result = sample.run('-y')
 
     assert result.returncode == 1
-    assert re.search(r'^b\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), (
+        result.stderr
+    )
     assert sample.mp3s() == ['a.mp3', 'c.mp3']
 
 
 def test_a_download_that_stays_cut_is_named_and_leaves_nothing_half_written(sample: Sample) -> None:
-    fault = sample.azure.cut_requests('GET', 'output/b.mp3', count=None, service='storage', where='mid-body')
+    fault = sample.azure.cut_requests(
+        'GET', 'output/b.mp3', count=None, service='storage', where='mid-body'
+    )
 
     result = sample.run('-y')
 
     fault.check()
     assert result.returncode == 1
-    assert re.search(r'^b\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), (
+        result.stderr
+    )
     assert sample.mp3s() == ['a.mp3', 'c.mp3']
     assert sample.nothing_is_left()

@@ -82,7 +82,9 @@ def test_the_first_interrupt_cleans_up(
 
 
 @pytest.mark.parametrize('module', ['azure.batch', 'azure.identity', 'msrestazure'])
-def test_an_interrupt_during_the_imports_ends_quietly(sample: Sample, module: str, tmp_path: Path) -> None:
+def test_an_interrupt_during_the_imports_ends_quietly(
+    sample: Sample, module: str, tmp_path: Path
+) -> None:
     (tmp_path / 'sitecustomize.py').write_text(INTERRUPT_AT_IMPORT.format(module))
     sample.environment = {'PYTHONPATH': str(tmp_path)}
 
@@ -93,7 +95,9 @@ def test_an_interrupt_during_the_imports_ends_quietly(sample: Sample, module: st
 
 
 @pytest.mark.parametrize('path', ['/pools', '/jobs'])
-def test_an_interrupt_waits_for_the_answer_to_a_creation_under_way(sample: Sample, path: str) -> None:
+def test_an_interrupt_waits_for_the_answer_to_a_creation_under_way(
+    sample: Sample, path: str
+) -> None:
     held = sample.azure.hold_requests('POST', rf'{path}\?')
     process = sample.start('-y')
     sample.azure.wait_until(lambda: held.hits)
@@ -207,7 +211,9 @@ def test_a_killed_run_followed_by_another_ends_in_success_with_nothing_left(
     assert sample.nothing_is_left()
 
 
-def test_a_run_that_was_killed_in_a_download_leaves_no_half_written_file_to_the_next(sample: Sample) -> None:
+def test_a_run_that_was_killed_in_a_download_leaves_no_half_written_file_to_the_next(
+    sample: Sample,
+) -> None:
     download = sample.azure.hang_requests('GET', '/output/a.mp3', service='storage')
     process = sample.start('-y')
     sample.azure.wait_until(lambda: download.hits and any(sample.output.glob('.parts-*/*')))

@@ -27,7 +27,9 @@ def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, opti
 
     assert result.returncode == 1
     assert 'Timeout: 00:00:08 have passed, and 1 tasks are not done.' in result.stderr
-    assert re.search(r'^b\.mp4 .* failed\n    not done: ', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^b\.mp4 .* failed\n    not done: ', result.stderr, re.MULTILINE), (
+        result.stderr
+    )
     assert 'Error: 1 of 2 files failed.' in result.stderr
     assert sample.mp3s() == ['a.mp3']
     kept = 'The container is kept: the job still needs it.'
@@ -61,6 +63,8 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(sample: Sample) ->
     result = sample.run('-y')
 
     assert result.returncode == 1
-    assert re.search(r'^a\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^a\.mp4 .* failed\n    not downloaded', result.stderr, re.MULTILINE), (
+        result.stderr
+    )
     assert sample.mp3s() == []
     assert sample.nothing_is_left()

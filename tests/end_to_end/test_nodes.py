@@ -48,26 +48,37 @@ def test_a_quota_that_leaves_some_nodes_is_a_warning(sample: Sample) -> None:
     assert 'Warning: pool [LinuxFFmpegPool] gets fewer nodes than asked for.' in result.stderr
 
 
-def test_an_image_that_the_vm_size_cannot_boot_stops_the_run_with_the_setting_to_change(sample: Sample) -> None:
+def test_an_image_that_the_vm_size_cannot_boot_stops_the_run_with_the_setting_to_change(
+    sample: Sample,
+) -> None:
     sample.change('_POOL_IMAGE', "{**sample._POOL_IMAGE, 'sku': 'server'}")
 
     assert_stops_soon(sample, 'AllocationFailed', 'generation 1 or 2')
 
 
-def test_an_error_for_one_kind_of_node_is_a_warning_when_the_other_kind_comes(sample: Sample) -> None:
+def test_an_error_for_one_kind_of_node_is_a_warning_when_the_other_kind_comes(
+    sample: Sample,
+) -> None:
     sample.change('_DEDICATED_POOL_NODE_COUNT', '1')
     sample.azure.set_quota(dedicated_cores=0)
 
     result = sample.run_past_polls()
 
     assert result.returncode == 0, result.stderr
-    assert 'Warning: pool [LinuxFFmpegPool] gets fewer nodes than asked for. AccountCoreQuotaReached' in result.stderr
+    assert (
+        'Warning: pool [LinuxFFmpegPool] gets fewer nodes than asked for. AccountCoreQuotaReached'
+        in result.stderr
+    )
 
 
-def test_a_start_task_that_fails_on_all_nodes_stops_the_run_with_its_last_words(sample: Sample) -> None:
+def test_a_start_task_that_fails_on_all_nodes_stops_the_run_with_its_last_words(
+    sample: Sample,
+) -> None:
     sample.azure.fail_start_task(stderr='E: Unable to locate package ffmpeg\n')
 
-    assert_stops_soon(sample, 'The start task failed on all nodes', 'E: Unable to locate package ffmpeg')
+    assert_stops_soon(
+        sample, 'The start task failed on all nodes', 'E: Unable to locate package ffmpeg'
+    )
 
 
 def test_a_start_task_that_fails_on_some_nodes_is_a_warning(sample: Sample) -> None:
@@ -76,7 +87,9 @@ def test_a_start_task_that_fails_on_some_nodes_is_a_warning(sample: Sample) -> N
     result = sample.run_past_polls()
 
     assert result.returncode == 0, result.stderr
-    assert 'Warning: the start task failed on 2 of 5 nodes of pool [LinuxFFmpegPool].' in result.stderr
+    assert (
+        'Warning: the start task failed on 2 of 5 nodes of pool [LinuxFFmpegPool].' in result.stderr
+    )
 
 
 def test_nodes_that_are_slow_to_come_are_explained(sample: Sample) -> None:
@@ -86,7 +99,10 @@ def test_nodes_that_are_slow_to_come_are_explained(sample: Sample) -> None:
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert '0 of 5 nodes ready: being allocated; tasks: 0 done, 1 queued, 0 running, 0 failed' in result.stderr
+    assert (
+        '0 of 5 nodes ready: being allocated; tasks: 0 done, 1 queued, 0 running, 0 failed'
+        in result.stderr
+    )
     assert '0 of 5 nodes ready: 5 starting; tasks: 0 done, 1 queued' in result.stderr
     assert '0 of 5 nodes ready: 5 in start task; tasks: 0 done, 1 queued' in result.stderr
 

@@ -19,7 +19,9 @@ ROOT = SCRIPT.parent
 README = (ROOT / 'README.md').read_text('utf-8')
 BLOCKS = re.findall(r'^```(\w*)\n(.*?)^```$', README, re.MULTILINE | re.DOTALL)
 INLINE = re.findall(r'`(python -m (?:tests\.|pytest)[^`]*)`', README)
-COMMANDS = {line for language, block in BLOCKS if not language for line in block.splitlines()} | set(INLINE)
+COMMANDS = {
+    line for language, block in BLOCKS if not language for line in block.splitlines()
+} | set(INLINE)
 
 PLAIN = 'python batch_python_tutorial_ffmpeg.py'
 RUN = (PLAIN, f'{PLAIN} --check', 'python -m tests.local_azure --entra -y')
@@ -48,7 +50,9 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(ROOT, tmp_path / 'copy', ignore=ignored))
 
 
-def run(command: str, folder: Path, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: str, folder: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command line in which `python` is this one."""
     shell = f'python() {{ "{sys.executable}" "$@"; }}; {command}'
     return subprocess.run(
@@ -86,7 +90,9 @@ def test_the_plain_run_and_the_check_do_what_they_say(azure: LocalAzure, copy: P
     assert mp3s(copy / 'OutputFiles') == MP3S
 
 
-@pytest.mark.parametrize('command', ['python -m tests.local_azure', 'python -m tests.local_azure --entra -y'])
+@pytest.mark.parametrize(
+    'command', ['python -m tests.local_azure', 'python -m tests.local_azure --entra -y']
+)
 def test_the_local_azure_converts_the_five_videos(copy: Path, command: str) -> None:
     result = run(command, copy)
 
@@ -96,9 +102,15 @@ def test_the_local_azure_converts_the_five_videos(copy: Path, command: str) -> N
 
 def test_arguments_go_through_to_the_script(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / 'InputFiles', tmp_path / 'Videos')
-    environment = {**os.environ, 'HOME': str(tmp_path), 'npm_config_cache': str(Path.home() / '.npm')}
+    environment = {
+        **os.environ,
+        'HOME': str(tmp_path),
+        'npm_config_cache': str(Path.home() / '.npm'),
+    }
 
-    result = run('python -m tests.local_azure --input ~/Videos --output ~/Music -y', copy, environment)
+    result = run(
+        'python -m tests.local_azure --input ~/Videos --output ~/Music -y', copy, environment
+    )
 
     assert result.returncode == 0, result.stderr
     assert mp3s(tmp_path / 'Music') == MP3S
@@ -112,9 +124,13 @@ def test_the_pictures_are_of_a_real_run(copy: Path) -> None:
 
     assert result.returncode == 0, result.stderr
     named = re.findall(r'!\[.*\]\((.*)\)', README)
-    assert sorted(named) == sorted(path.relative_to(copy).as_posix() for path in copy.glob('tests/pictures/*'))
+    assert sorted(named) == sorted(
+        path.relative_to(copy).as_posix() for path in copy.glob('tests/pictures/*')
+    )
     texts = [(copy / name).read_text('utf-8') for name in named]
-    for text, words in zip(texts, ['of&#160;5&#160;nodes&#160;ready', 'lecture-12.mp4'], strict=True):
+    for text, words in zip(
+        texts, ['of&#160;5&#160;nodes&#160;ready', 'lecture-12.mp4'], strict=True
+    ):
         assert words in text
 
 

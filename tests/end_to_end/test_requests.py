@@ -48,10 +48,15 @@ STORAGE_REQUESTS = [
 ]
 
 
-def assert_survived(sample: Sample, fault: str, requests: list[tuple[str, str]], service: str) -> None:
+def assert_survived(
+    sample: Sample, fault: str, requests: list[tuple[str, str]], service: str
+) -> None:
     """Run the sample while each of these requests meets the fault once: all files converted, nothing left."""
     kind, options = FAULTS[fault]
-    faults = [getattr(sample.azure, kind)(method, path, service=service, **options) for method, path in requests]
+    faults = [
+        getattr(sample.azure, kind)(method, path, service=service, **options)
+        for method, path in requests
+    ]
 
     result = sample.run_past_polls() if service == 'batch' else sample.run('-y')
 
@@ -82,9 +87,15 @@ def test_a_request_that_is_never_answered_is_sent_again(sample: Sample) -> None:
     assert sample.mp3s() == ['a.mp3', 'b.mp3']
 
 
-@pytest.mark.parametrize(('path', 'command'), [('/jobs/', 'az batch job delete'), ('/pools/', 'az batch pool delete')])
-def test_a_deletion_that_fails_is_named_and_the_others_still_happen(sample: Sample, path: str, command: str) -> None:
-    fault = sample.azure.fail_requests('DELETE', path, count=None, status=403, code='InsufficientAccountPermissions')
+@pytest.mark.parametrize(
+    ('path', 'command'), [('/jobs/', 'az batch job delete'), ('/pools/', 'az batch pool delete')]
+)
+def test_a_deletion_that_fails_is_named_and_the_others_still_happen(
+    sample: Sample, path: str, command: str
+) -> None:
+    fault = sample.azure.fail_requests(
+        'DELETE', path, count=None, status=403, code='InsufficientAccountPermissions'
+    )
 
     result = sample.run('-y')
 

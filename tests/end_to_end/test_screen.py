@@ -55,7 +55,9 @@ def open_screen(sample: Sample, make_video: MakeVideo) -> Iterator[OpenScreen]:
 @pytest.fixture
 def endless(sample: Sample) -> Fault:
     """Lets the task of b.mp4 run until the fault is removed."""
-    return sample.azure.hang_requests('GET', '/input/b.mp4', count=None, service='storage', source='node')
+    return sample.azure.hang_requests(
+        'GET', '/input/b.mp4', count=None, service='storage', source='node'
+    )
 
 
 @pytest.mark.parametrize(('width', 'height'), SIZES)
@@ -94,14 +96,27 @@ def test_a_run_is_seen_at_a_glance(
 
 
 @pytest.mark.parametrize(('width', 'height'), SIZES)
-def test_the_table_at_the_end_fits_the_screen(width: int, height: int, open_screen: OpenScreen, sample: Sample) -> None:
+def test_the_table_at_the_end_fits_the_screen(
+    width: int, height: int, open_screen: OpenScreen, sample: Sample
+) -> None:
     (sample.input / 'b.mp4').write_text('no video')
 
     shown = open_screen(width, height).wait_for(r'^Delete job\? \[Y/n\]')
 
     rows = shown[shown.index('File ') :].splitlines()
     time_and_size = r' +\w{6}_p +\d+\.\d s +\d+\.\d s +[\d.]+k?B +[\d.]+k?B  '
-    assert rows[0].split() == ['File', '(3', 'of', '3)', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result']
+    assert rows[0].split() == [
+        'File',
+        '(3',
+        'of',
+        '3)',
+        'Node',
+        'Wait',
+        'Run',
+        'In',
+        'Out',
+        'Result',
+    ]
     assert re.fullmatch(f'b.mp4{time_and_size}failed', rows[1])
     assert rows[2].startswith('    exit code ')
     a, c = (row for row in rows if row.endswith('  ok'))
@@ -114,7 +129,9 @@ def test_the_table_at_the_end_fits_the_screen(width: int, height: int, open_scre
 
 @pytest.mark.usefixtures('endless')
 @pytest.mark.parametrize('no_color', [False, True])
-def test_nodes_are_coloured_unless_no_color_is_set(open_screen: OpenScreen, sample: Sample, no_color: bool) -> None:
+def test_nodes_are_coloured_unless_no_color_is_set(
+    open_screen: OpenScreen, sample: Sample, no_color: bool
+) -> None:
     sample.environment = {'NO_COLOR': '1'} if no_color else {}
     screen = open_screen(80, 24)
 

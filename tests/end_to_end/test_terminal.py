@@ -26,14 +26,18 @@ class Terminal:
 
     def __init__(self, sample: Sample, *options: str) -> None:
         self.master, slave = pty.openpty()
-        self.process = sample.start(*options, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        self.process = sample.start(
+            *options, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+        )
         os.close(slave)
         self.text = ''
 
     def read_until(self, words: str) -> None:
         """Return when `words` are on the screen."""
         while words not in self.text:
-            assert select.select([self.master], [], [], TIMEOUT)[0], f'{words!r} never came: {self.text}'
+            assert select.select([self.master], [], [], TIMEOUT)[0], (
+                f'{words!r} never came: {self.text}'
+            )
             try:
                 self.text += os.read(self.master, 4096).decode()
             except OSError:  # Linux: nobody holds the other end any more
@@ -44,7 +48,9 @@ class Terminal:
 
     def is_waiting(self) -> bool:
         """Whether the sample sleeps, which after a question means that it waits for the answer."""
-        return Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()[0] == 'S'
+        return (
+            Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()[0] == 'S'
+        )
 
     def finish(self) -> int:
         try:
@@ -141,14 +147,18 @@ def test_a_log_has_plain_lines_only(sample: Sample) -> None:
 
 
 def test_a_log_gets_plain_lines_during_long_transfers(sample: Sample) -> None:
-    sample.change('progress', 'sample.functools.partial(sample.progress, delay=0.001, mininterval=0)')  # all are long
+    sample.change(
+        'progress', 'sample.functools.partial(sample.progress, delay=0.001, mininterval=0)'
+    )  # all are long
 
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
     assert (result.stdout + result.stderr).replace('\n', '').isprintable()
     assert re.search(r'^Uploading: 100%\|#+\| .*B/s]$', result.stderr, re.MULTILINE), result.stderr
-    assert re.search(r'^Downloading: 100%\|#+\| 1/1 .*]$', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(r'^Downloading: 100%\|#+\| 1/1 .*]$', result.stderr, re.MULTILINE), (
+        result.stderr
+    )
 
 
 @pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])
@@ -163,7 +173,9 @@ def test_a_closed_stream_is_no_obstacle(sample: Sample, closed: str) -> None:
 
 
 @pytest.mark.parametrize('pipe', ['| head -n 1', '2>&1 | head -n 1', '| true'])
-def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(sample: Sample, pipe: str) -> None:
+def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(
+    sample: Sample, pipe: str
+) -> None:
     sample.shell = f'set -o pipefail; "$@" {pipe}'
 
     result = sample.run()

@@ -31,9 +31,21 @@ def assert_refused(sample: Sample, *words: str, options: tuple[str, ...] = ('-y'
         ('AZURE_BATCH_ACCOUNT', 'My Account', ('_BATCH_ACCOUNT_NAME',)),
         ('AZURE_BATCH_ACCESS_KEY', 'xxxxxxxx==', ('_BATCH_ACCOUNT_KEY', 'placeholder')),
         ('AZURE_BATCH_ACCESS_KEY', 'not base64', ('_BATCH_ACCOUNT_KEY', 'base64')),
-        ('AZURE_BATCH_ENDPOINT', 'a.westeurope.batch.azure.com', ('_BATCH_ACCOUNT_URL', 'https://')),
-        ('AZURE_BATCH_ENDPOINT', 'http://a.westeurope.batch.azure.com', ('_BATCH_ACCOUNT_URL', 'https://')),
-        ('AZURE_BATCH_ENDPOINT', 'http://127.0.0.1.example.com', ('_BATCH_ACCOUNT_URL', 'https://')),
+        (
+            'AZURE_BATCH_ENDPOINT',
+            'a.westeurope.batch.azure.com',
+            ('_BATCH_ACCOUNT_URL', 'https://'),
+        ),
+        (
+            'AZURE_BATCH_ENDPOINT',
+            'http://a.westeurope.batch.azure.com',
+            ('_BATCH_ACCOUNT_URL', 'https://'),
+        ),
+        (
+            'AZURE_BATCH_ENDPOINT',
+            'http://127.0.0.1.example.com',
+            ('_BATCH_ACCOUNT_URL', 'https://'),
+        ),
         ('AZURE_STORAGE_ACCOUNT', 'a', ('_STORAGE_ACCOUNT_NAME',)),
         ('AZURE_STORAGE_KEY', 'abc', ('_STORAGE_ACCOUNT_KEY', 'base64')),
         ('AZURE_STORAGE_SERVICE_ENDPOINT', 'ftp://x', ('_STORAGE_ACCOUNT_URL', 'https://')),
@@ -50,7 +62,10 @@ def test_a_setting_that_cannot_be_right_is_named(
 
 def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVideo) -> None:
     make_video('a.mp4')
-    sample.environment = {'AZURE_BATCH_ACCOUNT': '<Batch account>', 'AZURE_STORAGE_KEY': 'a key cut o'}
+    sample.environment = {
+        'AZURE_BATCH_ACCOUNT': '<Batch account>',
+        'AZURE_STORAGE_KEY': 'a key cut o',
+    }
 
     assert_refused(sample, '_BATCH_ACCOUNT_NAME', '_STORAGE_ACCOUNT_KEY')
 
@@ -64,16 +79,33 @@ def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVi
     ],
     ids=' '.join,
 )
-def test_an_option_that_cannot_be_is_refused(sample: Sample, make_video: MakeVideo, options: tuple[str, ...]) -> None:
+def test_an_option_that_cannot_be_is_refused(
+    sample: Sample, make_video: MakeVideo, options: tuple[str, ...]
+) -> None:
     make_video('a.mp4')
 
-    assert_refused(sample, '--dedicated, --low-priority', 'one at least; --timeout', 'up to 6 days', options=options)
+    assert_refused(
+        sample,
+        '--dedicated, --low-priority',
+        'one at least; --timeout',
+        'up to 6 days',
+        options=options,
+    )
 
 
 def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVideo) -> None:
     make_video('a.mp4')
 
-    options = ('--dedicated', '1', '--low-priority', '2', '--vm-size', 'Standard_D2s_v3', '--timeout', '7.5')
+    options = (
+        '--dedicated',
+        '1',
+        '--low-priority',
+        '2',
+        '--vm-size',
+        'Standard_D2s_v3',
+        '--timeout',
+        '7.5',
+    )
     result = sample.run('--keep', *options)
 
     assert result.returncode == 0, result.stderr
@@ -105,11 +137,15 @@ def test_an_output_folder_that_is_a_file_is_refused(sample: Sample, make_video: 
     result = sample.run('-y')
 
     assert (result.returncode, result.stdout) == (2, '')
-    assert result.stderr.endswith(f'--output: {sample.output} is not a folder that you may write to\n')
+    assert result.stderr.endswith(
+        f'--output: {sample.output} is not a folder that you may write to\n'
+    )
     assert sample.azure.requests == []
 
 
-def test_an_output_folder_whose_name_is_too_long_is_one_message(sample: Sample, make_video: MakeVideo) -> None:
+def test_an_output_folder_whose_name_is_too_long_is_one_message(
+    sample: Sample, make_video: MakeVideo
+) -> None:
     make_video('a.mp4')
 
     result = sample.run('-y', '--output', 'a' * 300)  # the last one counts

@@ -3,8 +3,8 @@
 See README.md beside this file.
 """
 
-from .account import Delays
-from .front import Request
-from .wiring import LocalAzure, script_environment
+from tests.local_azure.azure import LocalAzure, script_environment
+from tests.local_azure.batch.account import Delays
+from tests.local_azure.http_front import Request
 
 __all__ = ['Delays', 'LocalAzure', 'Request', 'script_environment']

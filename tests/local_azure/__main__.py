@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from .wiring import LocalAzure, script_environment
+from tests.local_azure.azure import LocalAzure, script_environment
 
 SCRIPT = Path(__file__).resolve().parents[2] / 'batch_python_tutorial_ffmpeg.py'
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -49,7 +49,9 @@ def run_script(azure: LocalAzure, arguments: list[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, pass_on)
     script = subprocess.Popen(
-        [sys.executable, SCRIPT, *arguments], env=script_environment(azure), start_new_session=not shared
+        [sys.executable, SCRIPT, *arguments],
+        env=script_environment(azure),
+        start_new_session=not shared,
     )
     for missed in early:
         script.send_signal(missed)
@@ -59,12 +61,18 @@ def run_script(azure: LocalAzure, arguments: list[str]) -> int:
 
 def serve(azure: LocalAzure) -> int:
     """Prints the environment and serves until SIGINT or SIGTERM."""
-    ended: list[int] = []  # not an Event: its lock may be held by the very code that a signal handler interrupts
+    ended: list[
+        int
+    ] = []  # not an Event: its lock may be held by the very code that a signal handler interrupts
     for number in SIGNALS:
         signal.signal(number, lambda number, _: ended.append(number))
     azure.wait_ready()
     for name, value in azure.environment.items():
-        print(f"export {name}='{value}'" if shlex.quote(value) == value else f'export {name}={shlex.quote(value)}')
+        print(
+            f"export {name}='{value}'"
+            if shlex.quote(value) == value
+            else f'export {name}={shlex.quote(value)}'
+        )
     print('Ready.', flush=True)
     while not ended:
         time.sleep(0.1)

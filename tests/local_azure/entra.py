@@ -6,7 +6,7 @@ import json
 import secrets
 import ssl
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ import jwt
 import trustme
 from azure.core.credentials import AccessToken
 
-from .faults import Faults, RequestFault, Service
-from .front import Answer, Handler
+from tests.local_azure.faults import Faults, RequestFault, Service
+from tests.local_azure.http_front import Answer, Handler
 
-AUDIENCES: dict[Service, str] = {'batch': 'https://batch.core.windows.net/', 'storage': 'https://storage.azure.com/'}
+AUDIENCES: dict[Service, str] = {
+    'batch': 'https://batch.core.windows.net/',
+    'storage': 'https://storage.azure.com/',
+}
 ELSEWHERE = 'https://management.azure.com/'
 # A service accepts a token a little beyond its expiry, since clocks differ and requests travel: Microsoft.IdentityModel
 # (TokenValidationParameters.ClockSkew) by 300 seconds, here by so many that no test has to wait for minutes.
@@ -54,7 +57,11 @@ _REFUSALS: dict[Service, dict[str, str]] = {
 
 class Entra:
     def __init__(
-        self, folder: Path, faults: Faults, now: Callable[[], datetime], life: Callable[[], timedelta]
+        self,
+        folder: Path,
+        faults: Faults,
+        now: Callable[[], datetime],
+        life: Callable[[], timedelta],
     ) -> None:
         self._faults, self._now, self._life = faults, now, life
         self._secret, self._header = secrets.token_bytes(32), secrets.token_hex(16)
@@ -62,7 +69,9 @@ class Entra:
         self.certificate, self.authority = folder / 'server.pem', folder / 'authority.pem'
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.authority)
-        authority.issue_cert('127.0.0.1').private_key_and_cert_chain_pem.write_to_path(self.certificate)
+        authority.issue_cert('127.0.0.1').private_key_and_cert_chain_pem.write_to_path(
+            self.certificate
+        )
         self.server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.server_tls.load_cert_chain(self.certificate)
         self.client_tls = ssl.create_default_context(cafile=self.authority)
@@ -96,12 +105,20 @@ class Entra:
         if request.headers.get('X-IDENTITY-HEADER') != self._header:
             return _json_answer(401, {'statusCode': 401, 'message': 'Wrong X-IDENTITY-HEADER'})
         if query.get('api-version') != '2019-08-01' or not resource:
-            return _json_answer(400, {'statusCode': 400, 'message': 'Wrong api-version or no resource'})
+            return _json_answer(
+                400, {'statusCode': 400, 'message': 'Wrong api-version or no resource'}
+            )
         fault = self._faults.take(
-            'bad_tokens', lambda fault: fault.service is None or AUDIENCES[fault.service].rstrip('/') in resource
+            'bad_tokens',
+            lambda fault: fault.service is None or AUDIENCES[fault.service].rstrip('/') in resource,
         )
         token, expiry = self._issue(resource, fault.problem if fault else None)
-        content = {'access_token': token, 'expires_on': str(expiry), 'resource': resource, 'client_id': IDENTITY}
+        content = {
+            'access_token': token,
+            'expires_on': str(expiry),
+            'resource': resource,
+            'client_id': IDENTITY,
+        }
         return _json_answer(200, {**content, 'token_type': 'Bearer'})
 
     def refusal(self, service: Service, authorization: str) -> RequestFault | None:
@@ -110,17 +127,25 @@ class Entra:
         if scheme != 'Bearer' or service == 'identity':
             return None
         says, wanted, now = _REFUSALS[service], AUDIENCES[service], self._now()
-        options: Any = {'verify_aud': False, 'verify_exp': False, 'verify_nbf': False, 'verify_iat': False}
+        options: Any = {
+            'verify_aud': False,
+            'verify_exp': False,
+            'verify_nbf': False,
+            'verify_iat': False,
+        }
         claims: dict[str, Any] = {'aud': '', 'exp': 0}
         try:
             claims = jwt.decode(token, self._secret, algorithms=['HS256'], options=options)
-            right, alive = claims['aud'] in (wanted, wanted.rstrip('/')), claims['exp'] + SKEW > now.timestamp()
+            right, alive = (
+                claims['aud'] in (wanted, wanted.rstrip('/')),
+                claims['exp'] + SKEW > now.timestamp(),
+            )
             kind = 'audience' if not right else 'expired' if not alive else None
         except jwt.InvalidTokenError:
             kind = 'signature'
         if not kind:
             return None
-        expiry = datetime.fromtimestamp(claims['exp'], timezone.utc)
+        expiry = datetime.fromtimestamp(claims['exp'], UTC)
         return RequestFault(
             service=service,
             status=401,

@@ -56,8 +56,14 @@ class RequestFault(Fault):
             raise TypeError(f'a fault of requests has no {unknown}')
         super().__init__('requests', **more)
 
-    def concerns(self, service: Service, method: str, target: str, source: Source, scheme: Scheme | None) -> bool:
-        who = self.service == service and self.source in (None, source) and self.scheme in (None, scheme)
+    def concerns(
+        self, service: Service, method: str, target: str, source: Source, scheme: Scheme | None
+    ) -> bool:
+        who = (
+            self.service == service
+            and self.source in (None, source)
+            and self.scheme in (None, scheme)
+        )
         return who and self.method in ('*', method) and re.search(self.path, target) is not None
 
     def cuts_before(self) -> bool:

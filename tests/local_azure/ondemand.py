@@ -11,10 +11,10 @@ from datetime import timedelta
 from inspect import signature
 from typing import Any, Concatenate, Literal, ParamSpec
 
-from .account import Account
-from .faults import Fault, Faults, RequestFault, Service, Where
-from .front import Conditions
-from .model import COUNTERS
+from tests.local_azure.batch.account import Account
+from tests.local_azure.batch.model import COUNTERS
+from tests.local_azure.faults import Fault, Faults, RequestFault, Service, Where
+from tests.local_azure.http_front import Conditions
 
 P = ParamSpec('P')
 Problem = Literal['audience', 'expired', 'signature']
@@ -61,11 +61,19 @@ class OnDemand:
     # other attributes of RequestFault, e.g. service, status, skip; source=None: the nodes' requests too.
 
     def fail_requests(
-        self, method: str, path: str, count: int | None = 1, *, retry_after: int | None = None, **more: Any
+        self,
+        method: str,
+        path: str,
+        count: int | None = 1,
+        *,
+        retry_after: int | None = None,
+        **more: Any,
     ) -> RequestFault:
         """Matching requests are answered with an error in the service's form and not executed."""
         headers = {} if retry_after is None else {'Retry-After': str(retry_after)}
-        return self.faults.add(RequestFault(method=method, path=path, count=count, headers=headers, **more))
+        return self.faults.add(
+            RequestFault(method=method, path=path, count=count, headers=headers, **more)
+        )
 
     def cut_requests(
         self, method: str, path: str, count: int | None = 1, *, where: Where = 'before', **more: Any
@@ -73,15 +81,21 @@ class OnDemand:
         """The connection is closed before anything is executed, after it (without an answer), or in mid-answer."""
         return self.fail_requests(method, path, count, action='cut', where=where, **more)
 
-    def hang_requests(self, method: str, path: str, count: int | None = 1, **more: Any) -> RequestFault:
+    def hang_requests(
+        self, method: str, path: str, count: int | None = 1, **more: Any
+    ) -> RequestFault:
         """No answer, nothing executed, until the fault is removed or cleared; then the connection is closed."""
         return self.fail_requests(method, path, count, action='hang', **more)
 
-    def hold_requests(self, method: str, path: str, count: int | None = 1, **more: Any) -> RequestFault:
+    def hold_requests(
+        self, method: str, path: str, count: int | None = 1, **more: Any
+    ) -> RequestFault:
         """Executed and answered only when the fault is removed or cleared."""
         return self.fail_requests(method, path, count, action='hold', **more)
 
-    def html_requests(self, method: str, path: str, count: int | None = 1, **more: Any) -> RequestFault:
+    def html_requests(
+        self, method: str, path: str, count: int | None = 1, **more: Any
+    ) -> RequestFault:
         """An HTML page, as from a proxy or gateway in between; nothing is executed. Status 502 unless given."""
         return self.fail_requests(method, path, count, html=True, **{'status': 502, **more})
 
@@ -109,19 +123,33 @@ class OnDemand:
         """The identity has no role that allows these requests (all, if none are given); keys do not care."""
         return self._refuse('role', service, count, method=method, path=path)
 
-    def _refuse(self, reason: str, service: Service, count: int | None, **where: str) -> RequestFault:
-        who = {'service': service, 'source': None, 'scheme': 'SharedKey' if reason == 'key' else 'Bearer'}
-        return self.faults.add(RequestFault(status=403, count=count, **who, **where, **REFUSALS[reason, service]))
+    def _refuse(
+        self, reason: str, service: Service, count: int | None, **where: str
+    ) -> RequestFault:
+        who = {
+            'service': service,
+            'source': None,
+            'scheme': 'SharedKey' if reason == 'key' else 'Bearer',
+        }
+        return self.faults.add(
+            RequestFault(status=403, count=count, **who, **where, **REFUSALS[reason, service])
+        )
 
     @_arms
-    def bad_tokens(self, problem: Problem, service: Service | None = None, *, count: int | None = None) -> None:
+    def bad_tokens(
+        self, problem: Problem, service: Service | None = None, *, count: int | None = None
+    ) -> None:
         """The identity endpoint hands out tokens that their service (None: either) will refuse."""
 
     # Storage and the account
 
-    def container_being_deleted(self, container: str, creates: int = 1, *, now: bool = False) -> Fault:
+    def container_being_deleted(
+        self, container: str, creates: int = 1, *, now: bool = False
+    ) -> Fault:
         """After its next deletion (`now`: at once) the next `creates` creations get 409 ContainerBeingDeleted."""
-        return self.faults.add(Fault('container_being_deleted', count=creates, container=container, armed=now))
+        return self.faults.add(
+            Fault('container_being_deleted', count=creates, container=container, armed=now)
+        )
 
     @_arms
     def set_quota(
@@ -154,25 +182,38 @@ class OnDemand:
 
     @_arms
     def slow_nodes(
-        self, *, creating: float = 0, starting: float = 0, start_task: float = 0, count: int | None = None
+        self,
+        *,
+        creating: float = 0,
+        starting: float = 0,
+        start_task: float = 0,
+        count: int | None = None,
     ) -> None:
         """Seconds more in each state, for the next `count` nodes; `start_task`: before its command line begins."""
 
     @_arms
     def fail_start_task(
-        self, nodes: Literal['all'] | int = 'all', *, stderr: str = 'E: start task failed\n', exit_code: int = 1
+        self,
+        nodes: Literal['all'] | int = 'all',
+        *,
+        stderr: str = 'E: start task failed\n',
+        exit_code: int = 1,
     ) -> None:
         """The start task does not run but fails, with every retry, on all nodes or on the first `nodes` ones."""
 
     @_arms
-    def preempt_node(self, task: str = '*', *, after: float = 0, restore: bool = True, count: int | None = 1) -> None:
+    def preempt_node(
+        self, task: str = '*', *, after: float = 0, restore: bool = True, count: int | None = 1
+    ) -> None:
         """A node that runs this task (id with wildcards), now or later, is preempted `after` seconds into it.
 
         `restore`: comes back.
         """
 
     @_arms
-    def make_node_unusable(self, task: str = '*', *, after: float = 0, count: int | None = 1) -> None:
+    def make_node_unusable(
+        self, task: str = '*', *, after: float = 0, count: int | None = 1
+    ) -> None:
         """As `preempt_node`, but the node becomes unusable and stays so."""
 
     @_arms
@@ -180,10 +221,14 @@ class OnDemand:
         """Output files of this task id, or with this blob name (wildcards), are refused: FileUploadAccessDenied."""
 
     @_arms
-    def lose_output(self, pattern: str = '*', *, empty: bool = False, count: int | None = None) -> None:
+    def lose_output(
+        self, pattern: str = '*', *, empty: bool = False, count: int | None = None
+    ) -> None:
         """Output files of this task id or blob name never arrive, or arrive empty; the task succeeds all the same."""
 
-    def stale_task_counts(self, answers: int | None = None, counts: dict[str, int] | None = None) -> Fault:
+    def stale_task_counts(
+        self, answers: int | None = None, counts: dict[str, int] | None = None
+    ) -> Fault:
         """The next `answers` task counts (None: all) are `counts`, or those of this moment.
 
         Zeros for jobs that do not exist yet.
@@ -192,4 +237,6 @@ class OnDemand:
             frozen = {job.key: (dict(job.counts), dict(job.slots)) for job in self.batch.all_jobs()}
         stale = {**dict.fromkeys(COUNTERS, 0), **counts} if counts else None
         given = stale and (stale, stale)
-        return self.faults.add(Fault('stale_task_counts', count=answers, counts=given, frozen=frozen))
+        return self.faults.add(
+            Fault('stale_task_counts', count=answers, counts=given, frozen=frozen)
+        )

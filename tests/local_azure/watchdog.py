@@ -46,7 +46,9 @@ def main(folder: Path) -> None:
     sys.stdin.read()
     for file in (folder / 'groups').iterdir():
         kill_group(int(file.name))
-    for environment in Path('/proc').glob('[0-9]*/environ'):  # Linux: what was just started and not yet reported
+    for environment in Path('/proc').glob(
+        '[0-9]*/environ'
+    ):  # Linux: what was just started and not yet reported
         with suppress(OSError):
             if bytes(folder) in environment.read_bytes():
                 kill_group(os.getpgid(int(environment.parent.name)))

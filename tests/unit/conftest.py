@@ -40,8 +40,15 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up credentials, and no memory of earlier tests."""
     for name, value in SETTINGS.items():
         monkeypatch.setattr(sample, name, value)
-    for name in ('_DEDICATED_POOL_NODE_COUNT', '_LOW_PRIORITY_POOL_NODE_COUNT', '_POOL_VM_SIZE', '_JOB_TIMEOUT'):
-        monkeypatch.setattr(sample, name, getattr(sample, name))  # taken back after a test that gives an option
+    for name in (
+        '_DEDICATED_POOL_NODE_COUNT',
+        '_LOW_PRIORITY_POOL_NODE_COUNT',
+        '_POOL_VM_SIZE',
+        '_JOB_TIMEOUT',
+    ):
+        monkeypatch.setattr(
+            sample, name, getattr(sample, name)
+        )  # taken back after a test that gives an option
     monkeypatch.setattr(sample.Run, 'answered', False)
     monkeypatch.setattr(sample.Run, 'interrupted', False)
     monkeypatch.setattr(sample.Run, 'adds', False)
@@ -110,7 +117,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture(autouse=True)
 def mocks() -> Iterator[None]:
     yield
-    for thread in threading.enumerate():  # an error leaves uploads under way: not with the mocks of the next test
+    for thread in (
+        threading.enumerate()
+    ):  # an error leaves uploads under way: not with the mocks of the next test
         if thread.name.startswith('ThreadPoolExecutor'):
             thread.join(timeout=30)
             assert not thread.is_alive(), f'{thread.name} is still at work'
@@ -180,4 +189,6 @@ def output(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(videos: Videos, output: Path) -> Run:
     """Runs main with three videos."""
-    return lambda *argv: sample.main(['--input', str(videos(VIDEOS)), '--output', str(output), *argv])
+    return lambda *argv: sample.main(
+        ['--input', str(videos(VIDEOS)), '--output', str(output), *argv]
+    )

@@ -12,7 +12,12 @@ from unittest.mock import create_autospec
 
 import pytest
 from azure.batch import BatchServiceClient, models, operations
-from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient, StorageStreamDownloader
+from azure.storage.blob import (
+    BlobClient,
+    BlobServiceClient,
+    ContainerClient,
+    StorageStreamDownloader,
+)
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -65,7 +70,11 @@ def mock_of(kind: type) -> Any:
 
 @functools.cache
 def _methods(kind: type) -> list[str]:
-    return [name for name, member in vars(kind).items() if inspect.isfunction(member) and not name.startswith('_')]
+    return [
+        name
+        for name, member in vars(kind).items()
+        if inspect.isfunction(member) and not name.startswith('_')
+    ]
 
 
 def take_back_mocks() -> None:
@@ -98,7 +107,9 @@ class BatchMock:
     def _group(self, name: str, _client: object = None) -> Any:
         return getattr(self, name)
 
-    def __getattr__(self, name: str) -> Any:  # is called for what is not there yet, by several threads perhaps
+    def __getattr__(
+        self, name: str
+    ) -> Any:  # is called for what is not there yet, by several threads perhaps
         with _LOCK:
             if name not in vars(self):
                 group = mock_of(self._GROUPS[name])
@@ -111,13 +122,20 @@ class BatchMock:
     @property
     def requests(self) -> list[Any]:
         """All that was sent to the service, in no order."""
-        return [call for name in self._GROUPS if name in vars(self) for call in vars(self)[name].mock_calls]
+        return [
+            call
+            for name in self._GROUPS
+            if name in vars(self)
+            for call in vars(self)[name].mock_calls
+        ]
 
     def _list_tasks(self, _job_id: str, options: models.TaskListOptions) -> list[models.CloudTask]:
         filters: dict[str | None, Callable[[Any], bool]] = {
             None: lambda _: True,
             "state ne 'completed'": lambda task: task.state != models.TaskState.completed,
-            "executionInfo/result eq 'Failure'": lambda task: task.execution_info.result == 'failure',
+            "executionInfo/result eq 'Failure'": lambda task: (
+                task.execution_info.result == 'failure'
+            ),
         }
         return list(filter(filters[options.filter], self.tasks))[: options.max_results]
 
@@ -175,7 +193,10 @@ class Azure:
         self.made: set[str] = set()
         self.mark = THIS_RUN  # on what `made` names
         for kind, group in (('job', batch.job), ('pool', batch.pool)):
-            existing = {'job': lambda _: job(self.mark), 'pool': lambda _: pool(metadata=items(self.mark))}[kind]
+            existing = {
+                'job': lambda _: job(self.mark),
+                'pool': lambda _: pool(metadata=items(self.mark)),
+            }[kind]
             missing = batch_error(f'{kind.title()}NotFound', status=404)
             group.add.side_effect = self.make(kind)
             group.get.side_effect = self.if_made(kind, existing, missing)
@@ -185,9 +206,13 @@ class Azure:
             container.create_container.side_effect = self.make(name)
             container.delete_container.side_effect = self.unmake(name)
             container.get_container_properties.side_effect = self.if_made(
-                name, lambda **_: container_properties(self.mark, BEGAN), storage_error('ContainerNotFound')
+                name,
+                lambda **_: container_properties(self.mark, BEGAN),
+                storage_error('ContainerNotFound'),
             )
-        storage.container(OUTPUT).list_blobs.return_value = [blob_properties(n, len(mp3)) for n, mp3 in MP3S.items()]
+        storage.container(OUTPUT).list_blobs.return_value = [
+            blob_properties(n, len(mp3)) for n, mp3 in MP3S.items()
+        ]
         batch.job.get_task_counts.return_value = task_counts(completed=len(VIDEOS))
         batch.account.list_pool_node_counts.return_value = node_counts(idle=5)
         batch.compute_node.list.return_value = [models.ComputeNode(allocation_time=BEGAN)] * 5
@@ -201,7 +226,9 @@ class Azure:
     def unmake(self, thing: str) -> Callable[..., None]:
         return lambda *_, **__: self.made.discard(thing)
 
-    def if_made(self, thing: str, existing: Callable[..., Any], missing: Exception) -> Callable[..., Any]:
+    def if_made(
+        self, thing: str, existing: Callable[..., Any], missing: Exception
+    ) -> Callable[..., Any]:
         def get(*arguments: Any, **options: Any) -> Any:
             if thing not in self.made:
                 raise missing

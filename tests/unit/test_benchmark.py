@@ -9,13 +9,22 @@ from tests.benchmark.table import Cost, Row, amount, in_bytes, table
 
 @pytest.mark.parametrize(
     ('number', 'text'),
-    [(0.5, '0.50'), (2.5, '2.50'), (12.34, '12.3'), (3.0, '3'), (5990.2, '5,990'), (10000, '10,000')],
+    [
+        (0.5, '0.50'),
+        (2.5, '2.50'),
+        (12.34, '12.3'),
+        (3.0, '3'),
+        (5990.2, '5,990'),
+        (10000, '10,000'),
+    ],
 )
 def test_amounts_have_the_digits_that_matter(number: float, text: str) -> None:
     assert amount(number) == text
 
 
-@pytest.mark.parametrize(('size', 'text'), [(999, '999 bytes'), (1923, '1.92 KB'), (11_519_424, '11.5 MB')])
+@pytest.mark.parametrize(
+    ('size', 'text'), [(999, '999 bytes'), (1923, '1.92 KB'), (11_519_424, '11.5 MB')]
+)
 def test_bytes_have_a_unit(size: float, text: str) -> None:
     assert in_bytes(size) == text
 

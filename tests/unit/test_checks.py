@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ INPUT = sample._INPUT_CONTAINER_NAME
 def empty_accounts(batch: BatchMock, storage: StorageMock) -> None:
     batch.job.get.side_effect = batch_error('JobNotFound', status=404)
     batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
-    storage.container(INPUT).get_container_properties.side_effect = storage_error('ContainerNotFound')
+    storage.container(INPUT).get_container_properties.side_effect = storage_error(
+        'ContainerNotFound'
+    )
 
 
 def old_job(batch: BatchMock, state: str = 'active', mark: dict[str, str] = EARLIER_RUN) -> None:
@@ -54,7 +56,9 @@ def test_check_what_exists_passes_when_nothing_exists_and_says_what_a_run_can_co
 
 
 @pytest.mark.usefixtures('empty_accounts')
-def test_check_what_exists_passes_for_a_container_of_an_earlier_run(batch: BatchMock, storage: StorageMock) -> None:
+def test_check_what_exists_passes_for_a_container_of_an_earlier_run(
+    batch: BatchMock, storage: StorageMock
+) -> None:
     properties = storage.container(INPUT).get_container_properties
     properties.side_effect, properties.return_value = None, container_properties(EARLIER_RUN)
 
@@ -71,12 +75,15 @@ def test_check_what_exists_stops_at_a_container_of_somebody_else(
     properties.side_effect, properties.return_value = None, container_properties(mark)
 
     with pytest.raises(
-        sample.SampleError, match=r'Container \[input\] is not this sample\'s: change _INPUT_CONTAINER_NAME'
+        sample.SampleError,
+        match=r'Container \[input\] is not this sample\'s: change _INPUT_CONTAINER_NAME',
     ):
         sample.check_what_exists(batch.client, storage.client, 'yes')
 
     batch.job.delete.assert_not_called()
-    assert [call[0] for call in storage.container(INPUT).method_calls] == ['get_container_properties']
+    assert [call[0] for call in storage.container(INPUT).method_calls] == [
+        'get_container_properties'
+    ]
 
 
 @pytest.mark.usefixtures('empty_accounts')
@@ -94,7 +101,9 @@ def test_check_what_exists_stops_at_an_old_job_unless_told_to_delete_it(
 
 
 @pytest.mark.usefixtures('empty_accounts')
-def test_check_what_exists_deletes_an_old_job_if_told_so(batch: BatchMock, storage: StorageMock) -> None:
+def test_check_what_exists_deletes_an_old_job_if_told_so(
+    batch: BatchMock, storage: StorageMock
+) -> None:
     old_job(batch)
 
     sample.check_what_exists(batch.client, storage.client, 'yes')
@@ -128,11 +137,15 @@ def test_check_what_exists_does_not_ask_about_a_job_that_is_being_deleted(
 
 @pytest.mark.parametrize('service', ['batch', 'storage'])
 @pytest.mark.usefixtures('empty_accounts')
-def test_check_what_exists_fails_if_an_account_refuses(service: str, batch: BatchMock, storage: StorageMock) -> None:
+def test_check_what_exists_fails_if_an_account_refuses(
+    service: str, batch: BatchMock, storage: StorageMock
+) -> None:
     if service == 'batch':
         batch.job.get.side_effect = batch_error('AuthenticationFailed', status=403)
     else:
-        storage.container(INPUT).get_container_properties.side_effect = storage_error('AuthorizationFailure')
+        storage.container(INPUT).get_container_properties.side_effect = storage_error(
+            'AuthorizationFailure'
+        )
 
     with pytest.raises(sample._EXPECTED_ERRORS, match='Refused') as raised:
         sample.check_what_exists(batch.client, storage.client, None)
@@ -150,7 +163,9 @@ def input_paths(videos: Videos) -> dict[str, Path]:
 
 
 def image(sku: str, until: datetime | None = None) -> models.ImageInformation:
-    reference = models.ImageReference(publisher='canonical', offer='ubuntu-24_04-lts', sku=sku, version='latest')
+    reference = models.ImageReference(
+        publisher='canonical', offer='ubuntu-24_04-lts', sku=sku, version='latest'
+    )
     return models.ImageInformation(
         node_agent_sku_id='batch.node.ubuntu 24.04',
         image_reference=reference,
@@ -167,10 +182,16 @@ def requests_that_change_something(batch: BatchMock, storage: StorageMock) -> li
 
 @pytest.mark.usefixtures('empty_accounts')
 def test_check_only_reports_and_changes_nothing(
-    batch: BatchMock, storage: StorageMock, input_paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    batch: BatchMock,
+    storage: StorageMock,
+    input_paths: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    until = datetime(2029, 4, 30, tzinfo=timezone.utc)
-    batch.account.list_supported_images.return_value = [image('other'), image(sample._POOL_IMAGE['sku'], until)]
+    until = datetime(2029, 4, 30, tzinfo=UTC)
+    batch.account.list_supported_images.return_value = [
+        image('other'),
+        image(sample._POOL_IMAGE['sku'], until),
+    ]
 
     exit_code = sample.check_only(batch.client, storage.client, input_paths)
 
@@ -183,7 +204,10 @@ def test_check_only_reports_and_changes_nothing(
 
 @pytest.mark.usefixtures('empty_accounts')
 def test_check_only_says_that_the_pool_exists(
-    batch: BatchMock, storage: StorageMock, input_paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    batch: BatchMock,
+    storage: StorageMock,
+    input_paths: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     batch.pool.get.side_effect, batch.pool.get.return_value = None, pool()
     batch.account.list_supported_images.return_value = [image(sample._POOL_IMAGE['sku'])]

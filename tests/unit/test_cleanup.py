@@ -39,7 +39,9 @@ def clean_up(batch: BatchMock, storage: StorageMock, answer: str | None = 'yes')
     """Clean up and return what was deleted."""
     sample.clean_up(batch.client, storage.client, answer, RUN_BEGAN)
     deletions = {'container': storage.container(INPUT).delete_container, 'job': batch.job.delete}
-    return {kind: delete.called for kind, delete in (deletions | {'pool': batch.pool.delete}).items()}
+    return {
+        kind: delete.called for kind, delete in (deletions | {'pool': batch.pool.delete}).items()
+    }
 
 
 @pytest.mark.usefixtures('after_a_run')
@@ -49,7 +51,12 @@ def test_clean_up_deletes_everything_that_this_run_made(
     assert clean_up(batch, storage) == {'container': True, 'job': True, 'pool': True}
 
     printed = capsys.readouterr()
-    for line in ('Deleting container [input]...', 'Elapsed time: ', 'Delete job? [Y/n] yes', 'Delete pool? [Y/n] yes'):
+    for line in (
+        'Deleting container [input]...',
+        'Elapsed time: ',
+        'Delete job? [Y/n] yes',
+        'Delete pool? [Y/n] yes',
+    ):
         assert line in printed.out
     assert 'Nothing is left that bills' in printed.err
 
@@ -73,7 +80,9 @@ def test_clean_up_that_may_have_left_something_returns_false(
 
 
 @pytest.mark.usefixtures('after_a_run')
-def test_clean_up_deletes_by_the_names_of_the_settings(batch: BatchMock, storage: StorageMock) -> None:
+def test_clean_up_deletes_by_the_names_of_the_settings(
+    batch: BatchMock, storage: StorageMock
+) -> None:
     clean_up(batch, storage)
 
     batch.job.delete.assert_called_once_with(sample._JOB_ID)
@@ -81,7 +90,9 @@ def test_clean_up_deletes_by_the_names_of_the_settings(batch: BatchMock, storage
 
 
 @pytest.mark.usefixtures('after_a_run')
-def test_clean_up_never_deletes_the_output_container(batch: BatchMock, storage: StorageMock) -> None:
+def test_clean_up_never_deletes_the_output_container(
+    batch: BatchMock, storage: StorageMock
+) -> None:
     clean_up(batch, storage)
 
     assert list(storage.containers) == [INPUT]
@@ -115,7 +126,9 @@ def test_clean_up_keeps_the_videos_that_a_kept_job_still_needs(
     batch.tasks[:] = [unfinished('a.mp4')]
 
     assert clean_up(batch, storage, 'no')['container'] is False
-    assert 'The container is kept: the job still needs it. Its files bill.' in capsys.readouterr().err
+    assert (
+        'The container is kept: the job still needs it. Its files bill.' in capsys.readouterr().err
+    )
 
 
 @pytest.mark.usefixtures('after_a_run')
@@ -157,14 +170,20 @@ def test_clean_up_goes_on_when_batch_does_not_answer(
 
 
 @pytest.mark.usefixtures('after_a_run')
-def test_clean_up_leaves_a_pool_that_was_there_before(batch: BatchMock, storage: StorageMock) -> None:
+def test_clean_up_leaves_a_pool_that_was_there_before(
+    batch: BatchMock, storage: StorageMock
+) -> None:
     batch.pool.get.return_value = pool(metadata=items(SOMEBODY))
 
     assert clean_up(batch, storage) == {'container': True, 'job': True, 'pool': False}
 
 
-def test_clean_up_before_anything_was_made_deletes_nothing(batch: BatchMock, storage: StorageMock) -> None:
-    storage.container(INPUT).get_container_properties.side_effect = storage_error('ContainerNotFound')
+def test_clean_up_before_anything_was_made_deletes_nothing(
+    batch: BatchMock, storage: StorageMock
+) -> None:
+    storage.container(INPUT).get_container_properties.side_effect = storage_error(
+        'ContainerNotFound'
+    )
     batch.task.list.side_effect = batch.job.get.side_effect = batch_error('JobNotFound', status=404)
     batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
 
@@ -172,7 +191,9 @@ def test_clean_up_before_anything_was_made_deletes_nothing(batch: BatchMock, sto
 
 
 @pytest.mark.usefixtures('after_a_run')
-def test_clean_up_after_questions_left_unanswered_deletes(batch: BatchMock, storage: StorageMock, typed: Typed) -> None:
+def test_clean_up_after_questions_left_unanswered_deletes(
+    batch: BatchMock, storage: StorageMock, typed: Typed
+) -> None:
     typed(EOFError(), EOFError())
 
     assert clean_up(batch, storage, None) == {'container': True, 'job': True, 'pool': True}

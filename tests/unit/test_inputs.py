@@ -48,15 +48,21 @@ def test_inputs_do_not_include_a_folder_named_like_a_video(videos: Videos) -> No
     [
         pytest.param([], 'is no folder', id='no-folder'),
         pytest.param(['notes.txt'], 'holds no .mp4 file', id='no-video'),
-        pytest.param(['x.mp4', 'x.MP4'], 'x.MP4 and x.mp4 both become x.mp3', id='one-output-name-for-two'),
-        pytest.param(['sub/x.mp4', 'sub/x.Mp4'], 'both become sub/x.mp3', id='one-output-name-in-a-subfolder'),
+        pytest.param(
+            ['x.mp4', 'x.MP4'], 'x.MP4 and x.mp4 both become x.mp3', id='one-output-name-for-two'
+        ),
+        pytest.param(
+            ['sub/x.mp4', 'sub/x.Mp4'], 'both become sub/x.mp3', id='one-output-name-in-a-subfolder'
+        ),
         pytest.param(['line\nbreak.mp4'], r"Rename 'line\nbreak.mp4'", id='line-break'),
         pytest.param(['\x1b[31mred.mp4'], r"Rename '\x1b[31mred.mp4'", id='escape-sequence'),
         pytest.param(['back\\slash.mp4'], r"Rename 'back\\slash.mp4'", id='backslash'),
         pytest.param(['not-utf8-\udcff.mp4'], r"Rename 'not-utf8-\udcff.mp4'", id='not-utf8'),
     ],
 )
-def test_inputs_that_cannot_be_converted_are_wrong_usage(names: list[str], problem: str, videos: Videos) -> None:
+def test_inputs_that_cannot_be_converted_are_wrong_usage(
+    names: list[str], problem: str, videos: Videos
+) -> None:
     folder = videos(names)
 
     with pytest.raises(argparse.ArgumentError) as raised:

@@ -19,11 +19,17 @@ INPUT, OUTPUT = sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
 
 
 # --- Success ----------------------------------------------------------------------------------------------------------
-def test_main_turns_every_video_into_an_mp3_and_leaves_nothing_that_bills(run: Run, azure: Azure, output: Path) -> None:
+def test_main_turns_every_video_into_an_mp3_and_leaves_nothing_that_bills(
+    run: Run, azure: Azure, output: Path
+) -> None:
     exit_code = run('-y')
 
     assert exit_code == 0
@@ -57,7 +63,9 @@ def test_main_prints_the_transcript_of_the_tutorial(
     assert azure.made == {OUTPUT}
 
 
-def test_main_lets_the_tasks_write_and_not_read_the_output_container(run: Run, azure: Azure) -> None:
+def test_main_lets_the_tasks_write_and_not_read_the_output_container(
+    run: Run, azure: Azure
+) -> None:
     run('-y')
 
     tasks = azure.batch.task.add_collection.call_args.args[1]
@@ -93,7 +101,9 @@ def test_main_with_a_failed_task_downloads_the_others_and_has_exit_code_1(
     assert azure.made == {OUTPUT}
 
 
-def test_main_with_a_download_that_fails_has_exit_code_1(run: Run, azure: Azure, output: Path) -> None:
+def test_main_with_a_download_that_fails_has_exit_code_1(
+    run: Run, azure: Azure, output: Path
+) -> None:
     azure.storage.put_output('a.mp3', b'ID3')
 
     exit_code = run('-y')
@@ -103,7 +113,9 @@ def test_main_with_a_download_that_fails_has_exit_code_1(run: Run, azure: Azure,
     assert azure.made == {OUTPUT}
 
 
-def test_main_after_the_timeout_has_exit_code_1_and_cleans_up(run: Run, azure: Azure, clock: Clock) -> None:
+def test_main_after_the_timeout_has_exit_code_1_and_cleans_up(
+    run: Run, azure: Azure, clock: Clock
+) -> None:
     azure.batch.tasks[1] = unfinished('b.c.mp4', 'running')
 
     exit_code = run('-y')
@@ -132,7 +144,9 @@ STEPS = [
 
 @pytest.mark.parametrize('step', STEPS)
 @pytest.mark.parametrize(
-    'error', [batch_error('PoolQuotaReached'), storage_error('AuthorizationFailure')], ids=['batch', 'storage']
+    'error',
+    [batch_error('PoolQuotaReached'), storage_error('AuthorizationFailure')],
+    ids=['batch', 'storage'],
 )
 def test_main_cleans_up_after_an_error_in_any_step(
     step: str, error: Exception, run: Run, azure: Azure, monkeypatch: pytest.MonkeyPatch
@@ -175,9 +189,13 @@ def test_main_cleans_up_with_clients_whose_locks_no_interrupt_has_left_taken(
     assert cleanup.call_args.args[:2] == made[1]
 
 
-def test_main_prints_neither_key_nor_sas(run: Run, azure: Azure, capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_prints_neither_key_nor_sas(
+    run: Run, azure: Azure, capsys: pytest.CaptureFixture[str]
+) -> None:
     azure.batch.tasks[0] = failed('a.mp4', exit_code=None)
-    azure.batch.file.get_from_task.side_effect = batch_error('X', 'No https://mystorage/input/a.mp4?sp=r&sig=c2Vj')
+    azure.batch.file.get_from_task.side_effect = batch_error(
+        'X', 'No https://mystorage/input/a.mp4?sp=r&sig=c2Vj'
+    )
 
     run('-y')
 

@@ -60,7 +60,9 @@ def test_main_with_an_input_container_of_somebody_else_touches_nothing(
     assert azure.made == {INPUT}
 
 
-def test_main_with_an_old_job_and_no_leave_to_delete_it_touches_nothing(run: Run, azure: Azure) -> None:
+def test_main_with_an_old_job_and_no_leave_to_delete_it_touches_nothing(
+    run: Run, azure: Azure
+) -> None:
     azure.made |= {'job', 'pool'}
     azure.mark = EARLIER_RUN
 

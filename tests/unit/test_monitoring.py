@@ -12,7 +12,15 @@ import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import Clock
 from .mocks import BatchMock
-from .service_objects import batch_error, failed, node_counts, pool, succeeded, task_counts, unfinished
+from .service_objects import (
+    batch_error,
+    failed,
+    node_counts,
+    pool,
+    succeeded,
+    task_counts,
+    unfinished,
+)
 
 JOB_ID, POOL_ID = sample._JOB_ID, sample._POOL_ID
 TIMEOUT = timedelta(minutes=30)
@@ -32,7 +40,11 @@ def wait(batch: BatchMock) -> dict[str, str]:
 
 def finish_at(seconds: float, batch: BatchMock, clock: Clock) -> None:
     """Let the tasks run until so many seconds have passed, and then succeed; the counts are left alone."""
-    batch.tasks[:] = [unfinished('a.mp4', 'running'), unfinished('b.mp4'), unfinished('c.mp4', 'preparing')]
+    batch.tasks[:] = [
+        unfinished('a.mp4', 'running'),
+        unfinished('b.mp4'),
+        unfinished('c.mp4', 'preparing'),
+    ]
 
     def finish() -> None:
         if clock.elapsed >= seconds:
@@ -43,7 +55,12 @@ def finish_at(seconds: float, batch: BatchMock, clock: Clock) -> None:
 
 # --- wait_for_tasks_to_complete ---------------------------------------------------------------------------------------
 def test_wait_ends_when_all_tasks_have_completed(batch: BatchMock, clock: Clock) -> None:
-    counts = [task_counts(active=3), task_counts(active=1, running=2), task_counts(running=1, completed=2), ALL_DONE]
+    counts = [
+        task_counts(active=3),
+        task_counts(active=1, running=2),
+        task_counts(running=1, completed=2),
+        ALL_DONE,
+    ]
     batch.job.get_task_counts.side_effect = counts
     batch.tasks[:] = SUCCEEDED
 
@@ -98,17 +115,27 @@ def test_wait_makes_at_most_three_requests_a_poll(batch: BatchMock, clock: Clock
     assert len(a_poll) > 10
 
 
-@pytest.mark.parametrize('counts', [task_counts(active=2, completed=1), ALL_DONE], ids=['counts-right', 'counts-stale'])
+@pytest.mark.parametrize(
+    'counts', [task_counts(active=2, completed=1), ALL_DONE], ids=['counts-right', 'counts-stale']
+)
 def test_wait_reports_unfinished_and_failed_tasks_after_the_timeout(
     counts: object, batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch.job.get_task_counts.return_value = counts
-    batch.tasks[:] = [unfinished('a.mp4', 'running'), unfinished('b.mp4'), failed('c.mp4', exit_code=1)]
+    batch.tasks[:] = [
+        unfinished('a.mp4', 'running'),
+        unfinished('b.mp4'),
+        failed('c.mp4', exit_code=1),
+    ]
     batch.file.get_from_task.return_value = []
 
     failures = wait(batch)
 
-    assert failures == {'a.mp4': 'not done: running', 'b.mp4': 'not done: active', 'c.mp4': 'exit code 1'}
+    assert failures == {
+        'a.mp4': 'not done: running',
+        'b.mp4': 'not done: active',
+        'c.mp4': 'exit code 1',
+    }
     assert clock.elapsed == TIMEOUT.total_seconds()
     assert 'Timeout: 00:30:00 have passed, and 2 tasks are not done.' in capsys.readouterr().err
 
@@ -183,7 +210,9 @@ def test_has_unfinished_tasks_looks_at_the_tasks_themselves(
     assert sample.has_unfinished_tasks(batch.client, JOB_ID) is expected
 
 
-def test_failed_tasks_names_a_task_that_never_ran_with_the_reason_of_the_service(batch: BatchMock) -> None:
+def test_failed_tasks_names_a_task_that_never_ran_with_the_reason_of_the_service(
+    batch: BatchMock,
+) -> None:
     batch.tasks[:] = [failed('a.mp4', exit_code=None, code='BlobDownloadMiscError')]
     batch.file.get_from_task.side_effect = batch_error('FileNotFound', 'No such file.', 404)
 
@@ -197,7 +226,9 @@ def test_failed_tasks_names_an_upload_that_failed_after_exit_code_0(batch: Batch
     batch.tasks[:] = [failed('a.mp4', exit_code=0, code='FileUploadAccessDenied')]
     batch.file.get_from_task.return_value = []
 
-    assert sample.failed_tasks(batch.client, JOB_ID) == {'a.mp4': 'FileUploadAccessDenied: The task failed.'}
+    assert sample.failed_tasks(batch.client, JOB_ID) == {
+        'a.mp4': 'FileUploadAccessDenied: The task failed.'
+    }
 
 
 def test_failed_tasks_reads_stderr_of_the_first_ones_only(batch: BatchMock) -> None:

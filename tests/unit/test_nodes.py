@@ -39,11 +39,15 @@ def resize_error(code: str = 'AllocationFailed') -> list[models.ResizeError]:
             '0 of 5 nodes ready: 2 starting, 3 in start task',
             id='starting',
         ),
-        pytest.param({'running': 4, 'preempted': 1}, '4 of 5 nodes ready: 1 preempted', id='preempted'),
+        pytest.param(
+            {'running': 4, 'preempted': 1}, '4 of 5 nodes ready: 1 preempted', id='preempted'
+        ),
         pytest.param({'unusable': 5}, '0 of 5 nodes ready: 5 unusable', id='unusable'),
     ],
 )
-def test_describe_nodes_counts_those_that_are_ready(numbers: dict[str, int], text: str, batch: BatchMock) -> None:
+def test_describe_nodes_counts_those_that_are_ready(
+    numbers: dict[str, int], text: str, batch: BatchMock
+) -> None:
     batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
 
     assert sample.describe_nodes(batch.client, POOL_ID)[0] == text
@@ -64,9 +68,15 @@ def test_describe_nodes_counts_dedicated_and_low_priority_nodes(batch: BatchMock
     assert sample.describe_nodes(batch.client, POOL_ID)[0] == '3 of 6 nodes ready'
 
 
-@pytest.mark.parametrize('code', ['AccountLowPriorityCoreQuotaReached', 'AccountSpotCoreQuotaReached'])
-def test_describe_nodes_without_quota_for_any_node_is_an_error_with_the_remedy(code: str, batch: BatchMock) -> None:
-    batch.pool.get.return_value = pool(current_low_priority_nodes=0, resize_errors=resize_error(code))
+@pytest.mark.parametrize(
+    'code', ['AccountLowPriorityCoreQuotaReached', 'AccountSpotCoreQuotaReached']
+)
+def test_describe_nodes_without_quota_for_any_node_is_an_error_with_the_remedy(
+    code: str, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(
+        current_low_priority_nodes=0, resize_errors=resize_error(code)
+    )
     batch.account.list_pool_node_counts.return_value = []
 
     with pytest.raises(sample.SampleError) as raised:
@@ -85,7 +95,12 @@ def test_describe_nodes_with_quota_for_some_nodes_warns_once(
     descriptions = [sample.describe_nodes(batch.client, POOL_ID)[0] for _ in range(3)]
 
     assert descriptions == ['2 of 5 nodes ready'] * 3
-    assert capsys.readouterr().err.count('Warning: pool [LinuxFFmpegPool] gets fewer nodes than asked for') == 1
+    assert (
+        capsys.readouterr().err.count(
+            'Warning: pool [LinuxFFmpegPool] gets fewer nodes than asked for'
+        )
+        == 1
+    )
 
 
 def test_describe_nodes_waits_while_the_pool_is_still_resizing(
@@ -100,7 +115,9 @@ def test_describe_nodes_waits_while_the_pool_is_still_resizing(
     assert capsys.readouterr().err == ''
 
 
-def test_describe_nodes_with_the_start_task_failed_on_all_shows_its_stderr(batch: BatchMock) -> None:
+def test_describe_nodes_with_the_start_task_failed_on_all_shows_its_stderr(
+    batch: BatchMock,
+) -> None:
     batch.account.list_pool_node_counts.return_value = node_counts(start_task_failed=5)
     batch.compute_node.list.return_value = [models.ComputeNode(id='node-1')]
     batch.file.get_from_compute_node.return_value = [b'E: Unable to locate package ffmpeg\n']
@@ -110,7 +127,9 @@ def test_describe_nodes_with_the_start_task_failed_on_all_shows_its_stderr(batch
 
     assert 'The start task failed on all nodes' in str(raised.value)
     assert 'E: Unable to locate package ffmpeg' in str(raised.value)
-    batch.file.get_from_compute_node.assert_called_once_with(POOL_ID, 'node-1', 'startup/stderr.txt')
+    batch.file.get_from_compute_node.assert_called_once_with(
+        POOL_ID, 'node-1', 'startup/stderr.txt'
+    )
 
 
 def test_describe_nodes_with_the_start_task_failed_on_some_warns_and_goes_on(
@@ -129,14 +148,22 @@ def test_describe_nodes_with_the_start_task_failed_on_some_warns_and_goes_on(
     [
         pytest.param({}, '', id='none-yet'),
         pytest.param({'idle': 2, 'running': 3}, 'iiRRR', id='ready'),
-        pytest.param({'creating': 1, 'starting': 1, 'waiting_for_start_task': 2}, 'sstt', id='starting'),
-        pytest.param({'running': 2, 'preempted': 1, 'unusable': 1, 'leaving_pool': 1}, 'RRpFl', id='lost'),
+        pytest.param(
+            {'creating': 1, 'starting': 1, 'waiting_for_start_task': 2}, 'sstt', id='starting'
+        ),
+        pytest.param(
+            {'running': 2, 'preempted': 1, 'unusable': 1, 'leaving_pool': 1}, 'RRpFl', id='lost'
+        ),
         pytest.param({'running': 2, 'start_task_failed': 1}, 'RRF', id='start-task-failed'),
     ],
 )
 @pytest.mark.parametrize('no_color', ['', '1'])
 def test_describe_nodes_has_a_cell_for_each_node_in_colour_unless_no_color_is_set(
-    no_color: str, numbers: dict[str, int], letters: str, batch: BatchMock, monkeypatch: pytest.MonkeyPatch
+    no_color: str,
+    numbers: dict[str, int],
+    letters: str,
+    batch: BatchMock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv('NO_COLOR', no_color)
     batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
@@ -156,7 +183,9 @@ def test_describe_nodes_has_a_cell_for_each_node_in_colour_unless_no_color_is_se
         pytest.param([b'one\n'], ['one'], id='one-line'),
         pytest.param([b'o', b'ne\ntw', b'o'], ['one', 'two'], id='in-chunks'),
         pytest.param([b'%d\n' % number for number in range(9)], list('45678'), id='the-last-five'),
-        pytest.param([b'red \x1b[31m\rbell \x07\n'], ['red  [31m', 'bell  '], id='control-characters'),
+        pytest.param(
+            [b'red \x1b[31m\rbell \x07\n'], ['red  [31m', 'bell  '], id='control-characters'
+        ),
         pytest.param([b'\xff\n'], ['\ufffd'], id='not-utf8'),
     ],
 )
@@ -167,13 +196,21 @@ def test_last_lines_shows_the_end_of_a_file(chunks: list[bytes], lines: list[str
 
 
 def test_last_lines_keeps_little_of_a_huge_file() -> None:
-    shown = sample.last_lines(lambda *_: itertools.repeat(b'x' * 65536, 100), 'job', 'task', 'stderr.txt')
+    shown = sample.last_lines(
+        lambda *_: itertools.repeat(b'x' * 65536, 100), 'job', 'task', 'stderr.txt'
+    )
 
     assert len(shown) < 3000
 
 
 @pytest.mark.parametrize(
-    'error', [batch_error('NodeNotReady'), proxy_error(), storage_error('InternalError'), OSError('cut off')]
+    'error',
+    [
+        batch_error('NodeNotReady'),
+        proxy_error(),
+        storage_error('InternalError'),
+        OSError('cut off'),
+    ],
 )
 def test_last_lines_of_a_file_that_cannot_be_read_says_so(error: Exception) -> None:
     def cut_off(*_: Any) -> Iterator[bytes]:

@@ -37,12 +37,16 @@ OUTPUTS = dict(zip(NAMES, SIZES.values(), strict=True))  # what find_outputs ret
 # --- find_outputs -----------------------------------------------------------------------------------------------------
 def arrived(storage: StorageMock, sizes: dict[str, int], *more: BlobProperties) -> None:
     """Let these MP3s be in the output container, made by this run, and `more`."""
-    storage.container(INPUT).get_container_properties.return_value = container_properties(THIS_RUN, BEGAN)
+    storage.container(INPUT).get_container_properties.return_value = container_properties(
+        THIS_RUN, BEGAN
+    )
     blobs = [blob_properties(name, size) for name, size in sizes.items()]
     storage.container(OUTPUT).list_blobs.return_value = [*blobs, *more]
 
 
-def test_outputs_are_all_there_after_a_success(storage: StorageMock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outputs_are_all_there_after_a_success(
+    storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
     arrived(storage, SIZES)
     failures: dict[str, str] = {}
 
@@ -50,10 +54,15 @@ def test_outputs_are_all_there_after_a_success(storage: StorageMock, capsys: pyt
 
     assert (outputs, failures) == (OUTPUTS, {})
     printed = capsys.readouterr().out
-    assert printed == 'Success! All tasks completed successfully within the specified timeout period.\n'
+    assert (
+        printed
+        == 'Success! All tasks completed successfully within the specified timeout period.\n'
+    )
 
 
-def test_outputs_of_failed_tasks_are_not_looked_for(storage: StorageMock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outputs_of_failed_tasks_are_not_looked_for(
+    storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
     arrived(storage, SIZES)
     failures = {'b.mp4': 'exit code 1'}
 
@@ -67,7 +76,11 @@ def test_outputs_of_failed_tasks_are_not_looked_for(storage: StorageMock, capsys
 @pytest.mark.parametrize(
     ('sizes', 'reason'),
     [
-        pytest.param({'a.mp3': 5, 'sub/c.d.mp3': 7}, 'the task succeeded, but its MP3 is missing', id='missing'),
+        pytest.param(
+            {'a.mp3': 5, 'sub/c.d.mp3': 7},
+            'the task succeeded, but its MP3 is missing',
+            id='missing',
+        ),
         pytest.param(SIZES | {'b.mp3': 0}, 'the task succeeded, but its MP3 is empty', id='empty'),
     ],
 )
@@ -104,7 +117,11 @@ def test_outputs_of_others_in_the_container_are_left_alone(storage: StorageMock)
 
 # --- download_outputs -------------------------------------------------------------------------------------------------
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob('*')
+        if path.is_file()
+    }
 
 
 def put_outputs(storage: StorageMock, changes: dict[str, bytes | Exception] | None = None) -> None:
@@ -121,7 +138,9 @@ def test_download_writes_every_mp3_under_its_name(
 
     assert failures == {}
     assert files_in(tmp_path) == MP3S
-    assert capsys.readouterr().out == f'Downloading 3 files from container [output] to {tmp_path}...\n'
+    assert (
+        capsys.readouterr().out == f'Downloading 3 files from container [output] to {tmp_path}...\n'
+    )
 
 
 def test_download_replaces_an_older_file(storage: StorageMock, tmp_path: Path) -> None:
@@ -133,7 +152,9 @@ def test_download_replaces_an_older_file(storage: StorageMock, tmp_path: Path) -
     assert files_in(tmp_path) == MP3S
 
 
-def test_download_gives_no_file_its_final_name_before_it_is_complete(storage: StorageMock, tmp_path: Path) -> None:
+def test_download_gives_no_file_its_final_name_before_it_is_complete(
+    storage: StorageMock, tmp_path: Path
+) -> None:
     storage.put_output('a.mp3', MP3S['a.mp3'])
     downloader = storage.blob(OUTPUT, 'a.mp3').download_blob.return_value
     write = downloader.readinto.side_effect
@@ -166,7 +187,9 @@ def test_download_gives_no_file_its_final_name_before_it_is_complete(storage: St
             id='disk-full',
         ),
         pytest.param(ServiceRequestError('cut off'), 'not downloaded: cut off', id='cut-off'),
-        pytest.param(storage_error('BlobNotFound'), 'not downloaded: BlobNotFound: Refused.', id='refused'),
+        pytest.param(
+            storage_error('BlobNotFound'), 'not downloaded: BlobNotFound: Refused.', id='refused'
+        ),
     ],
 )
 def test_download_that_fails_leaves_nothing_and_does_not_stop_the_others(
@@ -180,7 +203,9 @@ def test_download_that_fails_leaves_nothing_and_does_not_stop_the_others(
     assert files_in(tmp_path) == {name: mp3 for name, mp3 in MP3S.items() if name != 'b.mp3'}
 
 
-def test_download_that_fails_leaves_the_file_of_an_earlier_run(storage: StorageMock, tmp_path: Path) -> None:
+def test_download_that_fails_leaves_the_file_of_an_earlier_run(
+    storage: StorageMock, tmp_path: Path
+) -> None:
     put_outputs(storage, {'a.mp3': b'ID3'})
     (tmp_path / 'a.mp3').write_bytes(b'whole, but older')
 
@@ -189,7 +214,9 @@ def test_download_that_fails_leaves_the_file_of_an_earlier_run(storage: StorageM
     assert (tmp_path / 'a.mp3').read_bytes() == b'whole, but older'
 
 
-def test_download_over_a_folder_of_that_name_is_a_failure(storage: StorageMock, tmp_path: Path) -> None:
+def test_download_over_a_folder_of_that_name_is_a_failure(
+    storage: StorageMock, tmp_path: Path
+) -> None:
     put_outputs(storage)
     (tmp_path / 'a.mp3').mkdir()
 
@@ -225,20 +252,40 @@ def test_report_has_a_row_for_each_file_and_the_totals(
     printed = capsys.readouterr()
     heading, *rows, totals = printed.err.splitlines()[1:]
     assert printed.out == ''
-    assert heading.split() == ['File', '(3', 'of', '3)', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result']
-    assert [row.split() for row in rows] == [
-        [name, 'abcdef_p', '60.0', 's', '90.0', 's', '1.00kB', f'{size:.2f}B', 'ok'] for name, size in OUTPUTS.items()
+    assert heading.split() == [
+        'File',
+        '(3',
+        'of',
+        '3)',
+        'Node',
+        'Wait',
+        'Run',
+        'In',
+        'Out',
+        'Result',
     ]
-    assert totals == 'Work: 270.0 s in 90.0 s, 3.0 times as fast as one node. Pool: 0.83 node-hours.'
+    assert [row.split() for row in rows] == [
+        [name, 'abcdef_p', '60.0', 's', '90.0', 's', '1.00kB', f'{size:.2f}B', 'ok']
+        for name, size in OUTPUTS.items()
+    ]
+    assert (
+        totals == 'Work: 270.0 s in 90.0 s, 3.0 times as fast as one node. Pool: 0.83 node-hours.'
+    )
     assert max(map(len, printed.err.splitlines())) < 80
 
 
 @pytest.mark.usefixtures('three_tasks')
 def test_report_tells_of_failed_files_first_and_raises(
-    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    batch: BatchMock,
+    videos: Videos,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sample, '_SHOWN_FILES', 2)
-    failures = {'b.mp4': 'exit code 1\n    Invalid data', 'sub/c.d.mp4': 'not done in time (active)'}
+    failures = {
+        'b.mp4': 'exit code 1\n    Invalid data',
+        'sub/c.d.mp4': 'not done in time (active)',
+    }
     batch.tasks[1:] = [failed('b.mp4'), unfinished('sub/c.d.mp4')]
 
     with pytest.raises(sample.SampleError, match=r'^2 of 3 files failed\.$'):
@@ -267,7 +314,10 @@ def test_report_does_not_need_the_videos_any_more(
 def test_report_asks_for_no_more_than_it_shows(batch: BatchMock, videos: Videos) -> None:
     sample.report(batch.client, paths(videos), OUTPUTS, {})
 
-    assert batch.task.list.call_args.args[1].select == 'displayName,creationTime,executionInfo,nodeInfo'
+    assert (
+        batch.task.list.call_args.args[1].select
+        == 'displayName,creationTime,executionInfo,nodeInfo'
+    )
 
 
 @pytest.mark.usefixtures('three_tasks')
@@ -285,15 +335,23 @@ def test_report_of_tasks_that_never_ran_claims_no_speed(
 
 @pytest.mark.usefixtures('three_tasks')
 @pytest.mark.parametrize('request_', ['task', 'compute_node'])
-@pytest.mark.parametrize('error', [batch_error('PoolNotFound', status=404), sample.SampleError('No answer.')])
+@pytest.mark.parametrize(
+    'error', [batch_error('PoolNotFound', status=404), sample.SampleError('No answer.')]
+)
 def test_report_without_an_answer_still_names_every_file_and_failure(
-    request_: str, error: Exception, batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str]
+    request_: str,
+    error: Exception,
+    batch: BatchMock,
+    videos: Videos,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     getattr(batch, request_).list.side_effect = error
 
     sample.report(batch.client, paths(videos), OUTPUTS, {})  # a complete run stays one
     with pytest.raises(sample.SampleError, match='1 of 3 files failed'):
-        sample.report(batch.client, paths(videos), OUTPUTS, {'b.mp4': 'exit code 1\n    Invalid data'})
+        sample.report(
+            batch.client, paths(videos), OUTPUTS, {'b.mp4': 'exit code 1\n    Invalid data'}
+        )
 
     printed = capsys.readouterr().err
     assert [line.split()[0] for line in printed.splitlines() if '.mp4' in line][:3] == NAMES
@@ -302,10 +360,16 @@ def test_report_without_an_answer_still_names_every_file_and_failure(
 
 @pytest.mark.usefixtures('three_tasks')
 def test_report_shows_the_failures_whose_stderr_was_read(
-    batch: BatchMock, videos: Videos, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    batch: BatchMock,
+    videos: Videos,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sample, '_SHOWN_FILES', 1)
-    failures = {'sub/c.d.mp4': 'exit code 1\n    Invalid data', 'a.mp4': 'exit code 1'}  # in the order of the service
+    failures = {
+        'sub/c.d.mp4': 'exit code 1\n    Invalid data',
+        'a.mp4': 'exit code 1',
+    }  # in the order of the service
 
     with pytest.raises(sample.SampleError):
         sample.report(batch.client, paths(videos), {}, failures)

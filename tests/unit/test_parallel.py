@@ -48,7 +48,9 @@ def test_in_parallel_has_so_many_under_way_and_no_more() -> None:
     assert most == sample._CONNECTIONS
 
 
-def test_in_parallel_raises_the_first_error_and_cancels_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_parallel_raises_the_first_error_and_cancels_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cancelled, started = threading.Event(), set()
     cancel: Callable[[Any], bool] = concurrent.futures.Future.cancel
 

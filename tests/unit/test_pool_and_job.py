@@ -32,8 +32,17 @@ def new_pool(batch: BatchMock) -> Any:
 def existing_pool(batch: BatchMock, mark: dict[str, str], **changes: Any) -> None:
     """Let a pool exist that is like the one asked for, but for `changes`."""
     wanted = new_pool(BatchMock())
-    same = ('virtual_machine_configuration', 'start_task', 'target_dedicated_nodes', 'target_low_priority_nodes')
-    like_it = {name: getattr(wanted, name) for name in same} | {'vm_size': wanted.vm_size.lower()} | changes
+    same = (
+        'virtual_machine_configuration',
+        'start_task',
+        'target_dedicated_nodes',
+        'target_low_priority_nodes',
+    )
+    like_it = (
+        {name: getattr(wanted, name) for name in same}
+        | {'vm_size': wanted.vm_size.lower()}
+        | changes
+    )
     batch.pool.add.side_effect = batch_error('PoolExists', 'The specified pool already exists.')
     batch.pool.get.return_value = pool(metadata=items(mark), **like_it)
 
@@ -58,7 +67,9 @@ def test_pool_installs_ffmpeg_as_administrator_before_any_task(batch: BatchMock)
     assert start_task.user_identity.auto_user.elevation_level == 'admin'
 
 
-def test_pool_of_an_earlier_run_is_taken_over(batch: BatchMock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pool_of_an_earlier_run_is_taken_over(
+    batch: BatchMock, capsys: pytest.CaptureFixture[str]
+) -> None:
     existing_pool(batch, EARLIER_RUN)
     batch.job.get.side_effect = batch_error('JobNotFound', status=404)
 
@@ -124,7 +135,11 @@ def test_pool_of_this_run_is_no_surprise_when_the_answer_was_lost(
 
 
 def test_pool_waits_for_the_old_one_to_be_gone(batch: BatchMock, clock: Clock) -> None:
-    batch.pool.add.side_effect = [batch_error('PoolBeingDeleted'), batch_error('PoolBeingDeleted'), None]
+    batch.pool.add.side_effect = [
+        batch_error('PoolBeingDeleted'),
+        batch_error('PoolBeingDeleted'),
+        None,
+    ]
     batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
 
     sample.create_pool(batch.client, POOL_ID)
@@ -148,10 +163,14 @@ def test_pool_beyond_the_quota_is_an_error(batch: BatchMock) -> None:
         pytest.param({'size': 'Standard_A1'}, {'size': 'STANDARD_a1'}, [], id='case-of-letters'),
         pytest.param({'a': 1}, {'a': 2}, ['a: 2 instead of 1'], id='value'),
         pytest.param({'a': 1}, {}, ['a: None instead of 1'], id='missing'),
-        pytest.param({'a': {'b': {'c': 1}}}, {'a': {'b': {'c': 2}}}, ['c: 2 instead of 1'], id='nested'),
+        pytest.param(
+            {'a': {'b': {'c': 1}}}, {'a': {'b': {'c': 2}}}, ['c: 2 instead of 1'], id='nested'
+        ),
         pytest.param({'a': {'b': 1}}, {'a': None}, ['b: None instead of 1'], id='nested-missing'),
         pytest.param({'metadata': [1]}, {'metadata': [2]}, [], id='metadata-does-not-count'),
-        pytest.param({'a': 1, 'b': 2}, {}, ['a: None instead of 1', 'b: None instead of 2'], id='each-one'),
+        pytest.param(
+            {'a': 1, 'b': 2}, {}, ['a: None instead of 1', 'b: None instead of 2'], id='each-one'
+        ),
     ],
 )
 def test_differences_are_what_is_asked_for_and_not_so(
@@ -171,7 +190,9 @@ def test_job_runs_on_the_pool_with_a_time_limit_and_the_mark(batch: BatchMock) -
 
 
 @pytest.mark.parametrize('mark', [EARLIER_RUN, SOMEBODY], ids=['another-run', 'somebody-else'])
-def test_job_that_appeared_in_the_meantime_is_not_used(mark: dict[str, str], batch: BatchMock) -> None:
+def test_job_that_appeared_in_the_meantime_is_not_used(
+    mark: dict[str, str], batch: BatchMock
+) -> None:
     batch.job.add.side_effect = batch_error('JobExists')
     batch.job.get.return_value = job(mark)
 

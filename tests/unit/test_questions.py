@@ -26,14 +26,18 @@ from .conftest import Typed
     ],
     ids=str,
 )
-def test_query_takes_what_the_user_types(reply: str | EOFError, default: str, expected: str, typed: Typed) -> None:
+def test_query_takes_what_the_user_types(
+    reply: str | EOFError, default: str, expected: str, typed: Typed
+) -> None:
     prompts = typed(reply)
 
     assert sample.query_yes_no('Delete job?', default) == expected
     assert prompts == [f'Delete job? {"[Y/n]" if default == "yes" else "[y/N]"} ']
 
 
-def test_query_asks_again_after_another_reply(typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_query_asks_again_after_another_reply(
+    typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     prompts = typed('maybe', 'yess', 'n')
 
     assert sample.query_yes_no('Delete job?') == 'no'
@@ -42,7 +46,9 @@ def test_query_asks_again_after_another_reply(typed: Typed, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize('answer', ['yes', 'no'])
-def test_query_with_an_answer_does_not_ask(answer: str, typed: Typed, capsys: pytest.CaptureFixture[str]) -> None:
+def test_query_with_an_answer_does_not_ask(
+    answer: str, typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
     prompts = typed()
 
     assert sample.query_yes_no('Delete job?', answer=answer) == answer

@@ -9,7 +9,15 @@ from azure.core.exceptions import ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .service_objects import EARLIER_RUN, SOMEBODY, THIS_RUN, batch_error, container_properties, items, pool
+from .service_objects import (
+    EARLIER_RUN,
+    SOMEBODY,
+    THIS_RUN,
+    batch_error,
+    container_properties,
+    items,
+    pool,
+)
 
 GONE = ''  # what remove returns for something that is not there any more
 KINDS = ['container', 'job', 'pool']
@@ -25,7 +33,9 @@ def test_remove_deletes_what_this_run_made(kind: str, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('mark', [EARLIER_RUN, SOMEBODY, {}], ids=['earlier-run', 'somebody-else', 'no-mark'])
+@pytest.mark.parametrize(
+    'mark', [EARLIER_RUN, SOMEBODY, {}], ids=['earlier-run', 'somebody-else', 'no-mark']
+)
 def test_remove_leaves_what_this_run_did_not_make(mark: dict[str, str], kind: str) -> None:
     delete = Mock()
 
@@ -57,7 +67,9 @@ def test_remove_does_not_ask_about_the_container(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_remove_has_nothing_to_do_for_what_does_not_exist(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_remove_has_nothing_to_do_for_what_does_not_exist(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     delete = Mock()
 
     assert sample.remove(kind, Mock(side_effect=batch_error('PoolNotFound')), delete, None) == GONE
@@ -66,7 +78,9 @@ def test_remove_has_nothing_to_do_for_what_does_not_exist(kind: str, capsys: pyt
 
 
 @pytest.mark.parametrize('code', ['PoolNotFound', 'JobBeingDeleted'], ids=['gone', 'being-deleted'])
-def test_remove_takes_a_deletion_whose_answer_was_lost_for_done(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_remove_takes_a_deletion_whose_answer_was_lost_for_done(
+    code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     delete = Mock(side_effect=batch_error(code))
 
     assert sample.remove('pool', lambda: pool(metadata=items(THIS_RUN)), delete, 'yes') == GONE
@@ -76,9 +90,12 @@ def test_remove_takes_a_deletion_whose_answer_was_lost_for_done(code: str, capsy
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('failing', ['get', 'delete'])
 @pytest.mark.parametrize(
-    'error', [batch_error('InternalError'), ServiceRequestError('no route'), sample.SampleError('given up')]
+    'error',
+    [batch_error('InternalError'), ServiceRequestError('no route'), sample.SampleError('given up')],
 )
-def test_remove_names_what_may_be_left_when_it_fails(error: Exception, failing: str, kind: str) -> None:
+def test_remove_names_what_may_be_left_when_it_fails(
+    error: Exception, failing: str, kind: str
+) -> None:
     get, delete = Mock(return_value=pool(metadata=items(THIS_RUN))), Mock()
     {'get': get, 'delete': delete}[failing].side_effect = error
 

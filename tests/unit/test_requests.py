@@ -34,7 +34,11 @@ NO_CONNECTION = ClientRequestError('Connection refused')
 def test_clients_send_the_api_version_of_the_settings_in_every_operation_group() -> None:
     batch_client, _ = sample.create_clients()
 
-    groups = {name: group.api_version for name, group in vars(batch_client).items() if hasattr(group, 'api_version')}
+    groups = {
+        name: group.api_version
+        for name, group in vars(batch_client).items()
+        if hasattr(group, 'api_version')
+    }
     assert {'account', 'compute_node', 'file', 'job', 'pool', 'task'} <= set(groups)
     assert set(groups.values()) == {sample._BATCH_API_VERSION}
 
@@ -74,26 +78,45 @@ def test_batch_client_sends_a_post_again(monkeypatch: pytest.MonkeyPatch, clock:
     monkeypatch.setattr(requests.Session, 'request', send)
     batch_client, _ = sample.create_clients()
 
-    batch_client.job.add(models.JobAddParameter(id='job', pool_info=models.PoolInformation(pool_id='pool')))
+    batch_client.job.add(
+        models.JobAddParameter(id='job', pool_info=models.PoolInformation(pool_id='pool'))
+    )
 
-    assert sent == [('POST', f'{SETTINGS["_BATCH_ACCOUNT_URL"]}/jobs?api-version={sample._BATCH_API_VERSION}')] * 2
+    assert (
+        sent
+        == [
+            (
+                'POST',
+                f'{SETTINGS["_BATCH_ACCOUNT_URL"]}/jobs?api-version={sample._BATCH_API_VERSION}',
+            )
+        ]
+        * 2
+    )
     assert len(clock.sleeps) == 1
 
 
-@pytest.mark.parametrize('request_type', ['PoolAddParameter', 'JobAddParameter', 'TaskAddParameter'])
-def test_batch_client_sends_what_its_own_serializer_would_send(request_type: str, run: Run, azure: Azure) -> None:
+@pytest.mark.parametrize(
+    'request_type', ['PoolAddParameter', 'JobAddParameter', 'TaskAddParameter']
+)
+def test_batch_client_sends_what_its_own_serializer_would_send(
+    request_type: str, run: Run, azure: Azure
+) -> None:
     run('-y')
     sent = {
         'PoolAddParameter': azure.batch.pool.add.call_args.args[0],
         'JobAddParameter': azure.batch.job.add.call_args.args[0],
         'TaskAddParameter': azure.batch.task.add_collection.call_args.args[1][0],
     }[request_type]
-    standard: Any = BatchServiceClient(SharedKeyCredentials('mybatch', BATCH_KEY), 'https://mybatch')
+    standard: Any = BatchServiceClient(
+        SharedKeyCredentials('mybatch', BATCH_KEY), 'https://mybatch'
+    )
 
     expected = json.dumps(standard._serialize.body(sent, request_type))
 
     durations = {'PT1200S': 'PT20M', 'PT3600S': 'PT1H'}
-    body = re.sub('PT[0-9]+S', lambda seconds: durations[seconds[0]], json.dumps(sent, default=sample.to_json))
+    body = re.sub(
+        'PT[0-9]+S', lambda seconds: durations[seconds[0]], json.dumps(sent, default=sample.to_json)
+    )
     assert json.loads(body) == json.loads(expected)
 
 
@@ -102,7 +125,9 @@ def authorization(monkeypatch: pytest.MonkeyPatch, credential: object) -> str:
     """Return the Authorization header of a request to Batch."""
     sent = []
 
-    def send(session: requests.Session, *_: object, headers: dict[str, str], **__: Any) -> requests.Response:
+    def send(
+        session: requests.Session, *_: object, headers: dict[str, str], **__: Any
+    ) -> requests.Response:
         sent.append({**session.headers, **headers})
         response = requests.Response()
         response.status_code, response._content = 404, b'{}'
@@ -121,8 +146,14 @@ def authorization(monkeypatch: pytest.MonkeyPatch, credential: object) -> str:
     [
         ('https://mybatch.westeurope.batch.azure.com', 'https://batch.core.windows.net/.default'),
         ('https://mybatch.westeurope.batch.azure.com/', 'https://batch.core.windows.net/.default'),
-        ('https://mybatch.chinaeast2.batch.chinacloudapi.cn', 'https://batch.chinacloudapi.cn/.default'),
-        ('https://mybatch.usgovvirginia.batch.usgovcloudapi.net/', 'https://batch.core.usgovcloudapi.net/.default'),
+        (
+            'https://mybatch.chinaeast2.batch.chinacloudapi.cn',
+            'https://batch.chinacloudapi.cn/.default',
+        ),
+        (
+            'https://mybatch.usgovvirginia.batch.usgovcloudapi.net/',
+            'https://batch.core.usgovcloudapi.net/.default',
+        ),
         ('https://127.0.0.1:10000', 'https://batch.core.windows.net/.default'),
     ],
 )
@@ -146,13 +177,17 @@ def test_batch_client_with_a_key_asks_for_no_token(monkeypatch: pytest.MonkeyPat
 
 
 def test_clients_with_two_keys_look_for_no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, 'DefaultAzureCredential', lambda: pytest.fail('an identity was looked for'))
+    monkeypatch.setattr(
+        sample, 'DefaultAzureCredential', lambda: pytest.fail('an identity was looked for')
+    )
 
     sample.create_clients()
 
 
 @pytest.mark.parametrize('key', ['', SETTINGS['_STORAGE_ACCOUNT_KEY']], ids=['entra', 'key'])
-def test_blob_client_signs_in_independently_of_the_batch_client(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blob_client_signs_in_independently_of_the_batch_client(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     credential = create_autospec(DefaultAzureCredential, instance=True)
     monkeypatch.setattr(sample, 'DefaultAzureCredential', lambda: credential)
     monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', key)
@@ -189,7 +224,9 @@ PASSING = [
     pytest.param(ClientRequestError('Read timed out.'), id='timeout'),
     pytest.param(requests.exceptions.ChunkedEncodingError('cut off'), id='answer-cut-off'),
     *(pytest.param(answer(status), id=str(status)) for status in (408, 429, 500, 502, 503, 504)),
-    pytest.param(answer(200, b'<html>Sign in', Content_Type='text/html; charset=utf-8'), id='html-of-a-proxy'),
+    pytest.param(
+        answer(200, b'<html>Sign in', Content_Type='text/html; charset=utf-8'), id='html-of-a-proxy'
+    ),
 ]
 
 
@@ -217,16 +254,22 @@ def test_send_with_retries_gives_up_in_the_end(fault: object, clock: Clock) -> N
     assert sample._RETRY_SECONDS / 2 < clock.elapsed <= sample._RETRY_SECONDS
 
 
-def test_send_with_retries_asks_again_when_the_service_could_not_add_one_of_the_tasks(clock: Clock) -> None:
+def test_send_with_retries_asks_again_when_the_service_could_not_add_one_of_the_tasks(
+    clock: Clock,
+) -> None:
     busy = answer(200, {'value': [{'taskId': 'Task0', 'status': 'ServerError'}]})
     service = Service(busy, OK)
-    request = ClientRequest('POST', 'https://mybatch.westeurope.batch.azure.com/jobs/job/addtaskcollection')
+    request = ClientRequest(
+        'POST', 'https://mybatch.westeurope.batch.azure.com/jobs/job/addtaskcollection'
+    )
 
     assert retried(service)(request) is OK
     assert len(clock.sleeps) == 1
 
 
-def test_send_with_retries_does_not_take_a_task_that_met_a_server_error_for_a_passing_fault(clock: Clock) -> None:
+def test_send_with_retries_does_not_take_a_task_that_met_a_server_error_for_a_passing_fault(
+    clock: Clock,
+) -> None:
     service = Service(tasks := answer(200, {'value': [{'id': 'Task0', 'category': 'ServerError'}]}))
 
     assert retried(service)(GET) is tasks
@@ -254,13 +297,17 @@ def test_send_with_retries_tells_while_it_creates_a_pool_or_job(
         seen.append(sample.Run.adds)
         return service(request, **options)
 
-    sample.send_with_retries(send, ClientRequest(method, f'https://mybatch.westeurope.batch.azure.com{path}'))
+    sample.send_with_retries(
+        send, ClientRequest(method, f'https://mybatch.westeurope.batch.azure.com{path}')
+    )
 
     assert seen == ([creates] if outcome is OK else [creates, False, creates])
     assert not sample.Run.adds
 
 
-def test_send_with_retries_ends_a_run_whose_interrupt_got_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_send_with_retries_ends_a_run_whose_interrupt_got_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     service = Service(OK)
     monkeypatch.setattr(sample.Run, 'interrupted', True)
 
@@ -321,7 +368,9 @@ def test_send_with_retries_takes_its_own_pause_for_a_date_in_retry_after(clock: 
 
 
 def test_send_with_retries_has_little_patience_before_the_first_answer(clock: Clock) -> None:
-    with pytest.raises(sample.SampleError, match=r'is unreachable\. Check _BATCH_ACCOUNT_URL and the network'):
+    with pytest.raises(
+        sample.SampleError, match=r'is unreachable\. Check _BATCH_ACCOUNT_URL and the network'
+    ):
         retried(Service(NO_CONNECTION))(GET)
 
     assert sample._FIRST_RETRY_SECONDS / 3 < clock.elapsed <= sample._FIRST_RETRY_SECONDS
@@ -345,7 +394,9 @@ def test_send_with_retries_has_its_patience_for_each_request(clock: Clock) -> No
 
 
 @pytest.mark.parametrize('fault', [NO_CONNECTION, BUSY], ids=['connection', 'busy'])
-def test_send_with_retries_pauses_longer_and_longer_up_to_ten_seconds(fault: object, clock: Clock) -> None:
+def test_send_with_retries_pauses_longer_and_longer_up_to_ten_seconds(
+    fault: object, clock: Clock
+) -> None:
     send = retried(Service(OK, fault))
     send(GET)
 

@@ -84,7 +84,9 @@ def test_run_turns_an_expected_error_into_one_message_and_cleans_up(
     assert capsys.readouterr().err == f'Error: {sample.describe(error)}\n'
 
 
-def test_run_says_what_failed_before_it_cleans_up(cleanup: Mock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_says_what_failed_before_it_cleans_up(
+    cleanup: Mock, capsys: pytest.CaptureFixture[str]
+) -> None:
     cleanup.side_effect = lambda: sample.say('Deleting...', sys.stderr)
 
     run_block(fail_with(sample.SampleError('It failed.')), cleanup)
@@ -126,7 +128,9 @@ def test_an_interrupt_at_the_beginning_of_the_way_out_leaves_no_cleanup_out() ->
 
 
 @pytest.mark.parametrize('number', SIGNALS)
-def test_run_that_is_interrupted_in_its_cleanup_finishes_the_cleanup(number: signal.Signals) -> None:
+def test_run_that_is_interrupted_in_its_cleanup_finishes_the_cleanup(
+    number: signal.Signals,
+) -> None:
     finished = []
 
     def cleanup() -> bool:
@@ -169,7 +173,9 @@ def test_run_whose_terminal_closes_finishes_the_cleanup(first: signal.Signals) -
     assert (run.exit_code, finished) == (130, [True])
 
 
-def test_run_waits_with_the_interrupt_for_the_answer_to_the_creation_of_a_pool_or_job(cleanup: Mock) -> None:
+def test_run_waits_with_the_interrupt_for_the_answer_to_the_creation_of_a_pool_or_job(
+    cleanup: Mock,
+) -> None:
     """The cleanup would look for it too early, and it would stay."""
     answered = []
 

@@ -16,10 +16,16 @@ BLOCK = r'(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///
 @pytest.fixture
 def metadata() -> dict[str, Any]:
     tomllib: Any = pytest.importorskip('tomllib', reason='Python 3.10 has no TOML parser')
-    blocks = [match for match in re.finditer(BLOCK, SCRIPT.read_text('utf-8')) if match['type'] == 'script']
+    blocks = [
+        match
+        for match in re.finditer(BLOCK, SCRIPT.read_text('utf-8'))
+        if match['type'] == 'script'
+    ]
     assert len(blocks) == 1
     lines = blocks[0]['content'].splitlines(keepends=True)
-    parsed: dict[str, Any] = tomllib.loads(''.join(line[2:] if line.startswith('# ') else line[1:] for line in lines))
+    parsed: dict[str, Any] = tomllib.loads(
+        ''.join(line[2:] if line.startswith('# ') else line[1:] for line in lines)
+    )
     return parsed
 
 

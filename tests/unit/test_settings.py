@@ -22,7 +22,10 @@ VARIABLES = {
     'AZURE_STORAGE_KEY': '_STORAGE_ACCOUNT_KEY',
     'AZURE_STORAGE_SERVICE_ENDPOINT': '_STORAGE_ACCOUNT_URL',
 }
-KEYS = ['_BATCH_ACCOUNT_KEY', '_STORAGE_ACCOUNT_KEY']  # empty: the sample signs in with Microsoft Entra ID
+KEYS = [
+    '_BATCH_ACCOUNT_KEY',
+    '_STORAGE_ACCOUNT_KEY',
+]  # empty: the sample signs in with Microsoft Entra ID
 
 
 def load_script() -> dict[str, Any]:
@@ -37,11 +40,15 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
     script = load_script()
 
-    assert {script[setting] for setting in VARIABLES.values()} == {f'value of {variable}' for variable in VARIABLES}
+    assert {script[setting] for setting in VARIABLES.values()} == {
+        f'value of {variable}' for variable in VARIABLES
+    }
     assert all(script[setting] == f'value of {variable}' for variable, setting in VARIABLES.items())
 
 
-def test_settings_without_environment_are_placeholders_and_keys_are_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_without_environment_are_placeholders_and_keys_are_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
@@ -62,7 +69,9 @@ def test_command_that_deletes_the_container_signs_in_as_the_sample_does(
     assert script['_LEFT_BEHIND']['container'].endswith(' --auth-mode login') is signs_in
 
 
-def test_storage_url_without_its_own_variable_is_that_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_url_without_its_own_variable_is_that_of_the_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv('AZURE_STORAGE_SERVICE_ENDPOINT', raising=False)
     monkeypatch.setenv('AZURE_STORAGE_ACCOUNT', 'mystorage')
 
@@ -77,14 +86,18 @@ def test_check_settings_accepts_possible_credentials() -> None:
 
 
 @pytest.mark.parametrize('name', ['abc', 'a-b', '1-2-3', 'a' * 63])
-def test_check_settings_accepts_every_container_name_of_storage(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_settings_accepts_every_container_name_of_storage(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sample, '_INPUT_CONTAINER_NAME', name)
 
     sample.check_settings()
 
 
 @pytest.mark.parametrize('empty', [KEYS, KEYS[:1], KEYS[1:]], ids=['both', 'batch', 'storage'])
-def test_check_settings_accepts_empty_keys(empty: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_settings_accepts_empty_keys(
+    empty: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for setting in empty:
         monkeypatch.setattr(sample, setting, '')
 
@@ -94,25 +107,78 @@ def test_check_settings_accepts_empty_keys(empty: list[str], monkeypatch: pytest
 @pytest.mark.parametrize(
     ('setting', 'value', 'problem'),
     [
-        pytest.param('_BATCH_ACCOUNT_NAME', '<Batch account>', 'still a placeholder', id='placeholder'),
-        pytest.param('_STORAGE_ACCOUNT_KEY', 'xxxxxxxxxxxxxxxx', 'still a placeholder', id='tutorial-placeholder'),
-        pytest.param('_BATCH_ACCOUNT_URL', 'https://<a>.b.batch.azure.com', 'still a placeholder', id='part-of-a-url'),
+        pytest.param(
+            '_BATCH_ACCOUNT_NAME', '<Batch account>', 'still a placeholder', id='placeholder'
+        ),
+        pytest.param(
+            '_STORAGE_ACCOUNT_KEY',
+            'xxxxxxxxxxxxxxxx',
+            'still a placeholder',
+            id='tutorial-placeholder',
+        ),
+        pytest.param(
+            '_BATCH_ACCOUNT_URL',
+            'https://<a>.b.batch.azure.com',
+            'still a placeholder',
+            id='part-of-a-url',
+        ),
         pytest.param('_STORAGE_ACCOUNT_NAME', '', 'empty', id='empty'),
         pytest.param('_BATCH_ACCOUNT_KEY', '  ', 'empty', id='blank'),
-        pytest.param('_BATCH_ACCOUNT_NAME', 'My-Batch', 'not lower-case letters and digits', id='name-form'),
-        pytest.param('_STORAGE_ACCOUNT_NAME', 'ab', 'not lower-case letters and digits', id='name-too-short'),
+        pytest.param(
+            '_BATCH_ACCOUNT_NAME', 'My-Batch', 'not lower-case letters and digits', id='name-form'
+        ),
+        pytest.param(
+            '_STORAGE_ACCOUNT_NAME', 'ab', 'not lower-case letters and digits', id='name-too-short'
+        ),
         pytest.param('_STORAGE_ACCOUNT_KEY', 'c2Vjcm', 'not base64', id='key-cut-off'),
-        pytest.param('_BATCH_ACCOUNT_KEY', 'c2Vj$mV0', 'not base64', id='key-with-another-character'),
-        pytest.param('_BATCH_ACCOUNT_URL', 'http://mybatch.example', 'not https://...', id='plain-http'),
-        pytest.param('_BATCH_ACCOUNT_URL', 'http://127.0.0.1.example', 'not https://...', id='fake-loopback'),
-        pytest.param('_STORAGE_ACCOUNT_URL', 'mystorage.blob.core.windows.net', 'not https://...', id='no-scheme'),
-        pytest.param('_STORAGE_ACCOUNT_URL', f'https://{"a" * 64}.net', 'not https://...', id='label-too-long'),
-        pytest.param('_INPUT_CONTAINER_NAME', 'Input', 'not lower-case letters, digits and', id='container-form'),
-        pytest.param('_INPUT_CONTAINER_NAME', 'a' * 64, 'not lower-case letters, digits and', id='container-too-long'),
-        pytest.param('_OUTPUT_CONTAINER_NAME', 'input', 'not other than _INPUT_CONTAINER_NAME', id='one-container'),
-        pytest.param('_OUTPUT_CONTAINER_NAME', 'a--b', 'not lower-case letters, digits and', id='two-hyphens'),
-        pytest.param('_POOL_ID', 'my pool', 'not letters, digits, hyphens and underscores', id='pool-form'),
-        pytest.param('_JOB_ID', 'j' * 65, 'not letters, digits, hyphens and underscores', id='job-too-long'),
+        pytest.param(
+            '_BATCH_ACCOUNT_KEY', 'c2Vj$mV0', 'not base64', id='key-with-another-character'
+        ),
+        pytest.param(
+            '_BATCH_ACCOUNT_URL', 'http://mybatch.example', 'not https://...', id='plain-http'
+        ),
+        pytest.param(
+            '_BATCH_ACCOUNT_URL', 'http://127.0.0.1.example', 'not https://...', id='fake-loopback'
+        ),
+        pytest.param(
+            '_STORAGE_ACCOUNT_URL',
+            'mystorage.blob.core.windows.net',
+            'not https://...',
+            id='no-scheme',
+        ),
+        pytest.param(
+            '_STORAGE_ACCOUNT_URL',
+            f'https://{"a" * 64}.net',
+            'not https://...',
+            id='label-too-long',
+        ),
+        pytest.param(
+            '_INPUT_CONTAINER_NAME',
+            'Input',
+            'not lower-case letters, digits and',
+            id='container-form',
+        ),
+        pytest.param(
+            '_INPUT_CONTAINER_NAME',
+            'a' * 64,
+            'not lower-case letters, digits and',
+            id='container-too-long',
+        ),
+        pytest.param(
+            '_OUTPUT_CONTAINER_NAME',
+            'input',
+            'not other than _INPUT_CONTAINER_NAME',
+            id='one-container',
+        ),
+        pytest.param(
+            '_OUTPUT_CONTAINER_NAME', 'a--b', 'not lower-case letters, digits and', id='two-hyphens'
+        ),
+        pytest.param(
+            '_POOL_ID', 'my pool', 'not letters, digits, hyphens and underscores', id='pool-form'
+        ),
+        pytest.param(
+            '_JOB_ID', 'j' * 65, 'not letters, digits, hyphens and underscores', id='job-too-long'
+        ),
     ],
 )
 def test_check_settings_names_a_wrong_setting(
@@ -128,7 +194,9 @@ def test_check_settings_names_a_wrong_setting(
 
 
 @pytest.mark.parametrize('host', ['localhost', '127.0.0.1', '[::1]'])
-def test_check_settings_accepts_plain_http_on_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_settings_accepts_plain_http_on_this_machine(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', f'http://{host}:10000')
 
     sample.check_settings()
@@ -141,7 +209,9 @@ def test_check_settings_names_every_wrong_setting_at_once(monkeypatch: pytest.Mo
     with pytest.raises(argparse.ArgumentError) as raised:
         sample.check_settings()
 
-    assert [setting for setting in SETTINGS if f'{setting} is empty' not in str(raised.value)] == KEYS
+    assert [
+        setting for setting in SETTINGS if f'{setting} is empty' not in str(raised.value)
+    ] == KEYS
 
 
 def test_check_settings_does_not_show_a_wrong_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,14 @@ import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import STORAGE_KEY, Clock, Videos
 from .mocks import STORAGE_URL, StorageMock
-from .service_objects import BEGAN, EARLIER_RUN, SOMEBODY, THIS_RUN, container_properties, storage_error
+from .service_objects import (
+    BEGAN,
+    EARLIER_RUN,
+    SOMEBODY,
+    THIS_RUN,
+    container_properties,
+    storage_error,
+)
 
 INPUT, OUTPUT = sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME
 NAMES = ['a.mp4', 'sub/b c.mp4', 'vidéo?#.mp4']
@@ -60,7 +67,9 @@ def test_create_container_leaves_the_metadata_of_somebody_else(storage: StorageM
     container.set_container_metadata.assert_not_called()
 
 
-def test_create_container_waits_until_the_old_one_is_gone(storage: StorageMock, clock: Clock) -> None:
+def test_create_container_waits_until_the_old_one_is_gone(
+    storage: StorageMock, clock: Clock
+) -> None:
     container = storage.container(INPUT)
     container.create_container.side_effect = [storage_error('ContainerBeingDeleted')] * 3 + [{}]
     container.get_container_properties.side_effect = storage_error('ContainerNotFound')
@@ -72,7 +81,9 @@ def test_create_container_waits_until_the_old_one_is_gone(storage: StorageMock, 
 
 
 # --- Uploads ----------------------------------------------------------------------------------------------------------
-def keep_uploads(storage: StorageMock, names: Iterable[str]) -> dict[str, tuple[bytes, dict[str, Any]]]:
+def keep_uploads(
+    storage: StorageMock, names: Iterable[str]
+) -> dict[str, tuple[bytes, dict[str, Any]]]:
     """Return what is going to be uploaded to the input container: content and options by name of the blob."""
     uploads: dict[str, tuple[bytes, dict[str, Any]]] = {}
 
@@ -101,9 +112,13 @@ def test_upload_input_files_uploads_every_video_under_its_name(
     ]
 
 
-def test_upload_input_files_raises_if_one_upload_fails(storage: StorageMock, videos: Videos) -> None:
+def test_upload_input_files_raises_if_one_upload_fails(
+    storage: StorageMock, videos: Videos
+) -> None:
     keep_uploads(storage, NAMES)
-    storage.blob(INPUT, 'sub/b c.mp4').upload_blob.side_effect = storage_error('AuthorizationFailure')
+    storage.blob(INPUT, 'sub/b c.mp4').upload_blob.side_effect = storage_error(
+        'AuthorizationFailure'
+    )
 
     with pytest.raises(sample._EXPECTED_ERRORS, match='Refused'):
         sample.upload_input_files(storage.client, sample.find_input_files(videos(NAMES)))
@@ -122,7 +137,9 @@ def test_upload_input_files_stops_when_a_sas_could_end_before_the_job(
     assert uploads == {}
 
 
-def test_upload_file_replaces_what_an_earlier_run_left(storage: StorageMock, videos: Videos) -> None:
+def test_upload_file_replaces_what_an_earlier_run_left(
+    storage: StorageMock, videos: Videos
+) -> None:
     uploads = keep_uploads(storage, ['a.mp4'])
 
     sample.upload_file_to_container(storage.client, INPUT, videos(['a.mp4']) / 'a.mp4')
@@ -137,16 +154,22 @@ def test_upload_file_takes_a_path_as_text_and_names_the_blob_after_the_file(
 ) -> None:
     uploads = keep_uploads(storage, ['b.mp4'])
 
-    resource_file = sample.upload_file_to_container(storage.client, INPUT, str(videos(['sub/b.mp4']) / 'sub/b.mp4'))
+    resource_file = sample.upload_file_to_container(
+        storage.client, INPUT, str(videos(['sub/b.mp4']) / 'sub/b.mp4')
+    )
 
     assert list(uploads) == ['b.mp4']
     assert resource_file.file_path == 'b.mp4'
 
 
-def test_upload_file_returns_a_url_that_reads_this_one_blob_only(storage: StorageMock, videos: Videos) -> None:
+def test_upload_file_returns_a_url_that_reads_this_one_blob_only(
+    storage: StorageMock, videos: Videos
+) -> None:
     keep_uploads(storage, ['a.mp4'])
 
-    resource_file = sample.upload_file_to_container(storage.client, INPUT, videos(['a.mp4']) / 'a.mp4')
+    resource_file = sample.upload_file_to_container(
+        storage.client, INPUT, videos(['a.mp4']) / 'a.mp4'
+    )
 
     sas = query(resource_file.http_url)
     assert resource_file.http_url.startswith(f'{STORAGE_URL}/input/a.mp4?')
@@ -156,27 +179,40 @@ def test_upload_file_returns_a_url_that_reads_this_one_blob_only(storage: Storag
 
 # --- SAS --------------------------------------------------------------------------------------------------------------
 def test_container_sas_grants_what_is_asked_for_on_the_container(storage: StorageMock) -> None:
-    url = sample.get_container_sas_url(storage.client, OUTPUT, ContainerSasPermissions(create=True, write=True))
+    url = sample.get_container_sas_url(
+        storage.client, OUTPUT, ContainerSasPermissions(create=True, write=True)
+    )
 
     sas = query(url)
     assert url.startswith(f'{STORAGE_URL}/output?')
     assert (sas['sp'], sas['sr']) == ('cw', 'c')
 
 
-def test_every_sas_ends_when_all_time_limits_have_passed(storage: StorageMock, videos: Videos, clock: Clock) -> None:
+def test_every_sas_ends_when_all_time_limits_have_passed(
+    storage: StorageMock, videos: Videos, clock: Clock
+) -> None:
     keep_uploads(storage, ['a.mp4'])
     limits = sample._UPLOAD_TIMEOUT + sample._JOB_TIMEOUT + sample._MARGIN
 
-    blob_url = sample.upload_file_to_container(storage.client, INPUT, videos(['a.mp4']) / 'a.mp4').http_url
+    blob_url = sample.upload_file_to_container(
+        storage.client, INPUT, videos(['a.mp4']) / 'a.mp4'
+    ).http_url
     clock.sleep(600)
-    container_url = sample.get_container_sas_url(storage.client, OUTPUT, ContainerSasPermissions(write=True))
+    container_url = sample.get_container_sas_url(
+        storage.client, OUTPUT, ContainerSasPermissions(write=True)
+    )
 
-    ends = [datetime.fromisoformat(query(url)['se'].replace('Z', '+00:00')) for url in (blob_url, container_url)]
+    ends = [
+        datetime.fromisoformat(query(url)['se'].replace('Z', '+00:00'))
+        for url in (blob_url, container_url)
+    ]
     assert ends == [BEGAN + limits] * 2
     assert limits < timedelta(hours=24)
 
 
-@pytest.mark.parametrize('upload_timeout', [timedelta(hours=2), timedelta(days=30)], ids=['hours', 'weeks'])
+@pytest.mark.parametrize(
+    'upload_timeout', [timedelta(hours=2), timedelta(days=30)], ids=['hours', 'weeks']
+)
 def test_sas_without_a_key_is_signed_with_a_user_delegation_key_of_at_most_seven_days(
     upload_timeout: timedelta, storage: StorageMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,11 +224,15 @@ def test_sas_without_a_key_is_signed_with_a_user_delegation_key_of_at_most_seven
 
     start, expiry = storage.client.get_user_delegation_key.call_args.args
     assert start == BEGAN - timedelta(minutes=15)
-    assert expiry == min(BEGAN + upload_timeout + sample._JOB_TIMEOUT + sample._MARGIN, start + timedelta(days=7))
+    assert expiry == min(
+        BEGAN + upload_timeout + sample._JOB_TIMEOUT + sample._MARGIN, start + timedelta(days=7)
+    )
     assert options == {'user_delegation_key': delegation_key, 'expiry': expiry}
 
 
-def test_sas_options_hold_the_key_of_the_storage_account_and_an_end_with_time_zone(storage: StorageMock) -> None:
+def test_sas_options_hold_the_key_of_the_storage_account_and_an_end_with_time_zone(
+    storage: StorageMock,
+) -> None:
     options = sample.sas_options(storage.client)
 
     assert options['account_key'] == STORAGE_KEY
@@ -218,7 +258,10 @@ def test_upload_bar_counts_the_bytes_that_have_arrived(
 
 
 def test_upload_tells_a_log_every_ten_seconds_how_far_it_is(
-    storage: StorageMock, videos: Videos, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    storage: StorageMock,
+    videos: Videos,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     now = [0.0]
     monkeypatch.setattr('tqdm.std.time', lambda: now[0])

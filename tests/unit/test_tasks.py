@@ -14,13 +14,22 @@ from .service_objects import batch_error
 
 JOB_ID = sample._JOB_ID
 OUTPUT_SAS_URL = f'{STORAGE_URL}/output?sp=cw&sig=c2VjcmV0'
-NASTY_NAMES = ['$(reboot).mp4', "'; rm -rf *; '.mp4", 'a*?[b].mp4', '-version.mp4', 'sub/%AZ_BATCH%.mp4', 'vidéo.mp4']
+NASTY_NAMES = [
+    '$(reboot).mp4',
+    "'; rm -rf *; '.mp4",
+    'a*?[b].mp4',
+    '-version.mp4',
+    'sub/%AZ_BATCH%.mp4',
+    'vidéo.mp4',
+]
 
 
 def resource_files(names: list[str]) -> list[models.ResourceFile]:
     """Return the uploaded videos of these names."""
     return [
-        models.ResourceFile(http_url=f'{STORAGE_URL}/input/{number}?sp=r&sig={number}', file_path=name)
+        models.ResourceFile(
+            http_url=f'{STORAGE_URL}/input/{number}?sp=r&sig={number}', file_path=name
+        )
         for number, name in enumerate(names)
     ]
 
@@ -48,7 +57,10 @@ def test_task_reads_its_video_and_uploads_its_mp3_with_their_sas(batch: BatchMoc
 def test_task_uploads_only_what_a_success_has_made(batch: BatchMock) -> None:
     (task,) = added_tasks(batch, ['a.mp4'])
 
-    assert task.output_files[0].upload_options.upload_condition == models.OutputFileUploadCondition.task_success
+    assert (
+        task.output_files[0].upload_options.upload_condition
+        == models.OutputFileUploadCondition.task_success
+    )
 
 
 def test_task_has_the_name_of_its_video_to_be_shown(batch: BatchMock) -> None:
@@ -65,7 +77,9 @@ def test_task_ends_by_itself_and_is_tried_once_more(batch: BatchMock) -> None:
 
 
 @pytest.mark.parametrize('name', NASTY_NAMES)
-def test_task_has_no_part_of_a_file_name_in_command_pattern_and_path(name: str, batch: BatchMock) -> None:
+def test_task_has_no_part_of_a_file_name_in_command_pattern_and_path(
+    name: str, batch: BatchMock
+) -> None:
     (plain,) = added_tasks(BatchMock(), ['plain.mp4'])
 
     (task,) = added_tasks(batch, [name])

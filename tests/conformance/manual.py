@@ -1,0 +1,57 @@
+"""A timeline and machines that stand still until a test says what happens: for every order of events."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+
+from tests.local_azure.batch.clock import Action, Timeline
+from tests.local_azure.batch.model import Node, Outcome, Run
+from tests.local_azure.node.machine import Machines
+
+Done = Callable[[Run, Outcome], None]
+
+
+class ManualTimeline(Timeline):
+    def __init__(self) -> None:
+        self._elapsed = 0.0
+        self._plans: list[tuple[float, int, Action]] = []
+        self._planned = 0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._elapsed)
+
+    def after(self, seconds: float, action: Action) -> None:
+        self._planned += 1
+        heapq.heappush(self._plans, (self._elapsed + seconds, self._planned, action))
+
+    def advance(self, seconds: float) -> None:
+        end = self._elapsed + seconds
+        while self._plans and self._plans[0][0] <= end:
+            due, _, action = heapq.heappop(self._plans)
+            self._elapsed = max(self._elapsed, due)
+            action()
+        self._elapsed = end
+
+
+class ManualMachines(Machines):
+    """Runs nothing: a test says how each run ends."""
+
+    def __init__(self) -> None:
+        self.running: dict[Run, Done] = {}
+
+    def add_node(self, node: Node) -> None:
+        """Nothing to make."""
+
+    def remove_node(self, node: Node) -> None:
+        """Nothing to remove."""
+
+    def start(self, run: Run, done: Done) -> None:
+        self.running[run] = done
+
+    def stop(self, run: Run) -> None:
+        self.running.pop(run, None)
+
+    def finish(self, run: Run, outcome: Outcome) -> None:
+        self.running.pop(run)(run, outcome)

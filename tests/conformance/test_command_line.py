@@ -1,0 +1,231 @@
+"""`python -m tests.local_azure`: exit codes and signals pass through, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import address_of
+
+ROOT = Path(__file__).resolve().parents[2]
+# Stands in for the sample: tells what it got, then does as it was told.
+SCRIPT = """
+import os, signal, sys, time
+def on_signal(number, frame):
+    print('got', signal.Signals(number).name, flush=True)
+    sys.exit(130)
+signal.signal(signal.SIGINT, on_signal)
+signal.signal(signal.SIGTERM, on_signal)
+print('arguments', sys.argv[1:], sorted(name for name in os.environ if name.startswith('AZURE_')), flush=True)
+if 'exit' in sys.argv:
+    sys.exit(7)
+if 'kill' in sys.argv:
+    os.kill(os.getpid(), 9)
+print('waiting', flush=True)
+time.sleep(60)
+"""
+RUNNER = """
+import sys
+from pathlib import Path
+from tests.local_azure import __main__ as command
+command.SCRIPT = Path(sys.argv[1])
+sys.exit(command.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """An environment whose temporary folder is watched: it must be empty again in the end."""
+    folder = tmp_path / 'temporary'
+    folder.mkdir()
+    yield {**os.environ, 'TMPDIR': str(folder), 'PYTHONPATH': str(ROOT)}
+    wait_for(lambda: not list(folder.iterdir()), 'an empty temporary folder')
+    assert not processes_in(folder)
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Processes that have this folder in their command line, environment or working directory."""
+    found = []
+    for process in Path('/proc').glob('[0-9]*'):
+        try:
+            text = (process / 'cmdline').read_bytes() + (process / 'environ').read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in text and int(process.name) != os.getpid():
+            found.append(int(process.name))
+    return found
+
+
+def wait_for(condition: object, what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f'waited in vain for {what}'
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / 'script.py'
+    path.write_text(SCRIPT)
+    return path
+
+
+def start(environment: dict[str, str], script: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, '-c', RUNNER, str(script), *arguments],
+        env=environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=ROOT,
+    )
+
+
+@pytest.mark.parametrize(('argument', 'code'), [('exit', 7), ('kill', 137)])
+def test_arguments_environment_and_exit_code(
+    temporary: dict[str, str], script: Path, argument: str, code: int
+) -> None:
+    with start(temporary, script, argument, '--input', 'a b') as process:
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == code
+    assert f"arguments ['{argument}', '--input', 'a b']" in output
+    names = 'AZURE_BATCH_ACCESS_KEY AZURE_BATCH_ACCOUNT AZURE_BATCH_ENDPOINT AZURE_STORAGE_ACCOUNT AZURE_STORAGE_KEY'
+    assert all(name in output for name in [*names.split(), 'AZURE_STORAGE_SERVICE_ENDPOINT'])
+
+
+def test_entra_gives_the_script_an_identity_and_no_key(
+    temporary: dict[str, str], script: Path
+) -> None:
+    with start({**temporary, 'AZURE_STORAGE_KEY': 'outer'}, script, '--entra', 'exit') as process:
+        output, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 7
+    assert "arguments ['exit']" in output
+    assert 'AZURE_BATCH_ENDPOINT' in output
+    assert 'KEY' not in output
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
+def test_signal_is_passed_on_once_and_waited_for(
+    temporary: dict[str, str], script: Path, number: signal.Signals
+) -> None:
+    with start(temporary, script) as process:
+        assert process.stdout
+        while process.stdout.readline() != 'waiting\n':
+            pass
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=20)
+
+    assert output == f'got {number.name}\n'
+    assert process.returncode == 130
+
+
+def test_ctrl_c_on_a_terminal_arrives_once(temporary: dict[str, str], script: Path) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(sys.executable, [sys.executable, '-c', RUNNER, str(script)], temporary)  # noqa: S606 - the child of a fork
+    with open(terminal, 'r+b', buffering=0) as stream:  # noqa: PTH123 - a file descriptor
+        output = b''
+        while b'waiting' not in output:
+            output += stream.read(4096)
+        stream.write(b'\x03')
+        try:
+            while part := stream.read(4096):
+                output += part
+        except OSError:  # the other side has closed the terminal
+            pass
+    _, status = os.waitpid(pid, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert output.count(b'got SIGINT') == 1
+
+
+def test_nothing_survives_a_kill(temporary: dict[str, str], script: Path) -> None:
+    with start(temporary, script) as process:
+        assert process.stdout
+        while process.stdout.readline() != 'waiting\n':
+            pass
+        folder = Path(temporary['TMPDIR'])
+        assert processes_in(folder)
+
+        process.kill()
+        process.wait()
+        for survivor in _scripts(script):  # the sample itself is not the wrapper's to kill any more
+            os.kill(survivor, signal.SIGKILL)
+
+    wait_for(lambda: not processes_in(folder), 'the end of all processes')
+
+
+def test_tasks_do_not_survive_a_kill_either(temporary: dict[str, str]) -> None:
+    program = """
+from tests.local_azure import LocalAzure
+from tests.conformance.conftest import a_job, a_pool, a_task
+azure = LocalAzure()
+azure.start()
+client = azure.batch_client()
+client.pool.add(a_pool(target_dedicated_nodes=1))
+client.job.add(a_job())
+client.task.add('job', a_task(command_line='bash -c "touch started; sleep 86398 & wait"'))
+azure.wait_until(lambda: list(azure.root.glob('nodes/*/tasks/workitems/job/job-1/task/wd/started')))
+print('waiting', flush=True)
+azure.wait_until(lambda: False, 60)
+"""
+    folder = Path(temporary['TMPDIR'])
+    with subprocess.Popen(
+        [sys.executable, '-c', program], env=temporary, text=True, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == 'waiting\n'
+
+        process.kill()
+
+    wait_for(lambda: not processes_in(folder), 'the end of all processes')
+
+
+def _scripts(script: Path) -> list[int]:
+    return [
+        pid
+        for pid in processes_in(script)
+        if f'{script}\0'.encode() in Path(f'/proc/{pid}/cmdline').read_bytes()
+    ]
+
+
+@pytest.mark.parametrize(
+    ('options', 'count'), [([], 6), (['--entra'], 7)], ids=['keys', 'Entra ID']
+)
+def test_serve_prints_the_environment_and_serves_until_interrupted(
+    temporary: dict[str, str], options: list[str], count: int
+) -> None:
+    command = [sys.executable, '-m', 'tests.local_azure', '--serve', *options]
+    with subprocess.Popen(
+        command, env=temporary, text=True, stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(count + 1)]
+        values = dict(re.findall(r"export (\w+)='(.*)'\n", ''.join(lines)))
+        endpoints = [
+            address_of(value) for name, value in values.items() if name.endswith('ENDPOINT')
+        ]
+        for endpoint in endpoints:
+            socket.create_connection(endpoint, 5).close()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+
+    assert len(values) == count
+    assert lines[count] == 'Ready.\n'
+    for endpoint in endpoints:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(endpoint, 5)

@@ -1,0 +1,602 @@
+"""azure-batch 14.2.0 through every operation that the local Batch service imitates."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import azure.batch.models as models
+import pytest
+from azure.batch import BatchServiceClient
+from azure.batch.custom.custom_errors import CreateTasksErrorException
+
+from tests.local_azure import LocalAzure
+
+from .conftest import (
+    Wire,
+    a_job,
+    a_pool,
+    a_task,
+    let_time_pass,
+    refusal,
+    run_to_end,
+    wait_completed,
+)
+from .test_recorded_facts import JOB, POOL, TASK
+
+MACHINE: Any = POOL['virtualMachineConfiguration']
+EXTENSION, DISK = {'name': 'x', 'publisher': 'x', 'type': 'x'}, {'lun': 0, 'diskSizeGB': 1}
+WITH_HEADERS = {
+    'filePattern': 'a',
+    'destination': {
+        'container': {'containerUrl': 'https://x', 'uploadHeaders': [{'name': 'Content-Type'}]}
+    },
+    'uploadOptions': {'uploadCondition': 'tasksuccess'},
+}
+
+
+@pytest.mark.parametrize('version', ['2024-02-01.19.0', '2025-06-01'])
+def test_both_api_versions_serve_a_whole_job(azure: LocalAzure, version: str) -> None:
+    client = azure.batch_client(version)
+
+    client.pool.add(a_pool(target_dedicated_nodes=1))
+    client.job.add(a_job())
+    client.task.add('job', a_task())
+    wait_completed(azure, 1)
+
+    assert (
+        client.task.get('job', 'task').execution_info.result == models.TaskExecutionResult.success
+    )
+    assert [counts.pool_id for counts in client.account.list_pool_node_counts()] == ['pool']
+
+
+def test_pool_is_added_listed_read_and_deleted(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    azure.batch.delays.pool_deleting = 60
+    client.pool.add(
+        a_pool(
+            'Pool-1', target_low_priority_nodes=2, target_dedicated_nodes=1, display_name='A pool'
+        )
+    )
+    azure.wait_until(lambda: client.pool.get('pool-1').allocation_state == 'steady')
+
+    pool = client.pool.get('POOL-1')
+    assert (pool.id, pool.display_name, pool.vm_size) == ('Pool-1', 'A pool', 'standard_a1_v2')
+    assert (pool.current_dedicated_nodes, pool.current_low_priority_nodes) == (1, 2)
+    assert [pool.id for pool in client.pool.list()] == ['Pool-1']
+    assert client.pool.exists('Pool-1')
+    client.pool.delete('Pool-1')
+    assert client.pool.get('Pool-1').state == models.PoolState.deleting
+    assert refusal(client.pool.delete, 'Pool-1') == (409, 'PoolBeingDeleted')
+    let_time_pass(azure)
+    azure.wait_until(lambda: not client.pool.exists('Pool-1'))
+    assert refusal(client.pool.get, 'Pool-1') == (404, 'PoolNotFound')
+
+
+def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClient) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    pool = azure.batch.pools.get('pool')
+    azure.wait_until(lambda: pool.allocation.value == 'steady')
+    azure.batch.delays.allocation = 60
+
+    for target in (3, 1, 0):
+        client.pool.resize('pool', models.PoolResizeParameter(target_low_priority_nodes=target))
+        assert refusal(
+            client.pool.resize, 'pool', models.PoolResizeParameter(target_dedicated_nodes=9)
+        ) == (
+            409,
+            'PoolBeingResized',
+        )
+        let_time_pass(azure)
+        azure.wait_until(lambda: pool.allocation.value == 'steady')
+        assert client.pool.get('pool').current_low_priority_nodes == target
+        assert len(list(client.compute_node.list('pool'))) == target
+
+
+@pytest.mark.parametrize('option', ['taskcompletion', 'retaineddata'])
+def test_deallocation_options_that_wait_are_not_imitated(
+    client: BatchServiceClient, option: str
+) -> None:
+    client.pool.add(a_pool())
+    smaller = models.PoolResizeParameter(target_dedicated_nodes=0, node_deallocation_option=option)
+
+    assert refusal(client.pool.resize, 'pool', smaller) == (501, 'NotImplemented')
+
+
+def test_metadata_of_a_pool_is_patched(client: BatchServiceClient) -> None:
+    client.pool.add(a_pool())
+
+    client.pool.patch(
+        'pool', models.PoolPatchParameter(metadata=[models.MetadataItem(name='a', value='b')])
+    )
+
+    assert [(item.name, item.value) for item in client.pool.get('pool').metadata] == [('a', 'b')]
+    assert refusal(client.pool.patch, 'none', models.PoolPatchParameter(metadata=[])) == (
+        404,
+        'PoolNotFound',
+    )
+
+
+def test_stopped_resize_keeps_what_is_there_and_says_so(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    azure.slow_allocation(60)
+    client.pool.add(a_pool(target_low_priority_nodes=2))
+
+    azure.batch.delays.allocation = 60
+
+    client.pool.stop_resize('pool')
+
+    assert client.pool.get('pool').allocation_state == models.AllocationState.stopping
+    let_time_pass(azure)
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    pool = client.pool.get('pool')
+    assert (pool.target_low_priority_nodes, pool.current_low_priority_nodes) == (2, 0)
+    assert [error.code for error in pool.resize_errors] == ['ResizeStopped']
+    assert refusal(client.pool.stop_resize, 'pool') == (409, 'OperationInvalidForCurrentState')
+
+
+def test_resize_errors_show_when_the_pool_is_steady(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    azure.batch.delays.node_leaving = 60
+    azure.fail_allocation(dedicated=True)
+
+    smaller = models.PoolResizeParameter(target_dedicated_nodes=1, target_low_priority_nodes=0)
+    client.pool.resize('pool', smaller)
+
+    azure.wait_until(lambda: azure.batch.pools.get('pool').resize_errors)
+    pool = client.pool.get('pool')
+    assert (pool.allocation_state.value, pool.resize_errors) == ('resizing', None)
+    let_time_pass(azure)
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    assert [error.code for error in client.pool.get('pool').resize_errors] == ['AllocationFailed']
+
+
+def test_deletion_of_a_pool_requeues_whatever_the_last_resize_asked_for(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=1))
+    client.job.add(a_job())
+    for target in (2, 1):
+        azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+        size = models.PoolResizeParameter(
+            target_low_priority_nodes=target, node_deallocation_option='terminate'
+        )
+        client.pool.resize('pool', size)
+    client.task.add('job', a_task(command_line='sleep 60'))
+    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+
+    client.pool.delete('pool')
+
+    assert client.task.get('job', 'task').state == models.TaskState.active
+
+
+def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServiceClient) -> None:
+    client.pool.add(a_pool(target_low_priority_nodes=2, target_dedicated_nodes=1))
+    azure.wait_until(
+        lambda: [node.state.value for node in client.compute_node.list('pool')] == ['idle'] * 3
+    )
+
+    nodes = list(client.compute_node.list('pool'))
+    assert client.compute_node.get('pool', nodes[0].id).id == nodes[0].id
+    assert sorted(node.is_dedicated for node in nodes) == [False, False, True]
+    (counts,) = client.account.list_pool_node_counts(
+        models.AccountListPoolNodeCountsOptions(filter="poolId eq 'pool'")
+    )
+    assert (counts.dedicated.idle, counts.dedicated.total, counts.low_priority.idle) == (1, 1, 2)
+    assert refusal(client.compute_node.get, 'pool', 'other') == (404, 'NodeNotFound')
+    assert refusal(lambda: list(client.compute_node.list('other'))) == (404, 'PoolNotFound')
+
+
+def test_node_counts_come_ten_at_a_time(
+    wire: Wire,
+) -> None:  # SDK14 operations: maxresults is 1 to 10
+    for number in range(11):
+        wire('POST', '/pools', {**POOL, 'id': f'p{number:02}', 'targetDedicatedNodes': 0})
+
+    first = wire('GET', '/nodecounts').json()
+    rest = wire._session.get(first['odata.nextLink'], timeout=10).json()
+
+    assert [counts['poolId'] for counts in first['value']] == [
+        f'p{number:02}' for number in range(10)
+    ]
+    assert [counts['poolId'] for counts in rest['value']] == ['p10']
+    assert (
+        wire('GET', '/nodecounts', query={'maxresults': '11'}).json()['code']
+        == 'OutOfRangeQueryParameterValue'
+    )
+
+
+def test_supported_images_have_ubuntu_24_04_in_both_generations(client: BatchServiceClient) -> None:
+    options = models.AccountListSupportedImagesOptions(
+        filter="nodeAgentSKUId eq 'batch.node.ubuntu 24.04'"
+    )
+
+    images = {
+        image.image_reference.sku: image for image in client.account.list_supported_images(options)
+    }
+
+    assert set(images) == {'server', 'server-gen1'}
+    assert images['server'].capabilities == ['Generation2VMImage']
+    assert images['server'].batch_support_end_of_life is None
+
+
+def test_job_is_added_patched_terminated_and_deleted(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    azure.batch.delays.job_terminating = azure.batch.delays.job_deleting = 60
+    client.job.add(a_job('Job-1', priority=5, metadata=[models.MetadataItem(name='a', value='b')]))
+    assert refusal(client.job.add, a_job('JOB-1')) == (409, 'JobExists')
+
+    client.job.patch('job-1', models.JobPatchParameter(priority=-7))
+    job = client.job.get('job-1')
+    assert (job.id, job.priority, job.max_parallel_tasks, job.metadata[0].value) == (
+        'Job-1',
+        -7,
+        -1,
+        'b',
+    )
+    assert [job.id for job in client.job.list()] == ['Job-1']
+
+    client.job.terminate('job-1', 'enough')
+    assert client.job.get('job-1').state == models.JobState.terminating
+    let_time_pass(azure)
+    azure.wait_until(lambda: client.job.get('job-1').state == 'completed')
+    assert client.job.get('job-1').execution_info.terminate_reason == 'enough'
+    assert refusal(client.job.terminate, 'job-1') == (409, 'JobCompleted')
+    assert refusal(client.task.add, 'job-1', a_task()) == (409, 'JobCompleted')
+
+    client.job.delete('job-1')
+    assert client.job.get('job-1').state == models.JobState.deleting
+    assert refusal(client.job.delete, 'job-1') == (409, 'JobBeingDeleted')
+    assert refusal(client.job.add, a_job('Job-1')) == (409, 'JobBeingDeleted')
+    let_time_pass(azure)
+    azure.wait_until(lambda: not azure.batch.all_jobs())
+    assert refusal(client.job.get, 'job-1') == (404, 'JobNotFound')
+
+
+def test_job_ends_by_itself_when_all_tasks_are_complete(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_dedicated_nodes=1))
+    client.job.add(a_job())
+    client.task.add_collection('job', [a_task('1'), a_task('2', 'false')])
+
+    client.job.patch('job', models.JobPatchParameter(on_all_tasks_complete='terminatejob'))
+
+    azure.wait_until(lambda: client.job.get('job').state == 'completed')
+    assert client.job.get('job').execution_info.terminate_reason == 'AllTasksComplete'
+    assert {task.state.value for task in client.task.list('job')} == {'completed'}
+
+
+def test_job_wall_clock_ends_running_tasks_and_leaves_active_ones(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.pool.add(a_pool(target_dedicated_nodes=1))
+    limit = models.JobConstraints(max_wall_clock_time=timedelta(seconds=60))
+    client.job.add(a_job(constraints=limit))
+    client.task.add_collection('job', [a_task('1', 'sleep 600'), a_task('2', 'sleep 600')])
+    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+
+    let_time_pass(azure)
+
+    azure.wait_until(lambda: client.job.get('job').state == 'completed')
+
+    assert client.job.get('job').execution_info.terminate_reason == 'MaxWallClockTimeExpiry'
+    states = sorted(task.state.value for task in client.task.list('job'))
+    assert states == ['active', 'completed']
+
+
+def test_task_counts_follow_the_tasks(azure: LocalAzure, client: BatchServiceClient) -> None:
+    client.pool.add(a_pool(target_dedicated_nodes=1, task_slots_per_node=2))
+    client.job.add(a_job())
+    client.task.add_collection('job', [a_task(f'{n}', 'sleep 60') for n in range(3)])
+    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'] == 2)
+
+    counts = client.job.get_task_counts('job')
+
+    assert (counts.task_counts.active, counts.task_counts.running) == (1, 2)
+    assert counts.task_slot_counts.running == 2
+
+
+def test_tasks_are_terminated_reactivated_and_deleted(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.job.add(a_job())
+    client.task.add('job', a_task('Task-1', display_name='a film.mp4'))
+
+    client.task.terminate('job', 'task-1')
+    ended = client.task.get('job', 'TASK-1')
+    assert (ended.id, ended.display_name) == ('Task-1', 'a film.mp4')
+    assert (ended.state.value, ended.execution_info.failure_info.code) == ('completed', 'TaskEnded')
+    assert refusal(client.task.terminate, 'job', 'task-1') == (409, 'TaskCompleted')
+
+    client.task.reactivate('job', 'task-1')
+    again = client.task.get('job', 'task-1')
+    assert (again.state.value, again.execution_info.failure_info) == ('active', None)
+    assert refusal(client.task.reactivate, 'job', 'task-1') == (409, 'TaskNotCompleted')
+
+    client.task.delete('job', 'task-1')
+    assert refusal(client.task.get, 'job', 'task-1') == (404, 'TaskNotFound')
+    assert azure.batch.jobs.get('job').counts == dict.fromkeys(
+        azure.batch.jobs.get('job').counts, 0
+    )
+
+
+def test_reactivation_of_a_succeeded_task_is_refused(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    run_to_end(azure, a_task())
+
+    assert refusal(client.task.reactivate, 'job', 'task') == (409, 'TaskSucceeded')
+
+
+def test_collection_reports_each_task_and_keeps_the_good_ones(client: BatchServiceClient) -> None:
+    client.job.add(a_job())
+    client.task.add('job', a_task('there'))
+
+    with pytest.raises(CreateTasksErrorException) as caught:
+        client.task.add_collection('job', [a_task('there'), a_task('new'), a_task('bad id!')])
+
+    assert [(task.task_id, task.error.code) for task in caught.value.failure_tasks] == [
+        ('bad id!', 'InvalidPropertyValue')
+    ]
+    assert [task.id for task in client.task.list('job')] == ['new', 'there']
+
+
+def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.job.add(a_job())
+    many = models.TaskAddCollectionParameter(value=[a_task(f'{n}') for n in range(101)])
+    body = client.task._serialize.body(many, 'TaskAddCollectionParameter')
+    assert refusal(_post, client, '/jobs/job/addtaskcollection', body)[1] == 'InvalidPropertyValue'
+
+    large = [a_task(f'{n}', 'x' * 30_000) for n in range(100)]
+    assert len(client.task.add_collection('job', large).value) == 100
+
+    statuses = [
+        request.status for request in azure.requests if request.path.endswith('addtaskcollection')
+    ]
+    assert 413 in statuses
+    assert azure.batch.jobs.get('job').counts['active'] == 100
+
+
+def _post(client: Any, url: str, body: object) -> None:
+    headers = {'Content-Type': 'application/json; odata=minimalmetadata; charset=utf-8'}
+    request = client._client.post(
+        f'{client.config.batch_url}{url}', {'api-version': '2025-06-01'}, headers, body
+    )
+    response = client._client.send(request, stream=False)
+    if response.status_code >= 400:
+        raise models.BatchErrorException(client._deserialize, response)
+
+
+def test_task_files_are_listed_read_in_part_and_described(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    run_to_end(azure, a_task('t', 'bash -c "echo 0123456789; mkdir sub; echo x > sub/y.txt"'))
+
+    assert [file.name for file in client.file.list_from_task('job', 't')] == [
+        'stderr.txt',
+        'stdout.txt',
+        'wd',
+    ]
+    every = {file.name: file for file in client.file.list_from_task('job', 't', recursive=True)}
+    assert set(every) == {'stderr.txt', 'stdout.txt', 'wd', 'wd/sub', 'wd/sub/y.txt'}
+    assert (every['wd'].is_directory, every['stdout.txt'].properties.content_length) == (True, 11)
+    assert b''.join(client.file.get_from_task('job', 't', 'wd/sub/y.txt')) == b'x\n'
+    part = models.FileGetFromTaskOptions(ocp_range='bytes=2-4')
+    assert b''.join(client.file.get_from_task('job', 't', 'stdout.txt', part)) == b'234'
+    properties = client.file.get_properties_from_task('job', 't', 'stdout.txt', raw=True)
+    assert properties.headers['Content-Length'] == 11
+    assert properties.headers['ocp-batch-file-mode'] == '0o100644'
+    assert refusal(client.file.get_from_task, 'job', 't', 'nothing.txt') == (404, 'FileNotFound')
+    assert refusal(client.file.get_from_task, 'job', 't', '../../../../../etc/hostname') == (
+        404,
+        'FileNotFound',
+    )
+
+
+def test_files_of_a_task_that_did_not_run_are_refused(client: BatchServiceClient) -> None:
+    client.job.add(a_job())
+    client.task.add('job', a_task())
+
+    refused = refusal(client.file.get_from_task, 'job', 'task', 'stdout.txt')
+
+    assert refused == (409, 'OperationInvalidForCurrentState')
+
+
+def test_files_of_a_node_that_left_are_gone(azure: LocalAzure, client: BatchServiceClient) -> None:
+    run_to_end(azure, a_task())
+
+    client.pool.delete('pool')
+    azure.wait_until(lambda: not client.pool.exists('pool'))
+
+    assert refusal(client.file.get_from_task, 'job', 'task', 'stdout.txt') == (
+        409,
+        'TaskFilesUnavailable',
+    )
+    azure.wait_until(lambda: not any((azure.root / 'nodes').iterdir()))
+
+
+def test_node_files_are_listed_and_read(azure: LocalAzure, client: BatchServiceClient) -> None:
+    run_to_end(azure, a_task(), start_task=models.StartTask(command_line='echo ready'))
+    (node,) = client.compute_node.list('pool')
+
+    top = [file.name for file in client.file.list_from_compute_node('pool', node.id)]
+    filtered = models.FileListFromComputeNodeOptions(
+        filter="startswith(name, 'workitems/job/job-1/task/std')"
+    )
+    logs = client.file.list_from_compute_node(
+        'pool', node.id, recursive=True, file_list_from_compute_node_options=filtered
+    )
+
+    assert top == ['applications', 'fsmounts', 'shared', 'startup', 'volatile', 'workitems']
+    assert [file.name.rpartition('/')[2] for file in logs] == ['stderr.txt', 'stdout.txt']
+    assert (
+        b''.join(client.file.get_from_compute_node('pool', node.id, 'startup/stdout.txt'))
+        == b'ready\n'
+    )
+
+
+def test_lists_are_filtered_selected_and_paged(client: BatchServiceClient) -> None:
+    client.job.add(a_job())
+    client.task.add_collection('job', [a_task(f't{n:03}', f'echo {n}') for n in range(25)])
+
+    def ids(**options: Any) -> list[str]:
+        return [task.id for task in client.task.list('job', models.TaskListOptions(**options))]
+
+    assert ids(max_results=4) == [f't{n:03}' for n in range(25)]
+    assert ids(filter="id ge 't023'", max_results=1) == ['t023', 't024']
+    assert ids(filter="startswith(id,'T00') and (id ne 't001' or state eq 'completed')") == [
+        f't00{n}' for n in range(10) if n != 1
+    ]
+    assert ids(filter="state eq 'Active' and creationTime gt DateTime'2020-01-01T00:00:00Z'")[
+        :1
+    ] == ['t000']
+    assert ids(filter='executionInfo/exitCode ge 0') == []
+    assert (
+        ids(
+            filter='executionInfo/retryCount eq 0 and executionInfo/requeueCount lt 1',
+            expand='stats',
+        )
+        != []
+    )
+    (first, *_) = client.task.list(
+        'job', models.TaskListOptions(select='id, state', max_results=10)
+    )
+    assert (first.id, first.command_line) == ('t000', None)
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        {'filter': 'id eq'},
+        {'filter': "nothing eq 'x'"},
+        {'filter': "ID eq 'x'"},
+        {'filter': "executionInfo eq 'x'"},
+        {'filter': 'state eq 5'},
+        {'filter': "(id eq 'x'"},
+        {'filter': "creationTime gt DateTime'yesterday'"},
+        {'filter': "id like 'x'"},
+        {'select': 'id,nothing'},
+        {'expand': 'everything'},
+    ],
+    ids=str,
+)
+def test_bad_list_clauses_are_400(client: BatchServiceClient, option: dict[str, Any]) -> None:
+    client.job.add(a_job())
+
+    refused = refusal(lambda: list(client.task.list('job', models.TaskListOptions(**option))))
+
+    assert refused == (400, 'InvalidQueryParameterValue')
+
+
+def test_conditions_on_writes_and_reads(client: BatchServiceClient) -> None:
+    client.job.add(a_job())
+    etag = client.job.get('job').e_tag
+
+    client.job.patch(
+        'job', models.JobPatchParameter(priority=1), models.JobPatchOptions(if_match=etag)
+    )
+
+    stale = models.JobPatchOptions(if_match=etag)
+    assert refusal(client.job.patch, 'job', models.JobPatchParameter(priority=2), stale) == (
+        412,
+        'ConditionNotMet',
+    )
+    assert refusal(client.job.delete, 'job', models.JobDeleteOptions(if_match=etag)) == (
+        412,
+        'ConditionNotMet',
+    )
+    assert client.job.get('job', models.JobGetOptions(if_none_match=etag)).priority == 1
+
+
+@pytest.mark.parametrize(
+    ('pool', 'code'),
+    [
+        (a_pool('x' * 65), 'InvalidPropertyValue'),
+        (a_pool('no spaces'), 'InvalidPropertyValue'),
+        (a_pool(vm_size='STANDARD_NONE'), 'InvalidPropertyValue'),
+        (a_pool(target_low_priority_nodes=-1), 'InvalidPropertyValue'),
+        (a_pool(task_slots_per_node=5), 'InvalidPropertyValue'),
+        (a_pool(resize_timeout=timedelta(minutes=1)), 'InvalidPropertyValue'),
+        (a_pool(enable_auto_scale=True), 'NotImplemented'),
+        (a_pool(virtual_machine_configuration=None), 'MissingRequiredProperty'),
+    ],
+    ids=['long id', 'id', 'size', 'negative', 'slots', 'timeout', 'autoscale', 'no image'],
+)
+def test_bad_pools_are_refused(
+    client: BatchServiceClient, pool: models.PoolAddParameter, code: str
+) -> None:
+    assert refusal(client.pool.add, pool)[1] == code
+
+
+def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    pool = a_pool(target_low_priority_nodes=1)
+    pool.virtual_machine_configuration.image_reference.sku = 'server'
+
+    client.pool.add(pool)
+
+    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    (error,) = client.pool.get('pool').resize_errors
+    assert error.code == 'AllocationFailed'
+    assert 'Generation' in error.values[0].value
+
+
+@pytest.mark.parametrize(
+    ('path', 'body', 'name'),
+    [
+        ('/jobs', {**JOB, 'onTaskFailure': 'performexitoptionsjobaction'}, 'onTaskFailure'),
+        ('/jobs', {**JOB, 'allowTaskPreemption': True}, 'allowTaskPreemption'),
+        ('/jobs/job/tasks', {**TASK, 'dependsOn': {'taskIds': ['x']}}, 'dependsOn'),
+        ('/jobs/job/tasks', {**TASK, 'outputFiles': [WITH_HEADERS]}, 'uploadHeaders'),
+        ('/pools', {**POOL, 'enableAutoScale': True}, 'enableAutoScale'),
+        (
+            '/pools',
+            {**POOL, 'virtualMachineConfiguration': {**MACHINE, 'extensions': [EXTENSION]}},
+            'extensions',
+        ),
+        (
+            '/pools',
+            {**POOL, 'virtualMachineConfiguration': {**MACHINE, 'dataDisks': [DISK]}},
+            'dataDisks',
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_properties_that_change_what_tasks_do_are_imitated_or_refused(
+    client: BatchServiceClient, wire: Wire, path: str, body: object, name: str
+) -> None:
+    client.job.add(a_job())
+
+    answer = wire('POST', path, body)
+
+    assert (answer.status_code, name in answer.reason) == (501, True)
+
+
+@pytest.mark.parametrize('path', ['/jobs', '/jobs/job', '/nodecounts', '/supportedimages'])
+def test_only_pools_and_files_have_a_head(
+    client: BatchServiceClient, wire: Wire, path: str
+) -> None:  # SDK14 operations
+    client.job.add(a_job())
+
+    answer = wire('HEAD', path)
+
+    assert (answer.status_code, answer.reason.endswith(f'HEAD {path}.')) == (501, True)
+
+
+def test_what_is_not_imitated_answers_501_with_method_and_path(client: BatchServiceClient) -> None:
+    with pytest.raises(models.BatchErrorException) as caught:
+        client.job.disable('job', 'requeue')
+
+    assert caught.value.response.status_code == 501
+    error: Any = caught.value.error
+    assert 'POST /jobs/job/disable' in error.message.value

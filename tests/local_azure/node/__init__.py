@@ -1,0 +1,1 @@
+"""A compute node of the local Batch service."""
