@@ -1,334 +1,1425 @@
 """Convert MP4 videos to MP3 in parallel on Azure Batch.
 
-The sample of the tutorial "Run a parallel workload with Azure Batch using the Python API":
-1. check the settings and find the videos in InputFiles/; up to here nothing is contacted
-2. upload the videos to a container in Azure Storage
-3. create a pool of compute nodes; each node installs ffmpeg when it starts
-4. create a job and add one task for each video: ffmpeg converts it, the node uploads the MP3
-5. wait for the tasks and look at the result of every one
-6. download the MP3s to OutputFiles/
-7. delete the input container and, if you agree, the job and the pool
+This is the sample of the tutorial "Run a parallel workload with Azure Batch using the Python API":
 
-Put the names of your accounts into the settings at the top of this file, or into the variables beside them, and run
-    python batch_python_tutorial_ffmpeg.py      (without an Azure account: python -m tests.local_azure)
-    python batch_python_tutorial_ffmpeg.py --input ~/Videos --output ~/Music --low-priority 20 --timeout 90 -y
-Exit codes: 0 every file converted; 1 something failed; 2 wrong usage or settings, nothing contacted; 130 interrupted
+1. Upload the videos of InputFiles/ to a container in Azure Storage.
+2. Create a pool of compute nodes. Each node installs ffmpeg when it starts.
+3. Create a job, and add one task for each video. ffmpeg converts it, the node uploads the MP3.
+4. Wait for the tasks, and look at the result of every one.
+5. Download the MP3s to OutputFiles/.
+6. Delete the input container and, if you agree, the job and the pool.
+
+Put the names of your accounts into the settings below, and run
+
+    python batch_python_tutorial_ffmpeg.py
+
+Exit codes: 0 every file converted; 1 something failed; 2 nothing contacted; 130 interrupted
+
+Part 1 of this file is the tutorial: read it from top to bottom. Part 2 makes it dependable.
 """
 
 # /// script
-# requires-python = ">=3.10"
-# dependencies = ["azure-batch==14.2.0", "azure-identity==1.27.0", "azure-storage-blob==12.31.1",
-#   "msrestazure==0.6.4.post1", "tqdm==4.70.1"]
+# requires-python = ">=3.11"
+# dependencies = [
+#   "azure-batch==14.2.0",
+#   "azure-identity==1.27.0",
+#   "azure-storage-blob==12.31.1",
+#   "msrestazure==0.6.4.post1",
+#   "requests==2.34.2",
+#   "rich==15.0.0",
+# ]
 # ///
 
-import collections
+import argparse
 import concurrent.futures
 import contextlib
 import functools
-import json
-import logging
+import hashlib
 import os
-import random
 import re
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
+import unicodedata
 import uuid
-from argparse import ArgumentError, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
-if __name__ == '__main__' and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # the imports below take half a second, and need no cleanup
+try:
+    import requests
+    import rich.filesize
+    from azure.batch import BatchServiceClient, models as batchmodels
+    from azure.batch.batch_auth import SharedKeyCredentials
+    from azure.batch.custom.custom_errors import CreateTasksErrorException
+    from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+    from azure.identity import DefaultAzureCredential
+    from azure.storage.blob import (
+        BlobServiceClient,
+        ExponentialRetry,
+        generate_blob_sas,
+        generate_container_sas,
+    )
+    from msrest.exceptions import ClientException, ClientRequestError
+    from msrestazure.azure_active_directory import AdalAuthentication
+    from requests.adapters import HTTPAdapter
+    from rich.console import Console
+    from rich.table import Table
+    from urllib3 import Retry
+except ModuleNotFoundError as missing:
+    print(f'Error: {missing}. Run: pip install -r requirements.txt', file=sys.stderr)
+    sys.exit(2)
 
-from azure.batch import BatchServiceClient, models as batchmodels
-from azure.batch.batch_auth import SharedKeyCredentials
-from azure.batch.custom.custom_errors import CreateTasksErrorException
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
-from azure.identity import DefaultAzureCredential
-from azure.storage.blob import BlobServiceClient, ExponentialRetry, generate_blob_sas, generate_container_sas
-from msrest.exceptions import ClientException
-from msrestazure.azure_active_directory import AdalAuthentication
-from tqdm import tqdm  # a progress bar is one call, the terminal stays as it is, and all else may still print
 
-# --- Settings (of the accounts, replace the placeholders or set the environment variables, which win) -----------------
-_BATCH_ACCOUNT_NAME = os.getenv('AZURE_BATCH_ACCOUNT', '<Batch account>')
-_BATCH_ACCOUNT_KEY = os.getenv('AZURE_BATCH_ACCESS_KEY', '')  # empty: sign in with Microsoft Entra ID
-_BATCH_ACCOUNT_URL = os.getenv('AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com')
-_STORAGE_ACCOUNT_NAME = os.getenv('AZURE_STORAGE_ACCOUNT', '<storage account>')
-_STORAGE_ACCOUNT_KEY = os.getenv('AZURE_STORAGE_KEY', '')  # the same
-_BLOB_ENDPOINT = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
-_STORAGE_ACCOUNT_URL = os.getenv('AZURE_STORAGE_SERVICE_ENDPOINT', _BLOB_ENDPOINT)
+# ==================================================================================================
+# Part 1: the tutorial
+# ==================================================================================================
 
-_INPUT_CONTAINER_NAME = 'input'  # made and deleted by each run
-_OUTPUT_CONTAINER_NAME = 'output'  # made when missing, never deleted
+# --- Settings -------------------------------------------------------------------------------------
 
-_POOL_ID = 'LinuxFFmpegPool'  # each of its nodes bills from the moment it exists until it is gone, busy or not
-_DEDICATED_POOL_NODE_COUNT = 0
-_LOW_PRIORITY_POOL_NODE_COUNT = 5  # Spot nodes: much cheaper, and Azure may take them back
-_POOL_VM_SIZE = 'STANDARD_A1_v2'
-_POOL_IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1', 'version': 'latest'}
-_POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # A1_v2 boots generation 1 only, hence server-gen1, not server
-_START_TASK_COMMAND = (  # the apt lock of a fresh node is taken for minutes; runs again at every reboot
-    "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; for attempt in {1..20}; do command -v ffmpeg && exit 0; "
-    "apt-get update && apt-get install -y --no-install-recommends ffmpeg || sleep 15; done; command -v ffmpeg'"
+
+def setting(variable: str, value: str) -> str:
+    """Return the environment variable if it is set, and otherwise the value that stands here."""
+    return os.getenv(variable, value).strip().strip('\'"').strip()
+
+
+# Replace the values in <...>, or set the environment variables beside them.
+_BATCH_ACCOUNT_NAME = setting('AZURE_BATCH_ACCOUNT', '<Batch account>')
+_BATCH_ACCOUNT_KEY = setting('AZURE_BATCH_ACCESS_KEY', '')  # empty: sign in with Entra ID
+_BATCH_ACCOUNT_URL = setting(
+    'AZURE_BATCH_ENDPOINT', 'https://<Batch account>.<region>.batch.azure.com'
+)
+_STORAGE_ACCOUNT_NAME = setting('AZURE_STORAGE_ACCOUNT', '<storage account>')
+_STORAGE_ACCOUNT_KEY = setting('AZURE_STORAGE_KEY', '')  # empty: sign in with Entra ID
+_STORAGE_ACCOUNT_URL = setting(
+    'AZURE_STORAGE_SERVICE_ENDPOINT', f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
 )
 
-_JOB_ID = 'LinuxFFmpegJob'
-_TASK_COMMAND = "/bin/bash -c 'ffmpeg -nostdin -hide_banner -nostats -y -i input.mp4 -vn output.mp3'"
-_UPLOAD_TIMEOUT = timedelta(hours=2)  # all uploads together
-_JOB_TIMEOUT = timedelta(minutes=30)  # from adding the tasks to the end of the last one, waiting for nodes included
-_TASK_TIMEOUT = timedelta(minutes=20)  # one conversion
-_DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job of the same id that is still being deleted
-_MARGIN = timedelta(minutes=30)  # how much longer than these limits a SAS and the job live
+_INPUT_CONTAINER_NAME = 'input'  # created and deleted by each run
+_OUTPUT_CONTAINER_NAME = 'output'  # created if it does not exist, never deleted
 
-_BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 itself sends 2024-02-01.19.0, which Batch is going to retire
-_SHOWN_FILES = 20  # of the failed ones and in the table at the end; more are only counted
-_NODE_CELLS = {'idle': '4i', 'running': '2R', 'waiting_for_start_task': '6t', 'start_task_failed': '1F'}
-_NODE_CELLS |= {'preempted': '5p', 'unusable': '1F', 'offline': '1F', 'leaving_pool': '5l'}  # colour (ANSI), letter
+_POOL_ID = 'LinuxFFmpegPool'
+_DEDICATED_POOL_NODE_COUNT = 0
+_LOW_PRIORITY_POOL_NODE_COUNT = 5  # Spot nodes: much cheaper, but Azure may take them back
+_POOL_VM_SIZE = 'STANDARD_A1_v2'
+_POOL_IMAGE = {
+    'publisher': 'canonical',
+    'offer': 'ubuntu-24_04-lts',
+    'sku': 'server-gen1',  # A1_v2 boots images of generation 1 only; others may need 'server'
+    'version': 'latest',
+}
+_POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # goes with the image
+
+_JOB_ID = 'LinuxFFmpegJob'
+_JOB_TIMEOUT = timedelta(minutes=30)  # for all tasks together, waiting for the nodes included
+_UPLOAD_TIMEOUT = timedelta(hours=2)  # for all uploads together
+_OUTPUT_FORMAT = {'extension': '.mp3', 'ffmpeg_options': ''}  # or '.m4a' with '-vn -c:a aac'
+
+
+# --- What the nodes run ---------------------------------------------------------------------------
+#
+# Batch starts a command line without a shell, so each of these starts one.
+#
+# A fresh Ubuntu installs updates when it boots, and holds the lock of apt for minutes. So the start
+# task tries again for a while. It also runs at every reboot, and then finds ffmpeg at once.
+
+_START_TASK_COMMAND = (
+    "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; "
+    'for attempt in {1..20}; do '
+    'command -v ffmpeg && exit 0; '
+    'apt-get update && apt-get install -y --no-install-recommends ffmpeg || sleep 15; '
+    "done; command -v ffmpeg'"
+)
+
+# ffmpeg ends with exit code 0 even if half of the video is missing or unreadable, but then it
+# prints errors. A task that printed any ends with an exit code of its own, and keeps its MP3.
+
+_DAMAGED_EXIT_CODE = 3
+
+
+def task_command() -> str:
+    """Return the command line of every task. The names of the files are the same on every node."""
+    output = output_name('output')
+    options = _OUTPUT_FORMAT['ffmpeg_options']
+    return (
+        "/bin/bash -c '"
+        f'ffmpeg -nostdin -loglevel error -y -i input.mp4 {options} {output} 2> errors.txt; '
+        'code=$?; cat errors.txt >&2; '
+        f'if [ $code -ne 0 ]; then rm -f {output}; exit $code; fi; '
+        f"if [ -s errors.txt ]; then exit {_DAMAGED_EXIT_CODE}; fi'"
+    )
+
+
+def output_name(video: str) -> str:
+    """Return the name of what a video becomes: 'sub/a.b.mp4' becomes 'sub/a.b.mp3'."""
+    return PurePosixPath(video).with_suffix(_OUTPUT_FORMAT['extension']).as_posix()
+
+
+# --- The whole run --------------------------------------------------------------------------------
+
+
+def convert_videos(run: 'Run') -> None:
+    """Take the steps of the tutorial, one after the other."""
+    batch_client, blob_client, options = run.batch_client, run.blob_client, run.options
+
+    run.since = create_container(blob_client, _INPUT_CONTAINER_NAME)
+    create_container(blob_client, _OUTPUT_CONTAINER_NAME)
+    input_files = upload_videos(blob_client, run.videos, options.timeout)
+    output_container_sas_url = get_container_sas_url(
+        blob_client, _OUTPUT_CONTAINER_NAME, 'cw', timeout=options.timeout
+    )
+
+    create_pool(
+        batch_client,
+        _POOL_ID,
+        dedicated_nodes=options.dedicated_nodes,
+        low_priority_nodes=options.low_priority_nodes,
+        vm_size=options.vm_size,
+    )
+    create_job(batch_client, _JOB_ID, _POOL_ID, timeout=options.timeout)
+    add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
+    run.results = wait_for_tasks_to_complete(
+        batch_client,
+        _JOB_ID,
+        options.timeout,
+        dedicated_nodes=options.dedicated_nodes,
+        low_priority_nodes=options.low_priority_nodes,
+    )
+
+    find_outputs(run)
+    print_success(run)
+    release_nodes(run)
+    download_outputs(run)
+    print_report(run)
+
+
+# --- Step 1: upload the videos --------------------------------------------------------------------
+#
+# The nodes cannot see your disk. What they read and write are blobs (files) in containers (folders)
+# of an Azure Storage account: the videos in one container, the MP3s in another.
+
+
+def create_container(blob_service_client: BlobServiceClient, container_name: str) -> datetime:
+    """Create a container, or use the one of that name. Return the service's time of doing so."""
+    container = blob_service_client.get_container_client(container_name)
+
+    existing = create_or_find(
+        f'Container [{container_name}]',
+        functools.partial(container.create_container, metadata=run_metadata()),
+        container.get_container_properties,
+    )
+
+    if existing is None or is_ours(existing, this_run=True):
+        say(f'Container [{container_name}] created.')
+    else:
+        say(f'Container [{container_name}] exists and is used again.')
+    if existing is not None and is_ours(existing):
+        container.set_container_metadata(run_metadata())
+    return container.get_container_properties().last_modified
+
+
+# A node has no password for the storage account. It gets a URL with a SAS (shared access signature),
+# which is a permission for one thing and for a limited time: to read this one video, until all time
+# limits of the run have passed. Whoever has the URL has the permission, so it is never printed.
+
+
+def upload_file_to_container(
+    blob_service_client: BlobServiceClient,
+    container_name: str,
+    file_path: str | Path,
+    *,
+    blob_name: str = '',
+    timeout: timedelta = _JOB_TIMEOUT,
+    **upload_options: Any,
+) -> Any:
+    """Upload a file, and return it as a resource file: a URL from which a node can download it."""
+    blob_name = blob_name or Path(file_path).name
+    blob_client = blob_service_client.get_blob_client(container_name, blob_name)
+
+    with Path(file_path).open('rb') as data:
+        blob_client.upload_blob(data, overwrite=True, validate_content=True, **upload_options)
+
+    sas_token = generate_blob_sas(
+        account_name=_STORAGE_ACCOUNT_NAME,
+        container_name=container_name,
+        blob_name=blob_name,
+        permission='r',
+        **key_and_expiry(blob_service_client, timeout),
+    )
+    return batchmodels.ResourceFile(
+        http_url=f'{blob_client.url}?{sas_token}',
+        file_path=blob_name,
+    )
+
+
+# The nodes write their MP3s with a SAS of the output container. It permits to create and to write
+# blobs ('cw'), not to read, list or delete them.
+
+
+def get_container_sas_url(
+    blob_service_client: BlobServiceClient,
+    container_name: str,
+    blob_permissions: Any,
+    *,
+    timeout: timedelta = _JOB_TIMEOUT,
+) -> str:
+    """Return the URL of a container with a SAS that grants `blob_permissions`."""
+    sas_token = generate_container_sas(
+        account_name=_STORAGE_ACCOUNT_NAME,
+        container_name=container_name,
+        permission=blob_permissions,
+        **key_and_expiry(blob_service_client, timeout),
+    )
+    container = blob_service_client.get_container_client(container_name)
+    return f'{container.url}?{sas_token}'
+
+
+# --- Step 2: create a pool ------------------------------------------------------------------------
+#
+# A pool is a number of virtual machines, the compute nodes, all of one size and with one image. You
+# pay for each node from the moment it exists until it is gone, whether it works or not: what ends
+# the bill is deleting the pool. Low-priority (Spot) nodes cost a fraction of dedicated ones. In
+# return Azure may take one away at any time, and Batch then runs its task again on another.
+#
+# Each node runs the start task before it takes any other. Here it installs ffmpeg, which is why it
+# runs as administrator. The tasks that follow need no such rights, and do not get them.
+
+
+def create_pool(
+    batch_service_client: BatchServiceClient,
+    pool_id: str,
+    *,
+    dedicated_nodes: int = _DEDICATED_POOL_NODE_COUNT,
+    low_priority_nodes: int = _LOW_PRIORITY_POOL_NODE_COUNT,
+    vm_size: str = _POOL_VM_SIZE,
+) -> None:
+    """Create a pool whose nodes install ffmpeg, or use an existing one with the same settings."""
+    say(f'Creating pool [{pool_id}]...')
+    pool = batchmodels.PoolAddParameter(
+        id=pool_id,
+        virtual_machine_configuration=batchmodels.VirtualMachineConfiguration(
+            image_reference=batchmodels.ImageReference(**_POOL_IMAGE),
+            node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID,
+        ),
+        vm_size=vm_size,
+        target_dedicated_nodes=dedicated_nodes,
+        target_low_priority_nodes=low_priority_nodes,
+        start_task=batchmodels.StartTask(
+            command_line=_START_TASK_COMMAND,
+            wait_for_success=True,
+            max_task_retry_count=2,
+            user_identity=batchmodels.UserIdentity(
+                auto_user=batchmodels.AutoUserSpecification(
+                    scope=batchmodels.AutoUserScope.pool,
+                    elevation_level=batchmodels.ElevationLevel.admin,
+                ),
+            ),
+        ),
+        metadata=batch_metadata(),
+    )
+    add_or_use_pool(batch_service_client, pool)
+
+
+# --- Step 3: create a job and its tasks -----------------------------------------------------------
+#
+# A job is a collection of tasks that run on one pool. It costs nothing by itself. Its time limit is
+# kept by the service: the tasks end even if this machine disappears.
+
+
+def create_job(
+    batch_service_client: BatchServiceClient,
+    job_id: str,
+    pool_id: str,
+    *,
+    timeout: timedelta = _JOB_TIMEOUT,
+) -> None:
+    """Create a job on a pool."""
+    say(f'Creating job [{job_id}]...')
+    job = batchmodels.JobAddParameter(
+        id=job_id,
+        pool_info=batchmodels.PoolInformation(pool_id=pool_id),
+        constraints=batchmodels.JobConstraints(max_wall_clock_time=timeout + _MARGIN),
+        metadata=batch_metadata(),
+    )
+    add_job(batch_service_client, job)
+
+
+# A task is one command line on one node. Batch downloads its resource files before it starts, and
+# uploads its output files when it has ended. The files have the same names on every node, so that
+# the name of a video never becomes part of a command.
+#
+# A task is not tried again: a video that cannot be converted fails the second time, too. (Tasks of
+# nodes that Azure took back are another matter: Batch repeats them by itself.)
+
+
+def add_tasks(
+    batch_service_client: BatchServiceClient,
+    job_id: str,
+    input_files: Sequence[Any],
+    output_container_sas_url: str,
+) -> None:
+    """Add one task for each input file."""
+    say(f'Adding {len(input_files)} tasks to job [{job_id}]...')
+    tasks = []
+    for number, input_file in enumerate(input_files):
+        task = batchmodels.TaskAddParameter(
+            id=f'Task{number}',
+            display_name=input_file.file_path,
+            command_line=task_command(),
+            resource_files=[
+                batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4'),
+            ],
+            output_files=[
+                batchmodels.OutputFile(
+                    file_pattern=output_name('output'),
+                    destination=batchmodels.OutputFileDestination(
+                        container=batchmodels.OutputFileBlobContainerDestination(
+                            container_url=output_container_sas_url,
+                            path=output_name(input_file.file_path),
+                        ),
+                    ),
+                    upload_options=batchmodels.OutputFileUploadOptions(
+                        upload_condition=batchmodels.OutputFileUploadCondition.task_completion,
+                    ),
+                ),
+            ],
+            constraints=batchmodels.TaskConstraints(max_task_retry_count=0),
+        )
+        tasks.append(task)
+    add_in_hundreds(batch_service_client, job_id, tasks)
+
+
+# --- Step 4: wait for the tasks, and look at their results ----------------------------------------
+#
+# The service sends no message when a task ends, so a client has to ask. It asks for numbers: how
+# many tasks are active, running and completed. They may be some seconds old, so before the waiting
+# ends a query looks for a task that is not completed.
+
+
+def wait_for_tasks_to_complete(
+    batch_service_client: BatchServiceClient,
+    job_id: str,
+    timeout: timedelta,
+    *,
+    pool_id: str = _POOL_ID,
+    dedicated_nodes: int = _DEDICATED_POOL_NODE_COUNT,
+    low_priority_nodes: int = _LOW_PRIORITY_POOL_NODE_COUNT,
+) -> dict[str, 'VideoResult']:
+    """Return what became of each video, when all tasks are done or the time is over."""
+    say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
+    deadline = time.monotonic() + timeout.total_seconds()
+
+    nodes_end = datetime.now(UTC) + timeout + _MARGIN
+    formula = nodes_formula(dedicated_nodes, low_priority_nodes, nodes_end)
+    pool = PoolWatch(batch_service_client, pool_id, formula)
+    with Monitor(batch_service_client, job_id, pool, timeout) as monitor:
+        while not monitor.all_tasks_are_done():
+            if monitor.problem or time.monotonic() > deadline:
+                break
+            monitor.pause(deadline)
+        results: dict[str, VideoResult] = monitor.ask_patiently(
+            functools.partial(read_results, batch_service_client, job_id, monitor.problem)
+        )
+
+    unfinished = sum(not result.done for result in results.values())
+    if unfinished and not monitor.problem:
+        warn(f'Timeout: {timeout!s:0>8} have passed, and {unfinished} tasks are not done.')
+        warn('Give them more time with --timeout.')
+    return results
+
+
+# "Completed" only means that a task has ended. Whether it succeeded is in its execution info: the
+# result, the exit code of the command line and, if Batch itself failed, a code and a message.
+
+
+@dataclass
+class VideoResult:
+    """What became of one video."""
+
+    name: str
+    task_id: str = ''
+    status: str = 'ok'  # or 'damaged' or 'failed'
+    reason: str = ''
+    done: bool = True  # the task has ended
+    node_id: str = '-'
+    wait_seconds: float = 0.0
+    run_seconds: float = 0.0
+    started: datetime | None = None
+    ended: datetime | None = None
+    output_size: int = 0  # bytes of the MP3
+
+
+def read_results(
+    batch_service_client: BatchServiceClient, job_id: str, problem: str = ''
+) -> dict[str, VideoResult]:
+    """Return the result of each task, by the name of its video."""
+    results = {}
+    options = batchmodels.TaskListOptions(
+        select='id,displayName,state,creationTime,executionInfo,nodeInfo'
+    )
+    for task in batch_service_client.task.list(job_id, options):
+        result = VideoResult(task.display_name, task.id)
+        result.status, result.reason = judge(task)
+        result.done = task.state == batchmodels.TaskState.completed
+        if not result.done and problem:
+            result.reason = f'not done: {problem}'
+        add_times(result, task)
+        results[result.name] = result
+    add_last_words(batch_service_client, job_id, results)
+    return results
+
+
+def judge(task: Any) -> tuple[str, str]:
+    """Return 'ok', 'damaged' or 'failed', and the reason."""
+    if task.state != batchmodels.TaskState.completed:
+        return 'failed', f'not done: {task.state.value}'
+
+    execution = task.execution_info
+    if execution.result == batchmodels.TaskExecutionResult.success:
+        return 'ok', ''
+    if execution.exit_code == _DAMAGED_EXIT_CODE:
+        return 'damaged', 'ffmpeg reported errors'
+
+    failure = execution.failure_info
+    if failure is None or failure.code == 'FailureExitCode':
+        return 'failed', f'exit code {execution.exit_code}'
+    return 'failed', describe_code(failure.code, failure.message, _BATCH_REMEDIES)
+
+
+# --- Step 5: download the MP3s --------------------------------------------------------------------
+#
+# The truth about an MP3 is in the output container: a task may succeed although its file never
+# arrived. Older files of the same name are of an earlier run, and do not count.
+
+
+def find_outputs(run: 'Run') -> None:
+    """Find the MP3 of each video. A video without one has failed, whatever its task said."""
+    for name in run.videos:
+        if name not in run.results:
+            reason = 'its task is gone: somebody has deleted it'
+            run.results[name] = VideoResult(name, status='failed', reason=reason)
+
+    sizes = output_sizes(run)
+    for name, result in run.results.items():
+        result.output_size = sizes.get(output_name(name), 0)
+        if result.output_size == 0 and result.status != 'failed':
+            missing = 'empty' if output_name(name) in sizes else 'missing'
+            result.reason = f'the task has ended well, but its MP3 is {missing}'
+            result.status = 'failed'
+
+
+def output_sizes(run: 'Run') -> dict[str, int]:
+    """Return the size in bytes of each blob that this run has written to the output container."""
+    container = run.blob_client.get_container_client(_OUTPUT_CONTAINER_NAME)
+    return {
+        blob.name: blob.size
+        for blob in container.list_blobs()
+        if run.since is not None and blob.last_modified >= run.since
+    }
+
+
+def print_success(run: 'Run') -> None:
+    """Print the tutorial's last message if it is true."""
+    if all(result.status == 'ok' for result in run.results.values()):
+        say('Success! All tasks completed successfully within the specified timeout period.')
+
+
+def download_outputs(run: 'Run') -> None:
+    """Download the MP3s of all videos that were converted, and of the damaged ones as well."""
+    folder = run.options.output
+    found = [result for result in run.results.values() if result.status != 'failed']
+    say(f'Downloading {len(found)} files from container [{_OUTPUT_CONTAINER_NAME}] to {folder}...')
+
+    def download(result: VideoResult) -> None:
+        problem = download_output(run.blob_client, result, folder)
+        if problem:
+            result.status, result.reason = 'failed', problem
+        else:
+            run.arrived += 1
+
+    with Progress('Downloading', len(found)) as progress:
+        in_parallel(download, found, progress.show)
+
+
+def download_output(blob_client: BlobServiceClient, result: VideoResult, folder: Path) -> str:
+    """Download one MP3. It gets its name when it is complete. Return what went wrong, or ''."""
+    name = output_name(result.name)
+    path = folder / name
+    part = path.with_name(part_name(name))
+    blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, name)
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open('wb') as file:
+            size = blob.download_blob(max_concurrency=4).readinto(file)
+        if size == result.output_size:
+            part.replace(path)
+            return ''
+        problem = f'{size} of {result.output_size} bytes arrived'
+    except OSError as error:
+        problem = f'{path}: {error.strerror or error}'
+    except AzureError as error:
+        problem = describe(error)
+
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)
+    return f'not downloaded: {problem}'
+
+
+# --- Step 6: clean up -----------------------------------------------------------------------------
+#
+# This also happens after an error or Ctrl-C: nodes that nobody needs any more are the expensive
+# part of a failed run. Only what this run has created is deleted. What is left is named, with the
+# command that deletes it.
+
+
+def clean_up(run: 'Run') -> bool:
+    """Delete the inputs and, if the user agrees, job and pool. Return whether that worked."""
+    cleanup = Cleanup(run)
+
+    if cleanup.tasks_are_unfinished():  # they still need their inputs, if the job is kept
+        cleanup.delete_job()
+        cleanup.delete_inputs()
+    else:
+        cleanup.delete_inputs()
+        cleanup.delete_job()
+    cleanup.delete_pool()
+
+    cleanup.say_what_is_left()
+    return cleanup.worked
+
+
+# ==================================================================================================
+# Part 2: what makes it dependable
+# ==================================================================================================
+
+# --- Command line ---------------------------------------------------------------------------------
+#
+# The options are read once and passed on as values. Where an option is not given, the setting of
+# part 1 counts.
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(
+        usage='%(prog)s [options]',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--input',
+        type=folder,
+        default=Path(__file__).with_name('InputFiles'),
+        metavar='DIR',
+        help='take every .mp4 in this folder and below (default: InputFiles beside this script)',
+    )
+    parser.add_argument(
+        '--output',
+        type=folder,
+        default=Path('OutputFiles'),
+        metavar='DIR',
+        help='put the MP3s here (default: %(default)s)',
+    )
+    answers = parser.add_mutually_exclusive_group()
+    answers.add_argument(
+        '-y',
+        dest='answer',
+        action='store_const',
+        const='yes',
+        help='delete job and pool at the end, and a job of an earlier run, without asking',
+    )
+    answers.add_argument(
+        '--keep',
+        dest='answer',
+        action='store_const',
+        const='no',
+        help='keep job and pool at the end without asking',
+    )
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='only check what can be checked, and create nothing',
+    )
+    parser.add_argument(
+        '--missing',
+        action='store_true',
+        help='take only the videos that have no MP3 in the output folder yet',
+    )
+    parser.add_argument(
+        '--dedicated',
+        dest='dedicated_nodes',
+        type=count,
+        default=_DEDICATED_POOL_NODE_COUNT,
+        metavar='N',
+        help='number of dedicated nodes (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--low-priority',
+        dest='low_priority_nodes',
+        type=count,
+        default=_LOW_PRIORITY_POOL_NODE_COUNT,
+        metavar='N',
+        help='number of low-priority (Spot) nodes (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--vm-size',
+        default=_POOL_VM_SIZE,
+        metavar='SIZE',
+        help='size of each node (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--timeout',
+        type=minutes,
+        default=_JOB_TIMEOUT,
+        metavar='MINUTES',
+        help='time limit for all tasks together, waiting for nodes included (default: %(default)s)',
+    )
+    return parser.parse_args(argv)
+
+
+def folder(text: str) -> Path:
+    """Return a folder of the command line; the shell leaves the ~ of `--output=~/Music` alone."""
+    return Path(text).expanduser()
+
+
+def count(text: str) -> int:
+    """Return a number of nodes."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError('a number of nodes cannot be negative')
+    return number
+
+
+def minutes(text: str) -> timedelta:
+    """Return a time limit."""
+    number = float(text)
+    if not 0 < number <= _LONGEST_TIMEOUT / timedelta(minutes=1):
+        raise argparse.ArgumentTypeError(f'{text}: more than 0 minutes, and up to 6 days (8640)')
+    return timedelta(minutes=number)
+
+
+# --- Limits ---------------------------------------------------------------------------------------
+#
+# What nobody needs to change, in one place.
+
+_MARGIN = timedelta(minutes=30)  # a SAS, the job and the nodes live longer than the tasks may take
+_LONGEST_TIMEOUT = timedelta(days=6)  # a key that signs a SAS without the account key lives 7 days
+_DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job that is still being deleted
+_NODES_CHECK = timedelta(minutes=5)  # how often Batch looks at the formula that ends the nodes
+_LEASE_SECONDS = 60  # the longest that Azure Storage has; the shortest is 15
+
 _CONNECTIONS = 32  # requests under way at once
 _BLOCK_SIZE = 4 * 1024 * 1024  # bytes; larger files travel in blocks of this size
-_RETRY_SECONDS, _FIRST_RETRY_SECONDS = 75, 15  # how long a failing request is repeated; until the first answer
+_FIRST_RETRIES = 4  # until a service has answered once: about 15 seconds
+_RETRIES = 8  # later: about a minute
+_SLICE = 0.2  # seconds between two looks at whether the run has to stop
+_SHOWN_FILES = 20  # rows of the table, and files whose last words are fetched from their nodes
+_BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 sends 2024-02-01, which Batch will retire
 
-_AZ_STORAGE = f'--account-name {_STORAGE_ACCOUNT_NAME}{"" if _STORAGE_ACCOUNT_KEY else " --auth-mode login"}'
-_AZ_ACCOUNT = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
-_LEFT_BEHIND = {  # what that costs, and the command of the Azure CLI that deletes it
-    'container': f'Its files bill. Delete it:\n  az storage container delete -n {_INPUT_CONTAINER_NAME} {_AZ_STORAGE}',
-    'job': f'It costs nothing. Delete it:\n  az batch job delete --job-id {_JOB_ID} --yes {_AZ_ACCOUNT}',
-    'pool': f'Its nodes bill. Delete it:\n  az batch pool delete --pool-id {_POOL_ID} --yes {_AZ_ACCOUNT}',
-}
-_MARK = {'createdby': 'batch_python_tutorial_ffmpeg', 'run': uuid.uuid4().hex}  # only what carries it is ever deleted
-_MARK_ITEMS = [batchmodels.MetadataItem(name=name, value=value) for name, value in _MARK.items()]
 
-# --- Errors: what users really meet, error code (a pattern) -> cause and remedy ---------------------------------------
-Failures = dict[str, str]  # file -> why it was not converted
-_QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
-_ROLE = 'a role is missing (or is minutes old):\n  az role assignment create --role "{} Data Contributor" '
-_ROLE += '--assignee <you> --scope $(az resource list --query [0].id -o tsv --name {})'
-_REMEDIES = {
-    'AuthenticationFailed|InvalidAuthenticationInfo': 'Wrong key or clock, or an expired or forbidden sign-in.',
-    'AuthorizationFailure|PermissionDenied': 'Wrong key, a network rule of the account, or '
-    + _ROLE.format('Azure Batch', _BATCH_ACCOUNT_NAME),
-    'AuthorizationPermissionMismatch': 'Signed in, but ' + _ROLE.format('Storage Blob', _STORAGE_ACCOUNT_NAME),
-    'ClientAuthenticationError|CredentialUnavailableError': 'Not signed in. Run "az login", or set a key.',
-    'KeyBasedAuthenticationNotPermitted': 'The account allows no keys. Leave _STORAGE_ACCOUNT_KEY empty to sign in.',
-    'AccountCoreQuotaReached': f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.',
-    'Account(LowPriority|Spot)CoreQuotaReached': f'No quota is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.',
-    'AccountVMSeriesCoreQuotaReached': f'No quota for this VM series is left. {_QUOTA} choose another _POOL_VM_SIZE.',
-    '(Pool|ActiveJobAndSchedule)QuotaReached': f'The account cannot hold another one. {_QUOTA} delete one.',
-    'Allocation(Failed|TimedOut)': 'None free, try later; or _POOL_VM_SIZE does not fit the image (generation 1 or 2).',
-    'UnsupportedRequestVersion': 'Batch no longer accepts this version. Change _BATCH_API_VERSION.',
-}
+# --- Checks of the settings -----------------------------------------------------------------------
+#
+# A wrong setting costs least before anything is uploaded. All that are wrong are named at once,
+# with the form that is expected.
 
 
 class SampleError(Exception):
     """Something that the user should know about: the message says what, why and the way out."""
 
 
-def error_code(error: BaseException) -> str:
-    """Return the service's code of a Batch or Storage error, '' when it has none."""
-    code = getattr(getattr(error, 'error', None) or error, 'code', None) or getattr(error, 'error_code', None)
-    name = type(error).__name__ if isinstance(error, ClientAuthenticationError) else ''  # azure-identity has no codes
-    return str(getattr(code, 'value', code or name))
+class UsageError(SampleError):
+    """A wrong option, setting or folder, found before anything was contacted."""
 
 
-def describe(error: BaseException) -> str:
-    """Return one message for an expected error: what happened and the way out, without keys and SAS."""
-    if parts := [*getattr(error, 'errors', ()), *getattr(error, 'failure_tasks', ())]:  # of CreateTasksErrorException
-        return describe(parts[0])
-    if isinstance(error, OSError) and error.errno:  # not so the exceptions of requests
-        return f'{error.filename or "Output"}: {error.strerror}'
-    code, response, inner = error_code(error), getattr(error, 'response', None), getattr(error, 'error', None) or error
-    message = getattr(inner, 'message', None) or getattr(error, 'message', None) or error
-    text = str(getattr(message, 'value', message))
-    if code:  # the first line; the others have no news but a signature
-        pairs = [(getattr(v, 'key', 'Reason'), v.value) for v in getattr(inner, 'values', None) or ()]
-        values = [value for key, value in pairs if key in ('PropertyName', 'Reason') or 'allowed' in value]
-        remedies = [remedy for pattern, remedy in _REMEDIES.items() if re.fullmatch(pattern, code, re.IGNORECASE)]
-        text = ' '.join((f'{code}: {text.partition(chr(10))[0]}', *values, *remedies))
-    elif response is not None:
-        text = f'{response.status_code} {response.reason}: this is no answer of Azure. Check the URLs and the proxy.'
-    if code == 'AuthenticationFailed' and response is not None:
-        text += f' (Clocks: service {response.headers.get("Date")}, this machine {datetime.now(timezone.utc):%c} GMT.)'
-    return re.sub(r'\?\S*sig=\S*', '', text.rpartition('(Caused by ')[2])  # a SAS stands after a question mark
+_ACCOUNT_NAME = re.compile('[a-z0-9]{3,24}')
+_KEY = re.compile('([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?')
+_CONTAINER_NAME = re.compile('(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*')
+_ID = re.compile(r'[\w-]{1,64}', re.ASCII)
+_URL = re.compile(
+    r'https://([\w-]{1,63}\.)+\w+/?'  # of Azure
+    r'|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*'  # of an emulator on this machine
+)
 
 
-def print_batch_exception(batch_exception: BaseException) -> None:
-    """Print what a service refused, why, and the way out."""
-    say(f'Error: {describe(batch_exception)}', sys.stderr)
+def check_settings(options: argparse.Namespace) -> None:
+    """Pass if the settings can be right, or raise a UsageError that names each that cannot."""
+    names = 'lower-case letters and digits'
+    key = 'base64, as the portal shows it, or empty'
+    url = 'https://...'
+    container = 'lower-case letters, digits and single hyphens'
+    an_id = 'letters, digits, hyphens and underscores'
+    problems = [
+        wrong_text('_BATCH_ACCOUNT_NAME', _BATCH_ACCOUNT_NAME, _ACCOUNT_NAME, names),
+        wrong_text('_BATCH_ACCOUNT_KEY', _BATCH_ACCOUNT_KEY, _KEY, key),
+        wrong_text('_BATCH_ACCOUNT_URL', _BATCH_ACCOUNT_URL, _URL, url),
+        wrong_text('_STORAGE_ACCOUNT_NAME', _STORAGE_ACCOUNT_NAME, _ACCOUNT_NAME, names),
+        wrong_text('_STORAGE_ACCOUNT_KEY', _STORAGE_ACCOUNT_KEY, _KEY, key),
+        wrong_text('_STORAGE_ACCOUNT_URL', _STORAGE_ACCOUNT_URL, _URL, url),
+        wrong_text('_INPUT_CONTAINER_NAME', _INPUT_CONTAINER_NAME, _CONTAINER_NAME, container),
+        wrong_text('_OUTPUT_CONTAINER_NAME', _OUTPUT_CONTAINER_NAME, _CONTAINER_NAME, container),
+        wrong_text('_POOL_ID', _POOL_ID, _ID, an_id),
+        wrong_text('_JOB_ID', _JOB_ID, _ID, an_id),
+        wrong_count('_DEDICATED_POOL_NODE_COUNT', _DEDICATED_POOL_NODE_COUNT),
+        wrong_count('_LOW_PRIORITY_POOL_NODE_COUNT', _LOW_PRIORITY_POOL_NODE_COUNT),
+        wrong_duration('_JOB_TIMEOUT', _JOB_TIMEOUT),
+        wrong_duration('_UPLOAD_TIMEOUT', _UPLOAD_TIMEOUT),
+        *wrong_together(options),
+    ]
+    found = [problem for problem in problems if problem]
+    if not found:
+        return
+
+    message = '; '.join(found)
+    if 'placeholder' in message:
+        message += '. Without an Azure account: python -m tests.local_azure'
+    raise UsageError(message)
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print a line, on stdout by default; when it cannot be printed any more, go on in silence."""
-    try:
-        with tqdm.external_write_mode(stream, nolock=True):  # progress bars make room
-            print(text, file=stream, flush=True)
-    except OSError:  # nobody reads any more, the terminal is gone, the disk is full
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
+_VARIABLES = {  # the settings that can come from the environment
+    '_BATCH_ACCOUNT_NAME': 'AZURE_BATCH_ACCOUNT',
+    '_BATCH_ACCOUNT_KEY': 'AZURE_BATCH_ACCESS_KEY',
+    '_BATCH_ACCOUNT_URL': 'AZURE_BATCH_ENDPOINT',
+    '_STORAGE_ACCOUNT_NAME': 'AZURE_STORAGE_ACCOUNT',
+    '_STORAGE_ACCOUNT_KEY': 'AZURE_STORAGE_KEY',
+    '_STORAGE_ACCOUNT_URL': 'AZURE_STORAGE_SERVICE_ENDPOINT',
+}
 
 
-_EXPECTED_ERRORS = (SampleError, ArgumentError, ClientException, CreateTasksErrorException, AzureError, OSError)
-say_once = functools.cache(say)  # each text once only
-tqdm.set_lock(threading.RLock())  # its own one starts a process on macOS, which complains when this one is gone
-_MUTE = not (sys.stderr and sys.stderr.isatty() and os.getenv('TERM') != 'dumb' and os.get_terminal_size(2).columns)
-# The cursor goes back to the start of the bar, lest the ^C of the terminal tears it.
-progress = functools.partial(tqdm, leave=False, dynamic_ncols=True, bar_format='{l_bar}{bar}{r_bar}\r', disable=_MUTE)
-if _MUTE:  # then a bar with disable=False is a plain line every 10 seconds
-    lines = Namespace(write=lambda text: say(text.strip(), sys.stderr) if text.strip() else None)
-    progress = functools.partial(progress, file=lines, delay=10, mininterval=10, miniters=1, lock_args=(False,))
-logging.getLogger('azure').addHandler(logging.NullHandler())  # what its clients log, they also raise
+def wrong_text(name: str, value: object, pattern: re.Pattern[str], form: str) -> str:
+    """Return what is wrong with a setting, '' if nothing is. A key is not shown."""
+    if isinstance(value, str) and pattern.fullmatch(value) and 'xxxx' not in value:
+        return ''
+
+    where = name
+    if _VARIABLES.get(name) in os.environ:
+        where = f'{name} (from the variable {_VARIABLES[name]})'
+    text = str(value)
+    if '<' in text or 'xxxx' in text:
+        return f'{where} is still a placeholder'
+    if not text:
+        return f'{where} is empty'
+    shown = 'its value' if name.endswith('_KEY') else repr(value)
+    return f'{where}: {shown} is not {form}'
 
 
-def parse_arguments(argv: Sequence[str] | None) -> Namespace:
-    """Return the options of the command line; some take the place of a setting."""
-    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add('--input', type=Path, default=Path('InputFiles'), metavar='DIR', help='default: %(default)s')
-    add('--output', type=Path, default=Path('OutputFiles'), metavar='DIR', help='default: %(default)s')
-    answers = parser.add_mutually_exclusive_group()
-    answers.add_argument('-y', dest='answer', action='store_const', const='yes', help='delete job, pool and an old job')
-    answers.add_argument('--keep', dest='answer', action='store_const', const='no', help='keep job and pool')
-    add('--check', action='store_true', help='only check what can be checked, and create nothing')
-    add('--dedicated', dest='_DEDICATED_POOL_NODE_COUNT', type=int, metavar='N', help='dedicated nodes (%(dest)s)')
-    add('--low-priority', dest='_LOW_PRIORITY_POOL_NODE_COUNT', type=int, metavar='N', help='Spot nodes (%(dest)s)')
-    add('--vm-size', dest='_POOL_VM_SIZE', metavar='SIZE', help='size of each node (%(dest)s)')
-    parser.register('type', 'minutes', lambda text: timedelta(minutes=max(0, min(1e6, float(text)))))
-    add('--timeout', dest='_JOB_TIMEOUT', type='minutes', metavar='MINUTES', help='limit for all tasks (%(dest)s)')
-    options = parser.parse_args(argv)
-    if os.path.exists(options.output) and not (os.path.isdir(options.output) and os.access(options.output, os.W_OK)):  # noqa: PTH110, PTH112
-        parser.error(f'--output: {options.output} is not a folder that you may write to')
-    globals().update((name, value) for name, value in vars(options).items() if name.isupper() and value is not None)
-    return options
+def wrong_count(name: str, value: object) -> str:
+    """Return what is wrong with a number of nodes, '' if nothing is."""
+    if isinstance(value, int) and value >= 0:
+        return ''
+    return f'{name}: {value!r} is not a number of nodes, such as 5'
 
 
-def check_settings() -> None:
-    """Pass if the settings can be right; otherwise raise one ArgumentError that names each that cannot."""
-    forms = {
-        'ACCOUNT_NAME': ('[a-z0-9]{3,24}', 'lower-case letters and digits'),
-        'ACCOUNT_KEY': ('(?!xxxx)([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?', 'base64'),
-        'URL': (r'https://([\w-]{1,63}\.)+\w+/?|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*', 'https://...'),
-        'CONTAINER_NAME': ('(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*', 'lower-case letters, digits and single hyphens'),
-        'OUTPUT_CONTAINER': (f'(?!{re.escape(_INPUT_CONTAINER_NAME)}$).*', 'other than _INPUT_CONTAINER_NAME'),
-        '_(POOL|JOB)_ID': (r'[\w-]{1,64}', 'letters, digits, hyphens and underscores'),
-    }
-    problems = []
-    for setting, (pattern, form) in ((s, f) for s in globals() for name, f in forms.items() if re.search(name, s)):
-        if not re.fullmatch(pattern, value := globals()[setting]):
-            form = 'still a placeholder' if re.match('.*<|xxxx', value) else f'not {form}' if value.strip() else 'empty'
-            problems.append(f'{setting} is {form}')
-    nodes = _DEDICATED_POOL_NODE_COUNT, _LOW_PRIORITY_POOL_NODE_COUNT
-    if not (min(nodes) >= 0 < sum(nodes) and timedelta() < _JOB_TIMEOUT <= timedelta(days=6)):
-        problems.append(f'--dedicated, --low-priority {nodes}: one at least; --timeout {_JOB_TIMEOUT}: up to 6 days')
-    if problems:
-        raise ArgumentError(None, f'{"; ".join(problems)}. Without an Azure account: python -m tests.local_azure')
+def wrong_duration(name: str, value: object) -> str:
+    """Return what is wrong with a time limit, '' if nothing is."""
+    if isinstance(value, timedelta) and timedelta() < value <= _LONGEST_TIMEOUT:
+        return ''
+    return f'{name}: {value!r} is not a duration of up to 6 days, such as timedelta(minutes=30)'
 
 
-def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
-    """Return the clients of both accounts; where a key is empty, they sign in with Microsoft Entra ID."""
-    entra: Any = None if _BATCH_ACCOUNT_KEY and _STORAGE_ACCOUNT_KEY else DefaultAzureCredential()  # "az login", ...
-    batch_url = _BATCH_ACCOUNT_URL.rstrip('/')
-    resources = {'cn': 'batch.chinacloudapi.cn', 'net': 'batch.core.usgovcloudapi.net'}  # Azure China, US Government
-    scope = f'https://{resources.get(batch_url.rpartition(".")[2], "batch.core.windows.net")}/.default'
-    batch_auth = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
-    if not _BATCH_ACCOUNT_KEY:  # a token for each request; azure-identity keeps it and renews it
-        batch_auth = AdalAuthentication(lambda: {'tokenType': 'Bearer', 'accessToken': entra.get_token(scope).token})
-    batch_service_client: Any = BatchServiceClient(batch_auth, batch_url)
-    for operations in (group for group in vars(batch_service_client).values() if hasattr(group, 'api_version')):
-        operations.api_version = _BATCH_API_VERSION
-    batch_service_client._serialize.body = lambda model, _: json.loads(json.dumps(model, default=to_json))
-    config = batch_service_client.config
-    config.keep_alive = True  # one connection a thread instead of one a request
-    config.connection.timeout = (10, 30)  # seconds: to connect, for an answer
-    config.retry_policy.retries, config.retry_policy.policy.status_forcelist = 0, ()  # they leave out POST and PATCH
-    config.pipeline.run = functools.partial(send_with_retries, config.pipeline.run)
-    key = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY} if _STORAGE_ACCOUNT_KEY else None
-    options: dict[str, Any] = {'max_single_put_size': _BLOCK_SIZE, 'max_single_get_size': _BLOCK_SIZE}
-    options |= {'connection_timeout': 10, 'retry_policy': ExponentialRetry(1, 2, 5), 'raw_response_hook': check_answer}
-    return batch_service_client, BlobServiceClient(_STORAGE_ACCOUNT_URL, key or entra, **options)
+def wrong_together(options: argparse.Namespace) -> Iterator[str]:
+    """Yield what is wrong with settings and options that depend on each other."""
+    if options.dedicated_nodes == 0 and options.low_priority_nodes == 0:
+        yield '--dedicated and --low-priority are both 0: without a node nothing is converted'
+    if _OUTPUT_CONTAINER_NAME == _INPUT_CONTAINER_NAME:
+        yield '_OUTPUT_CONTAINER_NAME is not other than _INPUT_CONTAINER_NAME, which is deleted'
+    if not _STORAGE_ACCOUNT_KEY and _STORAGE_ACCOUNT_URL.startswith('http:'):
+        yield '_STORAGE_ACCOUNT_URL: signing in without _STORAGE_ACCOUNT_KEY needs https'
+    if not _BATCH_ACCOUNT_KEY and _BATCH_ACCOUNT_URL.startswith('http:'):
+        yield '_BATCH_ACCOUNT_URL: signing in without _BATCH_ACCOUNT_KEY needs https'
+    output = options.output
+    if os.path.lexists(output) and not (output.is_dir() and os.access(output, os.W_OK)):
+        yield f'--output: {output} is not a folder that you may write to'
 
 
-def check_answer(answer: Any) -> None:
-    """Raise what the client of Storage sends again: 429, or HTML, which is a proxy's."""
-    response = answer.http_response
-    if response.status_code == 429 or 'html' in response.headers.get('Content-Type', ''):
-        raise HttpResponseError(response=response)
+# --- Finding the videos ---------------------------------------------------------------------------
+#
+# Names come from people. Some folders cannot be read, some names mean one file on another disk, and
+# Azure Storage changes or refuses a few. All of that is found before anything is uploaded.
 
 
-def to_json(value: Any) -> Any:
-    """Return a part of a request as JSON has it; the client's own serializer takes ten times as long."""
-    if isinstance(value, timedelta):
-        return f'PT{value.total_seconds():.0f}S'
-    named = ((field['key'], getattr(value, name)) for name, field in value._attribute_map.items())
-    return {key: part for key, part in named if part is not None}
+def find_videos(folder: Path) -> dict[str, Path]:
+    """Return the path of every .mp4 file in a folder and below, by its name relative to it."""
+    if not folder.is_dir():
+        raise UsageError(f'--input: {folder} is no folder.')
 
+    paths = []
+    hidden = 0
+    for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
+        folders[:] = [name for name in folders if can_be_entered(Path(parent, name))]
+        for name in files:
+            if not name.lower().endswith('.mp4'):
+                continue
+            if name.startswith('.'):
+                hidden += 1
+            else:
+                paths.append(Path(parent, name))
 
-def send_with_retries(send: Callable[..., Any], request: Any, **options: Any) -> Any:
-    """Send with patience: what may pass (connection, timeout, 408, 429, 5xx, a proxy's HTML) is sent again."""
-    started, pause = time.monotonic(), 0.5
-    while True:
-        if Run.interrupted:  # the KeyboardInterrupt got lost where Python drops exceptions, as in __del__
-            raise KeyboardInterrupt
-        wait = pause = min(pause * random.uniform(1.5, 2), 10)  # noqa: S311 - jitter, not a secret
-        try:
-            Run.adds = request.method == 'POST' and 'addtaskcollection' not in request.url
-            result = send(request, **options)
-            response, Run.answered, Run.adds = result.http_response, True, False
-            html = response.status_code < 300 and 'html' in response.headers.get('Content-Type', '')
-            failed = 'addtaskcollection' in request.url and '"servererror"' in response.text().lower()  # one task
-            if not (html or failed or response.status_code in (408, 429, 500, 502, 503, 504)):
-                return result
-            problem = f'does not work at the moment ({response.status_code} {response.reason}). Try again later.'
-            retry_after = response.headers.get('Retry-After', '')
-            wait = max(wait, int(retry_after)) if retry_after.isdigit() else wait
-        except (ClientException, OSError) as error:  # an exception of requests is an OSError
-            problem, Run.adds = f'is unreachable. Check _BATCH_ACCOUNT_URL and the network. ({describe(error)})', False
-        if time.monotonic() + wait - started > (_RETRY_SECONDS if Run.answered else _FIRST_RETRY_SECONDS):
-            raise SampleError(f'The Batch service at {_BATCH_ACCOUNT_URL} {problem}')
-        time.sleep(wait)
-
-
-def in_parallel(action: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Yield the results of `action` for all `items`, in order, from _CONNECTIONS threads; an error cancels the rest."""
-    executor = concurrent.futures.ThreadPoolExecutor(_CONNECTIONS)
-    try:
-        yield from executor.map(action, items)
-    finally:  # without waiting: after Ctrl-C the cleanup comes first, and the process does not wait either
-        executor.shutdown(wait=False, cancel_futures=True)
-
-
-def find_input_files(folder: Path) -> dict[str, Path]:
-    """Return name (relative to `folder`) and path of every MP4 file in it and below, sorted; ArgumentError if none."""
-    paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() == '.mp4' and path.is_file())
     if not paths:
-        raise ArgumentError(None, f'--input: {folder} {"holds no .mp4 file" if folder.is_dir() else "is no folder"}.')
-    names: dict[str, str] = {}
-    for name in (path.relative_to(folder).as_posix() for path in paths):
-        if '\\' in name or not re.sub('[\xa0\u200d\u202f\u3000]', '', name).isprintable():  # but spaces, joined emoji
-            raise ArgumentError(None, f'Rename {name!a}: Azure Storage or terminals change such characters.')
-        if (other := names.setdefault(mp3_name(name), name)) != name:
-            raise ArgumentError(None, f'{other} and {name} both become {mp3_name(name)}: rename one.')
-    return dict(zip(names.values(), paths, strict=True))
+        left_out = f' but {hidden} hidden ones, which are not taken' if hidden else ''
+        raise UsageError(f'--input: {folder} holds no .mp4 file{left_out}.')
+    videos = {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
+    for path in videos.values():
+        check_readable(path)
+    check_names(videos)
+    return videos
 
 
-def mp3_name(name: str) -> str:
-    """Return the name of the MP3 made of the video `name`: 'sub/a.b.mp4' becomes 'sub/a.b.mp3'."""
-    return PurePosixPath(name).with_suffix('.mp3').as_posix()
+def raise_unreadable(error: OSError) -> None:
+    """Refuse a folder that cannot be read."""
+    raise UsageError(f'--input: {error.filename} cannot be read: {error.strerror}.')
 
 
-def is_ours(resource: Any, *, run: bool = False) -> bool:
-    """Return whether a container, pool or job was created (or taken over) by this sample, or even by this run."""
-    items = resource.metadata or {}  # Storage has a dictionary, Batch a list of items
-    metadata = items if isinstance(items, dict) else {item.name: item.value for item in items}
-    return metadata.get('createdby') == _MARK['createdby'] and (not run or metadata.get('run') == _MARK['run'])
+def can_be_entered(folder: Path) -> bool:
+    """Return whether videos are looked for in a sub-folder; say so if it is a link."""
+    if folder.name.startswith('.') or folder.name in ('$RECYCLE.BIN', '@eaDir'):
+        return False
+    if folder.is_symlink():
+        warn(f'Not looked into: {folder} is a link to a folder.')
+        return False
+    return True
+
+
+def check_readable(path: Path) -> None:
+    """Refuse a video that cannot be read, such as a link to a file that is gone."""
+    if not path.is_file():
+        raise UsageError(f'--input: {path} is not a file, or a link to nowhere.')
+    if not os.access(path, os.R_OK):
+        raise UsageError(f'--input: {path} cannot be read: permission denied.')
+
+
+_CONTROL_CHARACTERS = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]')
+
+
+def check_names(names: Collection[str]) -> None:
+    """Refuse names that Azure Storage would change, and two that would become one MP3."""
+    outputs: dict[str, str] = {}
+    for name in names:
+        if problem := name_problem(name):
+            raise UsageError(f'Rename {name!a}: {problem}.')
+
+        # Some disks ignore case, or the difference between a letter with an accent and a letter
+        # followed by an accent.
+        same_file = unicodedata.normalize('NFC', output_name(name).casefold())
+        other = outputs.setdefault(same_file, name)
+        if other != name:
+            raise UsageError(f'{other} and {name} both become {output_name(name)}: rename one.')
+
+
+def name_problem(name: str) -> str:
+    """Return why Azure Storage cannot keep a name as it is, '' if it can."""
+    if _CONTROL_CHARACTERS.search(name):
+        return 'it holds characters that cannot be shown'
+    if '\\' in name:
+        return 'Azure Storage turns a backslash into a slash'
+    if any(part.endswith('.') for part in PurePosixPath(name).parts):
+        return 'Azure Storage drops the dot at the end of a folder name'
+    if len(name) > 1024:
+        return 'Azure Storage allows 1,024 characters'
+    return ''
+
+
+def leave_out_converted(videos: dict[str, Path], output: Path) -> dict[str, Path]:
+    """Return the videos that have no MP3 in the output folder yet."""
+    missing = {
+        name: path for name, path in videos.items() if not (output / output_name(name)).is_file()
+    }
+    left_out = len(videos) - len(missing)
+    say(f'{left_out} of {len(videos)} videos have an MP3 in {output} and are left out.')
+    return missing
+
+
+def part_name(name: str) -> str:
+    """Return the name under which a file is downloaded until it is complete.
+
+    It is the same for each run, and short: the MP3's name may be as long as the disk allows.
+    """
+    return f'.{hashlib.sha256(name.encode()).hexdigest()[:16]}.part'
+
+
+# --- Clients and sign-in --------------------------------------------------------------------------
+#
+# Each service has a client. It signs in with a key or, without one, with Microsoft Entra ID: what
+# `az login` has left on this machine, a managed identity, or variables. Networks and services fail
+# for moments, so the clients repeat what is likely to be temporary, with growing pauses.
+
+
+def create_clients() -> tuple[Any, BlobServiceClient]:
+    """Return a client of the Batch account and one of the storage account."""
+    credential = None
+    if not (_BATCH_ACCOUNT_KEY and _STORAGE_ACCOUNT_KEY):
+        credential = DefaultAzureCredential()
+    return create_batch_client(credential), create_blob_client(credential)
+
+
+def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
+    """Return a client of Batch that keeps its connections and repeats what fails for a moment."""
+    batch_url = _BATCH_ACCOUNT_URL.rstrip('/')
+    client: Any = BatchServiceClient(batch_credentials(batch_url, credential), batch_url)
+    for operations in (
+        client.account,
+        client.pool,
+        client.compute_node,
+        client.job,
+        client.task,
+        client.file,
+    ):
+        operations.api_version = _BATCH_API_VERSION
+
+    client.config.keep_alive = True
+    client.config.connection.timeout = (10, 30)  # seconds: to connect, and for an answer
+    client.config.hooks.append(check_added_tasks)
+
+    # The sessions of the client hold this very object, so it is changed, not replaced.
+    policy = client.config.retry_policy.policy
+    policy.allowed_methods = None  # every method: POST as well
+    policy.status_forcelist = (408, 429, 500, 502, 503, 504)
+    policy.backoff_factor = 1
+    policy.backoff_max = 10  # seconds
+    policy.backoff_jitter = 1
+    set_patience(client, _FIRST_RETRIES, longest_pause=5)
+    return client
+
+
+def set_patience(batch_client: Any, retries: int, longest_pause: int = 30) -> None:
+    """Set how often a failed request is repeated, and how long a pause the service may ask for."""
+    policy = batch_client.config.retry_policy.policy
+    policy.total = policy.connect = policy.read = policy.status = retries
+    policy.retry_after_max = longest_pause  # seconds
+
+
+def batch_credentials(batch_url: str, credential: DefaultAzureCredential | None) -> Any:
+    """Return what signs the requests to Batch."""
+    if credential is None or _BATCH_ACCOUNT_KEY:
+        return SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
+
+    resource = 'https://batch.core.windows.net'
+    if batch_url.endswith('.cn'):
+        resource = 'https://batch.chinacloudapi.cn'
+    elif batch_url.endswith('.us') or 'usgovcloudapi' in batch_url:
+        resource = 'https://batch.core.usgovcloudapi.net'
+
+    def token() -> dict[str, str]:  # asked for each request; azure-identity keeps and renews it
+        access_token = credential.get_token(f'{resource}/.default').token
+        return {'tokenType': 'Bearer', 'accessToken': access_token}
+
+    return AdalAuthentication(token)
+
+
+def create_blob_client(credential: DefaultAzureCredential | None) -> BlobServiceClient:
+    """Return a client of Storage with a connection for each of the requests under way."""
+    # ExponentialRetry does not repeat 429 (too many requests), so the session does.
+    too_many_requests = Retry(
+        total=_RETRIES,
+        connect=0,
+        read=0,
+        allowed_methods=None,
+        status_forcelist=(429,),
+        backoff_factor=1,
+        backoff_max=10,
+        retry_after_max=30,
+    )
+    session = requests.Session()
+    for scheme in ('https://', 'http://'):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=too_many_requests))
+
+    key: Any = {'account_name': _STORAGE_ACCOUNT_NAME, 'account_key': _STORAGE_ACCOUNT_KEY}
+    return BlobServiceClient(
+        _STORAGE_ACCOUNT_URL,
+        credential=key if _STORAGE_ACCOUNT_KEY else credential,
+        session=session,
+        connection_timeout=10,  # seconds
+        read_timeout=60,
+        retry_policy=ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=5),
+        max_single_put_size=_BLOCK_SIZE,
+        max_single_get_size=_BLOCK_SIZE,
+    )
+
+
+@functools.cache
+def key_and_expiry(blob_service_client: BlobServiceClient, timeout: timedelta) -> dict[str, Any]:
+    """Return the key that signs the SAS, and its expiry: when all time limits have passed."""
+    now = datetime.now(UTC)
+    expiry = now + _UPLOAD_TIMEOUT + timeout + _MARGIN
+    if _STORAGE_ACCOUNT_KEY:
+        return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': expiry}
+
+    start = now - timedelta(minutes=15)  # the clock of this machine may be fast
+    expiry = min(expiry, start + timedelta(days=7))  # such a key lives no longer
+    key = blob_service_client.get_user_delegation_key(start, expiry)
+    return {'user_delegation_key': key, 'expiry': expiry}
+
+
+# --- The screen -----------------------------------------------------------------------------------
+#
+# The transcript goes to stdout, everything else to stderr. On a terminal the last lines show how
+# far the run is; elsewhere there are plain lines. A reader that goes away (`| head`), a full disk or
+# a closed terminal must not stop the cleanup.
+
+
+class Screen:
+    """The lines at the bottom of the terminal, which are drawn anew whenever something changes."""
+
+    def __init__(self) -> None:
+        self.lines: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+
+    def print(self, text: str, stream: TextIO | None) -> None:
+        """Print above the lines."""
+        with self._lock:
+            self._write('\r\033[J' if self.lines else '')
+            write(f'{text}\n', stream)
+            self._draw()
+
+    def show(self, *lines: str) -> None:
+        """Replace the lines; without any, remove them."""
+        with self._lock:
+            self._write('\r\033[J' if self.lines else '')
+            self.lines = lines if on_terminal() else ()
+            self._draw()
+
+    def _draw(self) -> None:
+        if not self.lines:
+            return
+        width = terminal_width() - 1
+        text = '\n'.join(line[:width] for line in self.lines)
+        back = f'\033[{len(self.lines) - 1}A' if len(self.lines) > 1 else ''
+        self._write(f'{text}{back}\r')
+
+    def _write(self, text: str) -> None:
+        if text:
+            write(text, sys.stderr)
+
+
+screen = Screen()
+
+
+def say(text: str) -> None:
+    """Print a line of the transcript."""
+    screen.print(text, sys.stdout)
+
+
+def warn(text: str) -> None:
+    """Print a line beside the transcript: an error, a warning, what else is to know."""
+    screen.print(text, sys.stderr)
+
+
+def write(text: str, stream: TextIO | None) -> None:
+    """Write to a stream. Ignore a closed pipe or a full disk: the cleanup must still run."""
+    if stream is None:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()
+
+
+def on_terminal() -> bool:
+    """Return whether stderr is a terminal that can move its cursor."""
+    try:
+        return sys.stderr.isatty() and os.getenv('TERM') != 'dumb' and terminal_width() > 0
+    except (AttributeError, ValueError):
+        return False
+
+
+def terminal_width() -> int:
+    """Return the number of columns of the terminal, 0 if that is unknown."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
+class Progress:
+    """How far something is: a bar on a terminal, elsewhere a plain line every ten seconds."""
+
+    def __init__(self, label: str, total: int, *, unit: str = '') -> None:
+        self._label = label
+        self._total = total
+        self._unit = unit
+        self._began = time.monotonic()
+        self._next_line = self._began + 10
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        screen.show()
+
+    def show(self, done: int) -> None:
+        """Show that so much is done."""
+        text = f'{self._label}: {self._amount(done)} of {self._amount(self._total)}'
+        text += time_left(self._began, done, self._total)
+        if on_terminal():
+            screen.show(with_bar(text, done, self._total))
+        elif time.monotonic() > self._next_line:
+            self._next_line += 10
+            warn(text)
+
+    def _amount(self, number: int) -> str:
+        if self._unit == 'bytes':
+            return rich.filesize.decimal(number)
+        return str(number)
+
+
+def with_bar(text: str, done: int, total: int) -> str:
+    """Return a text and a bar that takes what room there is beside it."""
+    room = min(40, terminal_width() - len(text) - 4)
+    if room < 5 or total == 0:
+        return text
+    filled = room * done // total
+    return f'{text} [{"#" * filled}{"." * (room - filled)}]'
+
+
+def time_left(began: float, done: int, total: int) -> str:
+    """Return the time that the rest will take at the present speed, '' at the beginning."""
+    elapsed = time.monotonic() - began
+    if done == 0 or elapsed < 2:
+        return ''
+    seconds = round(elapsed * (total - done) / done)
+    return f', {timedelta(seconds=seconds)} left'
+
+
+# --- Parallel work --------------------------------------------------------------------------------
+#
+# One upload after the other leaves the line idle most of the time: many small requests wait for
+# answers. Several at once take a tenth of the time.
+
+
+def in_parallel(
+    action: Callable[[Any], Any],
+    items: Collection[Any],
+    show_progress: Callable[[int], None] | None = None,
+) -> list[Any]:
+    """Return the results of an action for all items, in order. The first error ends it."""
+    executor = concurrent.futures.ThreadPoolExecutor(_CONNECTIONS)
+    futures = [executor.submit(action, item) for item in items]
+    unfinished = set(futures)
+
+    try:
+        while unfinished:
+            stop_if_asked()
+            done, unfinished = concurrent.futures.wait(
+                unfinished, _SLICE, concurrent.futures.FIRST_EXCEPTION
+            )
+            for future in done:
+                future.result()  # raises what the action has raised
+            if show_progress:
+                show_progress(len(items) - len(unfinished))
+    finally:  # without waiting for requests that hang
+        executor.shutdown(wait=False, cancel_futures=True)
+    return [future.result() for future in futures]
+
+
+def upload_videos(
+    blob_client: BlobServiceClient, videos: dict[str, Path], timeout: timedelta
+) -> list[Any]:
+    """Upload all videos; return them as resource files, in the same order."""
+    deadline = time.monotonic() + _UPLOAD_TIMEOUT.total_seconds()
+    blocks = max(1, min(8, _CONNECTIONS // len(videos)))  # few files have the line to share
+    sent = dict.fromkeys(videos, 0)  # bytes
+
+    def upload(name: str) -> Any:
+        if time.monotonic() > deadline:
+            raise SampleError(f'The uploads take longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
+
+        def count_bytes(now: int, _total: int | None) -> None:
+            stop_if_asked()
+            sent[name] = now
+
+        with unchanged(videos[name]):
+            say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
+            return upload_file_to_container(
+                blob_client,
+                _INPUT_CONTAINER_NAME,
+                videos[name],
+                blob_name=name,
+                timeout=timeout,
+                max_concurrency=blocks,
+                progress_hook=count_bytes,
+            )
+
+    size = sum(path.stat().st_size for path in videos.values())
+    with Progress('Uploading', size, unit='bytes') as progress:
+
+        def show(_files: int) -> None:
+            progress.show(sum(sent.values()))
+
+        return in_parallel(upload, list(videos), show)
+
+
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Refuse a file that was written to or cut meanwhile: what was uploaded is neither version."""
+    before = path.stat()
+    try:
+        yield
+    finally:
+        after = path.stat()
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise SampleError(
+                f'{path} was changed while it was uploaded. Run again when it is ready.'
+            )
+
+
+class TemporaryError(Exception):
+    """Batch could not add a task, for a reason of its own."""
+
+
+def add_in_hundreds(batch_client: Any, job_id: str, tasks: Sequence[Any]) -> None:
+    """Add tasks, 100 in one request, which is the most that it may carry."""
+
+    def add(chunk: Sequence[Any]) -> None:
+        confirmed = add_chunk(batch_client, job_id, chunk)
+        missing = {task.id for task in chunk} - confirmed
+        if missing:
+            raise SampleError(
+                f'Batch did not confirm {len(missing)} tasks, such as {missing.pop()}.'
+            )
+
+    in_parallel(add, [tasks[start : start + 100] for start in range(0, len(tasks), 100)])
+
+
+def add_chunk(batch_client: Any, job_id: str, tasks: Sequence[Any]) -> set[str]:
+    """Add tasks in one request, several times if need be; return the ids that Batch confirms."""
+    for attempt in range(_RETRIES):
+        try:
+            result = batch_client.task.add_collection(job_id, tasks)
+            return {added.task_id for added in result.value}
+        except CreateTasksErrorException as error:
+            temporary = any(isinstance(cause, TemporaryError) for cause in error.errors)
+            if not temporary or attempt == _RETRIES - 1:
+                raise
+            pause(min(2**attempt, 10))  # tasks that exist by now count as added
+    raise AssertionError('the last attempt returns or raises')
+
+
+def check_added_tasks(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Refuse an answer with which `task.add_collection` loops for ever, or loses tasks."""
+    if 'addtaskcollection' not in response.request.path_url:
+        return
+    if 'json' not in response.headers.get('Content-Type', ''):
+        raise SampleError(describe_foreign_answer(response, '_BATCH_ACCOUNT_URL'))
+    if '"servererror"' in response.text.lower():
+        raise TemporaryError('Batch could not add some of the tasks. Try again later.')
+
+
+# --- One run at a time ----------------------------------------------------------------------------
+#
+# Two runs with the same settings would mix their files and delete each other's containers. A lease
+# is the lock of Azure Storage: the run that has it on the output container is alone. It has to be
+# renewed every minute, so a run that died frees it by itself.
+
+
+class RunLock:
+    """The lease on the output container, renewed by a thread until it is released."""
+
+    def __init__(self, lease: Any) -> None:
+        self.lost = False
+        self._lease = lease
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_released, daemon=True)
+        self._thread.start()
+
+    def _renew_until_released(self) -> None:
+        while not self._released.wait(_LEASE_SECONDS / 3):
+            self.renew()
+
+    def renew(self) -> None:
+        """Renew the lease. One that another run has taken meanwhile stops this run."""
+        try:
+            self._lease.renew()
+        except AzureError as error:
+            if getattr(error, 'status_code', 0) not in (404, 409, 412):
+                return  # no answer: later, perhaps
+            self.lost = True
+            stop.reason = SampleError(
+                f'Another run has taken over container [{_OUTPUT_CONTAINER_NAME}], while this one '
+                'could not renew its lease. Did the machine sleep?'
+            )
+
+    def release(self) -> None:
+        """Let the next run begin."""
+        self._released.set()
+        self._thread.join()
+        if not self.lost:
+            with contextlib.suppress(AzureError):
+                self._lease.release()
+
+
+def take_lock(blob_client: BlobServiceClient) -> RunLock:
+    """Return the lock of this run, or raise a SampleError if another run keeps it for a minute."""
+    container = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME)
+    create_or_find(
+        f'Container [{_OUTPUT_CONTAINER_NAME}]',
+        functools.partial(container.create_container, metadata=run_metadata()),
+        container.get_container_properties,
+    )
+
+    lease_id = str(uuid.uuid4())
+    deadline = time.monotonic() + _LEASE_SECONDS + 5
+    while True:
+        try:
+            return RunLock(container.acquire_lease(_LEASE_SECONDS, lease_id=lease_id))
+        except HttpResponseError as error:
+            if error_code(error) != 'LeaseAlreadyPresent':
+                raise
+        if time.monotonic() > deadline:
+            raise SampleError(
+                'Another run is at work, and nothing of it was touched. Wait until it has ended, or '
+                'give this run other names: _INPUT_CONTAINER_NAME, _OUTPUT_CONTAINER_NAME, _POOL_ID '
+                'and _JOB_ID.'
+            )
+        warn_once(
+            f'Container [{_OUTPUT_CONTAINER_NAME}] is used by another run, or by one that has just '
+            f'died: waiting for up to {_LEASE_SECONDS} seconds...'
+        )
+        pause(2)
+
+
+# --- What exists already --------------------------------------------------------------------------
+#
+# Containers, pools and jobs may be there: left by a run that died, kept on purpose, or somebody
+# else's. Only what carries the metadata of this sample is ever changed or deleted.
+
+_RUN_ID = uuid.uuid4().hex
+
+
+def run_metadata() -> dict[str, str]:
+    """Return the metadata of what this run creates: who created it, and where its MP3s go."""
+    return {
+        'createdby': 'batch_python_tutorial_ffmpeg',
+        'run': _RUN_ID,
+        'output': f'{_STORAGE_ACCOUNT_URL}/{_OUTPUT_CONTAINER_NAME}',
+    }
+
+
+def batch_metadata() -> list[Any]:
+    """Return the same in the form that Batch wants."""
+    return [
+        batchmodels.MetadataItem(name=name, value=value) for name, value in run_metadata().items()
+    ]
+
+
+def metadata_of(resource: Any) -> dict[str, str]:
+    """Return the metadata of a container, pool or job."""
+    items = resource.metadata or {}
+    if isinstance(items, list):  # of Batch
+        return {item.name: item.value for item in items}
+    return dict(items)
+
+
+def is_ours(resource: Any, *, this_run: bool = False) -> bool:
+    """Return whether this sample, or even this very run, has created a container, pool or job."""
+    metadata = metadata_of(resource)
+    if metadata.get('createdby') != run_metadata()['createdby']:
+        return False
+    return not this_run or metadata.get('run') == _RUN_ID
 
 
 def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Return what `get` returns, None if the service does not know the thing."""
+    """Return what `get` returns, or None if the service does not know such a thing."""
     try:
         return get(*arguments, **options)
     except (batchmodels.BatchErrorException, AzureError) as error:
@@ -337,463 +1428,1097 @@ def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         raise
 
 
-def add_or_find(add: Callable[[], Any], get: Callable[[], Any], what: str, wait: timedelta = _DELETION_TIMEOUT) -> Any:
-    """Call `add` and return None, or the thing of that name that exists; wait while the service still deletes it."""
-    deadline = time.monotonic() + wait.total_seconds()
+def create_or_find(what: str, create: Callable[[], Any], get: Callable[[], Any]) -> Any:
+    """Create something and return None, or return what exists. Wait while that is being deleted."""
+    deadline = time.monotonic() + _DELETION_TIMEOUT.total_seconds()
     while time.monotonic() < deadline:
         try:
-            add()
+            create()
             return None
         except (batchmodels.BatchErrorException, AzureError) as error:
             if not error_code(error).endswith(('Exists', 'BeingDeleted')):
                 raise
-        if (existing := find(get)) is not None and getattr(existing, 'state', '') != 'deleting':
+        existing = find(get)
+        if existing is not None and getattr(existing, 'state', '') != 'deleting':
             return existing
-        say_once(f'{what} is still being deleted: waiting until it is gone...', sys.stderr)
-        time.sleep(2)
-    raise SampleError(f'{what} is still being deleted after {wait}. Try again later.')
+        warn_once(f'{what} is still being deleted: waiting until it is gone...')
+        pause(2)
+    raise SampleError(f'{what} is still being deleted after {_DELETION_TIMEOUT}. Try again later.')
 
 
-def check_what_exists(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None) -> None:
-    """Sign in to both accounts, say what a run can cost, ask about an old job; SampleError if it cannot go on."""
-    job = find(batch_client.job.get, _JOB_ID)
-    existing = find(blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties, retry_total=1)
-    if existing is not None and not is_ours(existing):
-        raise SampleError(f"Container [{_INPUT_CONTAINER_NAME}] is not this sample's: change _INPUT_CONTAINER_NAME.")
-    nodes = _DEDICATED_POOL_NODE_COUNT + _LOW_PRIORITY_POOL_NODE_COUNT
-    say(f'{nodes} nodes {_POOL_VM_SIZE}, up to {nodes * _JOB_TIMEOUT / timedelta(hours=1):.5g} node-hours.', sys.stderr)
-    if job is not None and job.state != 'deleting':
-        counts = batch_client.job.get_task_counts(_JOB_ID).task_counts
-        say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {counts.active + counts.running} not done.')
-        if not is_ours(job) or query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no':
-            pool = f' Pool: {_LEFT_BEHIND["pool"]}' if find(batch_client.pool.get, _POOL_ID) else ''
-            raise SampleError(f'Job [{_JOB_ID}] exists. Wait, or -y if the sample made it. {_LEFT_BEHIND["job"]}{pool}')
-        find(batch_client.job.delete, _JOB_ID)
+def contact_services(run: 'Run') -> None:
+    """Sign in to both accounts, refuse a container of somebody else, say what a run can cost."""
+    find(run.batch_client.job.get, _JOB_ID)
+    set_patience(run.batch_client, _RETRIES)
+
+    container = run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
+    existing = find(container.get_container_properties, retry_total=1, read_timeout=15)
+    if existing is not None:
+        output = metadata_of(existing).get('output', '')
+        if not is_ours(existing) or output not in ('', run_metadata()['output']):
+            raise SampleError(
+                f"Container [{_INPUT_CONTAINER_NAME}] is not this sample's, or is of a run with "
+                'another output container: change _INPUT_CONTAINER_NAME.'
+            )
+
+    nodes = run.options.dedicated_nodes + run.options.low_priority_nodes
+    longest = run.options.timeout + _MARGIN + _NODES_CHECK
+    warn(
+        f'{nodes} nodes {run.options.vm_size}: at most {nodes * longest / timedelta(hours=1):.3g} '
+        'node-hours, even if this machine disappears. Deleting the pool ends them sooner.'
+    )
 
 
-def check_only(batch_client: BatchServiceClient, blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> int:
-    """Print what a run would find and make, without making anything; SampleError if it would not work."""
-    check_what_exists(batch_client, blob_client, answer='no')
-    options = batchmodels.AccountListSupportedImagesOptions(filter=f"nodeAgentSKUId eq '{_POOL_NODE_AGENT_SKU_ID}'")
-    images = {image.image_reference.sku: image for image in batch_client.account.list_supported_images(options)}
-    if (sku := _POOL_IMAGE['sku']) not in images:
-        raise SampleError(f'Batch does not support the image {sku}. Change _POOL_IMAGE.')
-    until = images[sku].batch_support_end_of_life
-    say(f'Both accounts answer. Image: {sku} is supported{f" until {until:%Y-%m-%d}" if until else ", no end known"}.')
-    say(f'Files: {len(input_paths)}. Pool: {"exists" if find(batch_client.pool.get, _POOL_ID) else "new"}. Job: new.')
-    return 0
-
-
-def create_container(blob_service_client: BlobServiceClient, container_name: str) -> None:
-    """Create a container that carries this run's mark, or use an existing one."""
-    container = blob_service_client.get_container_client(container_name)
-    add, what = functools.partial(container.create_container, metadata=_MARK), f'Container [{container_name}]'
-    existing = add_or_find(add, container.get_container_properties, what, timedelta(minutes=1))
-    if existing is not None and is_ours(existing):  # left by an earlier run: taken over
-        container.set_container_metadata(_MARK)
-    say(f'{what} created.' if existing is None else f'{what} exists and is used again.')
-
-
-def upload_input_files(blob_client: BlobServiceClient, input_paths: dict[str, Path]) -> list[Any]:
-    """Upload all videos; return them as resource files."""
-    deadline = sas_options(blob_client)['expiry'] - _JOB_TIMEOUT - _MARGIN
-    blocks = max(1, min(8, _CONNECTIONS // len(input_paths)))  # of one file at once: few files have the line to share
-
-    def upload(name: str) -> Any:
-        if datetime.now(timezone.utc) > deadline:
-            raise SampleError(f'The uploads took longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
-        options: dict[str, Any] = {'blob_name': name, 'max_concurrency': blocks}
-        options['progress_hook'] = lambda now, _: (bar.update(now - sent[name]), sent.update({name: now - sent[name]}))
-        return upload_file_to_container(blob_client, _INPUT_CONTAINER_NAME, input_paths[name], **options)
-
-    say('\n'.join(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...' for name in input_paths))
-    sent, size = collections.Counter[str](), sum(path.stat().st_size for path in input_paths.values())  # sent: bytes
-    with progress(desc='Uploading', total=size, unit='B', unit_scale=True, disable=False) as bar:
-        return list(in_parallel(upload, input_paths))
-
-
-def upload_file_to_container(
-    blob_service_client: BlobServiceClient, container_name: str, file_path: str | Path, **options: Any
-) -> batchmodels.ResourceFile:
-    """Upload a file with these options of upload_blob; return it as a resource file, whose SAS lets a node read it."""
-    blob_name = options.pop('blob_name', Path(file_path).name)
-    blob_client = blob_service_client.get_blob_client(container_name, blob_name)
-    with Path(file_path).open('rb') as data:
-        blob_client.upload_blob(data, overwrite=True, validate_content=True, **options)
-    signed = sas_options(blob_service_client)
-    sas_token = generate_blob_sas(_STORAGE_ACCOUNT_NAME, container_name, blob_name, permission='r', **signed)
-    return batchmodels.ResourceFile(http_url=f'{blob_client.url}?{sas_token}', file_path=blob_name)
-
-
-def get_container_sas_url(blob_service_client: BlobServiceClient, container_name: str, blob_permissions: Any) -> str:
-    """Return the URL of a container with a SAS that grants `blob_permissions`."""
-    signed = {'permission': blob_permissions, **sas_options(blob_service_client)}
-    sas_token = generate_container_sas(_STORAGE_ACCOUNT_NAME, container_name, **signed)
-    return f'{blob_service_client.get_container_client(container_name).url}?{sas_token}'
-
-
-@functools.cache
-def sas_options(blob_service_client: BlobServiceClient) -> dict[str, Any]:
-    """Return what every SAS is signed with, and when it ends: when all time limits of this run have passed."""
-    expiry = datetime.now(timezone.utc) + _UPLOAD_TIMEOUT + _JOB_TIMEOUT + _MARGIN
-    if _STORAGE_ACCOUNT_KEY:
-        return {'account_key': _STORAGE_ACCOUNT_KEY, 'expiry': expiry}
-    start = datetime.now(timezone.utc) - timedelta(minutes=15)  # clocks differ
-    expiry = min(expiry, start + timedelta(days=7))  # a user delegation key lives no longer
-    return {'user_delegation_key': blob_service_client.get_user_delegation_key(start, expiry), 'expiry': expiry}
-
-
-def create_pool(batch_service_client: BatchServiceClient, pool_id: str) -> None:
-    """Create a pool whose nodes install ffmpeg when they start, or use an existing one of the same shape."""
-    say(f'Creating pool [{pool_id}]...')
-    image = batchmodels.ImageReference(**_POOL_IMAGE)
-    machine = batchmodels.VirtualMachineConfiguration(image_reference=image, node_agent_sku_id=_POOL_NODE_AGENT_SKU_ID)
-    administrator = batchmodels.AutoUserSpecification(scope='pool', elevation_level='admin')
-    start_task = batchmodels.StartTask(command_line=_START_TASK_COMMAND, wait_for_success=True, max_task_retry_count=2)
-    start_task.user_identity = batchmodels.UserIdentity(auto_user=administrator)
-    pool = batchmodels.PoolAddParameter(id=pool_id, vm_size=_POOL_VM_SIZE, metadata=_MARK_ITEMS, start_task=start_task)
-    pool.virtual_machine_configuration = machine
-    pool.target_dedicated_nodes = _DEDICATED_POOL_NODE_COUNT
-    pool.target_low_priority_nodes = _LOW_PRIORITY_POOL_NODE_COUNT
-    pools = batch_service_client.pool
-    existing = add_or_find(lambda: pools.add(pool), lambda: pools.get(pool_id), f'Pool [{pool_id}]')
-    if existing is None or is_ours(existing, run=True):  # the latter after a request whose answer was lost
+def replace_old_job(run: 'Run') -> None:
+    """Delete a job that an earlier run has left, if the user agrees; otherwise a SampleError."""
+    job = find(run.batch_client.job.get, _JOB_ID)
+    if job is None or job.state == batchmodels.JobState.deleting:
         return
-    if unlike := '; '.join(differences(pool.as_dict(), existing.as_dict())):
-        raise SampleError(f'Pool [{pool_id}] exists and is another one ({unlike}). {_LEFT_BEHIND["pool"]}')
-    job = find(batch_service_client.job.get, _JOB_ID)
-    if is_ours(existing) and (job is None or job.state == 'deleting'):  # left by an earlier run, used by none
-        pools.patch(pool_id, batchmodels.PoolPatchParameter(metadata=_MARK_ITEMS))  # taken over
-    say(f'Pool [{pool_id}] exists with the same shape and is used again.')
+    counts = run.batch_client.job.get_task_counts(_JOB_ID).task_counts
+    unfinished = counts.active + counts.running
+    say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {unfinished} not done.')
+
+    if not may_replace(run, job, unfinished):
+        raise SampleError(
+            f'Job [{_JOB_ID}] exists. Wait until it is done, or choose another _JOB_ID.\n'
+            + left_message(run, 'job')
+        )
+    if unfinished:
+        warn(f'The run of job [{_JOB_ID}] has died: the job is deleted, its tasks are ended.')
+    find(run.batch_client.job.delete, _JOB_ID)
+
+
+def may_replace(run: 'Run', job: Any, unfinished: int) -> bool:
+    """Return whether an old job may be deleted. A run of another storage account may be alive."""
+    same_output = metadata_of(job).get('output') == run_metadata()['output']
+    if not is_ours(job) or (unfinished and not same_output):
+        return False
+    if run.options.answer == 'no' and not unfinished:
+        say('It was kept by an earlier run, and is replaced.')
+        return True
+    question = 'Delete it and go on?'
+    return query_yes_no(question, default='no', answer=run.options.answer) == 'yes'
+
+
+def check_only(run: 'Run') -> None:
+    """Say what a run would find and make, without making anything; SampleError if it would fail."""
+    batch_client = run.batch_client
+    job = find(batch_client.job.get, _JOB_ID)
+    if job is not None and job.state != batchmodels.JobState.deleting:
+        raise SampleError(f'Job [{_JOB_ID}] exists.\n{left_message(run, "job")}')
+
+    options = batchmodels.AccountListSupportedImagesOptions(
+        filter=f"nodeAgentSKUId eq '{_POOL_NODE_AGENT_SKU_ID}'"
+    )
+    images = batch_client.account.list_supported_images(options)
+    ends = {image.image_reference.sku: image.batch_support_end_of_life for image in images}
+    sku = _POOL_IMAGE['sku']
+    if sku not in ends:
+        raise SampleError(f'Batch does not support the image {sku}. Change _POOL_IMAGE.')
+
+    until = f'until {ends[sku]:%Y-%m-%d}' if ends[sku] else 'no end known'
+    say(f'Both accounts answer. Image: {sku} is supported, {until}.')
+    pool = 'new' if find(batch_client.pool.get, _POOL_ID) is None else 'exists'
+    say(f'Files: {len(run.videos)}. Pool: {pool}. Job: new.')
+
+
+def add_or_use_pool(batch_client: Any, pool: Any) -> None:
+    """Add a pool, or use the one of that name if its settings are the same."""
+    existing = create_or_find(
+        f'Pool [{pool.id}]',
+        functools.partial(batch_client.pool.add, pool),
+        functools.partial(batch_client.pool.get, pool.id),
+    )
+    if existing is None or is_ours(existing, this_run=True):  # the latter if an answer was lost
+        return
+
+    found = '; '.join(differences(pool.as_dict(), existing.as_dict()))
+    if found:
+        raise SampleError(
+            f'Pool [{pool.id}] already exists with other settings: {found}.\n'
+            f'Choose another _POOL_ID, or delete it:\n  {deletion_command("pool")}'
+        )
+    job = find(batch_client.job.get, _JOB_ID)
+    unused = job is None or job.state == batchmodels.JobState.deleting
+    if is_ours(existing) and unused:  # left by an earlier run: this one takes it over
+        batch_client.pool.patch(pool.id, batchmodels.PoolPatchParameter(metadata=pool.metadata))
+    say(f'Pool [{pool.id}] exists with the same settings and is used again.')
 
 
 def differences(wanted: dict[str, Any], existing: dict[str, Any]) -> Iterator[str]:
-    """Yield what is asked for in one description of a pool and is not so in another."""
+    """Yield what is asked for in one description of a pool, and is not so in another."""
     for name, value in wanted.items():
         found = existing.get(name)
+        if name == 'metadata':
+            continue
+        if name.startswith('target_') and existing.get('enable_auto_scale'):
+            continue  # its formula says how many nodes there are, and this run gives it another
         if isinstance(value, dict):
             yield from differences(value, found if isinstance(found, dict) else {})
-        elif name != 'metadata' and str(found).lower() != str(value).lower():
+        elif str(found).lower() != str(value).lower():
             yield f'{name}: {found} instead of {value}'
 
 
-def create_job(batch_service_client: BatchServiceClient, job_id: str, pool_id: str) -> None:
-    """Create a job on a pool; its time limit ends its tasks even if this machine disappears."""
-    say(f'Creating job [{job_id}]...')
-    pool = batchmodels.PoolInformation(pool_id=pool_id)
-    job = batchmodels.JobAddParameter(id=job_id, pool_info=pool, metadata=_MARK_ITEMS)
-    job.constraints = batchmodels.JobConstraints(max_wall_clock_time=_JOB_TIMEOUT + _MARGIN)
-    jobs = batch_service_client.job
-    existing = add_or_find(lambda: jobs.add(job), lambda: jobs.get(job_id), f'Job [{job_id}]')
-    if existing is not None and not is_ours(existing, run=True):
-        raise SampleError(f'Job [{job_id}] has just been created by somebody else. Choose another _JOB_ID.')
+def add_job(batch_client: Any, job: Any) -> None:
+    """Add a job. One that is there by now is somebody else's."""
+    existing = create_or_find(
+        f'Job [{job.id}]',
+        functools.partial(batch_client.job.add, job),
+        functools.partial(batch_client.job.get, job.id),
+    )
+    if existing is not None and not is_ours(existing, this_run=True):
+        raise SampleError(
+            f'Job [{job.id}] has just been created by somebody else. Choose another _JOB_ID.'
+        )
 
 
-def add_tasks(
-    batch_service_client: BatchServiceClient, job_id: str, input_files: Sequence[Any], output_container_sas_url: str
-) -> None:
-    """Add one task for each input file. Names on the node are fixed: a file name never becomes part of a command."""
-
-    def make_task(number: int, input_file: Any) -> batchmodels.TaskAddParameter:
-        mp3 = mp3_name(input_file.file_path)
-        container = batchmodels.OutputFileBlobContainerDestination(container_url=output_container_sas_url, path=mp3)
-        destination = batchmodels.OutputFileDestination(container=container)
-        options = batchmodels.OutputFileUploadOptions(upload_condition='tasksuccess')
-        output_file = batchmodels.OutputFile(file_pattern='output.mp3', destination=destination, upload_options=options)
-        task = batchmodels.TaskAddParameter(id=f'Task{number}', command_line=_TASK_COMMAND, output_files=[output_file])
-        task.display_name = input_file.file_path
-        task.resource_files = [batchmodels.ResourceFile(http_url=input_file.http_url, file_path='input.mp4')]
-        task.constraints = batchmodels.TaskConstraints(max_wall_clock_time=_TASK_TIMEOUT, max_task_retry_count=1)
-        return task
-
-    def add(start: int) -> None:
-        chunk = [make_task(number, input_files[number]) for number in range(start, min(start + 100, len(input_files)))]
-        added = {result.task_id for result in batch_service_client.task.add_collection(job_id, chunk).value}
-        if missing := {new.id for new in chunk} - added:
-            raise SampleError(f'Batch did not confirm {len(missing)} tasks, among them {missing.pop()}.')
-
-    say(f'Adding {len(input_files)} tasks to job [{job_id}]...')
-    list(in_parallel(add, range(0, len(input_files), 100)))  # 100 is the most that one request may carry
+# --- The state of the nodes -----------------------------------------------------------------------
+#
+# A pool may get no nodes (no quota, none free), its start task may fail, somebody may resize it. Its
+# tasks would then wait until the time limit. And while the run waits, the service may be away for
+# some minutes, without any harm to the tasks.
 
 
-def wait_for_tasks_to_complete(batch_service_client: BatchServiceClient, job_id: str, timeout: timedelta) -> Failures:
-    """Return the files without success, and why, when all tasks are done (the counts may lag) or at the timeout."""
-    say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
-    deadline = time.monotonic() + timeout.total_seconds()
-    status, nodes, cells, unchanged = '', 'nodes not looked at', '', 0
-    form = '{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]\r'
-    with progress(desc='Tasks', smoothing=0, bar_format=form) as bar, progress(bar_format='{desc}{bar}\r') as strip:
-        while time.monotonic() < deadline:
-            counts = batch_service_client.job.get_task_counts(job_id).task_counts
-            if (counts.completed and not counts.active + counts.running) or unchanged % 5 == 4:  # the counts may lag
-                if not has_unfinished_tasks(batch_service_client, job_id):
-                    return failed_tasks(batch_service_client, job_id)
-            else:
-                nodes, cells = describe_nodes(batch_service_client, _POOL_ID)
-            tasks = f'{counts.active} queued, {counts.running} running, {counts.failed} failed'
-            status, last = f'{nodes}; tasks: {counts.completed} done, {tasks}', status
-            unchanged = unchanged + 1 if status == last else 0
-            bar.n, bar.total = counts.completed, counts.active + counts.running + counts.completed
-            bar.set_postfix_str(tasks)
-            strip.set_description_str(f'{nodes}  {cells}')
-            if bar.disable and not unchanged:
-                say(status, sys.stderr)
-            time.sleep(max(0, min(1.5 ** min(unchanged, 9), 4.5, deadline - time.monotonic())))
-    options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='displayName,state')
-    late = {t.display_name: f'not done: {t.state.value}' for t in batch_service_client.task.list(job_id, options)}
-    say(f'Timeout: {timeout!s:0>8} have passed, and {len(late)} tasks are not done.', sys.stderr)
-    return failed_tasks(batch_service_client, job_id) | late
+class Monitor:
+    """Watches the tasks of a job and the nodes of its pool, and shows both."""
+
+    def __init__(
+        self, batch_client: Any, job_id: str, pool: 'PoolWatch', timeout: timedelta
+    ) -> None:
+        self.problem = ''  # why the tasks will never be done
+        self._batch_client = batch_client
+        self._job_id = job_id
+        self._pool = pool
+        self._began = time.monotonic()
+        self._give_up_at = self._began + (timeout + _MARGIN).total_seconds()
+        self._status = ''
+        self._unchanged = 0  # polls without any news
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        screen.show()
+
+    def all_tasks_are_done(self) -> bool:
+        """Ask the service for the counts, and for the truth behind them if they say so."""
+        counts = self.ask_patiently(self._task_counts)
+        seems_done = counts.completed > 0 and counts.active + counts.running == 0
+        seems_stuck = self._unchanged % 5 == 4
+        if (seems_done or seems_stuck) and not self.ask_patiently(self._has_unfinished_tasks):
+            return True
+
+        nodes = self.ask_patiently(self._pool.look)
+        self.problem = self._pool.problem
+        if self.problem and not counts.completed:
+            raise SampleError(self.problem)
+        self._show(counts, nodes)
+        return False
+
+    def _task_counts(self) -> Any:
+        return self._batch_client.job.get_task_counts(self._job_id).task_counts
+
+    def _has_unfinished_tasks(self) -> bool:
+        return has_unfinished_tasks(self._batch_client, self._job_id)
+
+    def _show(self, counts: Any, nodes: str) -> None:
+        total = counts.active + counts.running + counts.completed
+        tasks = f'{counts.active} queued, {counts.running} running, {counts.failed} failed'
+        text = f'Tasks: {counts.completed} of {total} done, {tasks}'
+        left = time_left(self._began, counts.completed, total)
+        screen.show(with_bar(text + left, counts.completed, total), nodes)
+
+        status = f'{nodes}; {text}'
+        self._unchanged = self._unchanged + 1 if status == self._status else 0
+        self._status = status
+        if not self._unchanged and not on_terminal():
+            warn(status)
+
+    def pause(self, deadline: float) -> None:
+        """Wait until the next poll: the longer the less happens, up to 4.5 seconds."""
+        seconds = min(1.5 ** min(self._unchanged, 9), 4.5)
+        pause(max(0, min(seconds, deadline - time.monotonic())))
+
+    def ask_patiently(self, request: Callable[[], Any]) -> Any:
+        """Return the answer to a request, repeated until the time limit of the job has passed."""
+        while True:
+            try:
+                return request()
+            except ClientRequestError as error:
+                if time.monotonic() > self._give_up_at:
+                    raise
+                warn_once(
+                    f'Batch does not answer at the moment ({describe(error)}). '
+                    'The tasks run on; asking again until it does...'
+                )
+                pause(5)
 
 
-def has_unfinished_tasks(batch_service_client: BatchServiceClient, job_id: str) -> bool:
+def has_unfinished_tasks(batch_client: Any, job_id: str) -> bool:
     """Return whether any task of a job has not completed."""
     options = batchmodels.TaskListOptions(filter="state ne 'completed'", select='id', max_results=1)
-    return any(True for _ in batch_service_client.task.list(job_id, options))
+    for _ in batch_client.task.list(job_id, options):
+        return True
+    return False
 
 
-def failed_tasks(batch_service_client: BatchServiceClient, job_id: str) -> Failures:
-    """Return the files of the tasks that failed, and why: of the first ones with the end of their stderr."""
-    options = batchmodels.TaskListOptions(select='id,displayName,executionInfo')
-    options.filter = "executionInfo/result eq 'Failure'"
-    failures: Failures = {}
-    for task in batch_service_client.task.list(job_id, options):
-        info, failure = task.execution_info, task.execution_info.failure_info
-        by_exit_code = failure is None or failure.code == 'FailureExitCode'
-        reason = f'exit code {info.exit_code}' if by_exit_code else f'{failure.code}: {failure.message}'
-        if len(failures) < _SHOWN_FILES:
-            reason += last_lines(batch_service_client.file.get_from_task, job_id, task.id, 'stderr.txt')
-        failures[task.display_name] = reason
-    return failures
+class PoolWatch:
+    """Watches the nodes of a pool, and tells Batch when to take them away."""
+
+    def __init__(self, batch_client: Any, pool_id: str, formula: str) -> None:
+        self.problem = ''  # why no node will ever take a task
+        self._batch_client = batch_client
+        self._pool_id = pool_id
+        self._formula = formula
+        self._formula_given = False
+        self._had_nodes = False
+        self._polls_without_nodes = 0
+
+    def look(self) -> str:
+        """Return what the nodes do, in words."""
+        pool = find(self._batch_client.pool.get, self._pool_id)
+        if pool is None or pool.state == batchmodels.PoolState.deleting:
+            self.problem = f'pool [{self._pool_id}] is gone: somebody has deleted it'
+            return self.problem
+
+        states = self._count_states()
+        steady = pool.allocation_state == batchmodels.AllocationState.steady
+        nodes = pool.current_dedicated_nodes + pool.current_low_priority_nodes
+        if steady:
+            self._look_for_resize_errors(pool, nodes)
+            self._look_for_failed_start_tasks(states, nodes)
+            self._look_for_lost_nodes(nodes)
+            if not self.problem:
+                self._end_nodes_in_time(pool)
+        return describe_nodes(states, pool)
+
+    def _count_states(self) -> dict[str, int]:
+        options = batchmodels.AccountListPoolNodeCountsOptions(
+            filter=f"poolId eq '{self._pool_id}'"
+        )
+        states: dict[str, int] = {}
+        for pool in self._batch_client.account.list_pool_node_counts(options):
+            for kind in (pool.dedicated, pool.low_priority):
+                for state, number in kind.as_dict().items():
+                    states[state] = states.get(state, 0) + number
+        states.pop('total', None)
+        return states
+
+    def _look_for_resize_errors(self, pool: Any, nodes: int) -> None:
+        if not pool.resize_errors:
+            return
+        reasons = ' '.join(
+            describe_code(error.code, error.message, _BATCH_REMEDIES)
+            for error in pool.resize_errors
+        )
+        if nodes == 0:
+            self.problem = f'Pool [{self._pool_id}] gets no nodes. {reasons}'
+        else:
+            warn_once(f'Warning: pool [{self._pool_id}] gets fewer nodes than asked for. {reasons}')
+
+    def _look_for_failed_start_tasks(self, states: dict[str, int], nodes: int) -> None:
+        failed = states.get('start_task_failed', 0)
+        if not failed:
+            return
+        if failed < nodes:
+            warn_once(
+                f'Warning: the start task failed on {failed} of {nodes} nodes of pool '
+                f'[{self._pool_id}].'
+            )
+            return
+        words = start_task_words(self._batch_client, self._pool_id)
+        self.problem = f'The start task failed on all nodes of pool [{self._pool_id}].{words}'
+
+    def _look_for_lost_nodes(self, nodes: int) -> None:
+        if nodes > 0:
+            self._had_nodes = True
+            self._polls_without_nodes = 0
+        elif self._had_nodes:
+            self._polls_without_nodes += 1
+        if self._polls_without_nodes >= 3:
+            self.problem = (
+                f'pool [{self._pool_id}] has no nodes any more: '
+                'somebody has resized it, or has removed them'
+            )
+
+    def _end_nodes_in_time(self, pool: Any) -> None:
+        """Give the pool a formula by which Batch removes the nodes when the limits have passed.
+
+        The time limit of the job ends tasks, not nodes. If this machine disappears, or the pool is
+        kept, the nodes would bill until somebody remembers them. The pool gets the formula when its
+        nodes have been allocated, since Batch takes none during a resize.
+        """
+        if self._formula_given or not is_ours(pool):
+            return
+        self._formula_given = True
+        try:
+            self._batch_client.pool.enable_auto_scale(
+                self._pool_id,
+                batchmodels.PoolEnableAutoScaleParameter(
+                    auto_scale_formula=self._formula,
+                    auto_scale_evaluation_interval=_NODES_CHECK,
+                ),
+            )
+        except _EXPECTED_ERRORS as error:
+            warn(
+                f'Warning: the nodes of pool [{self._pool_id}] will not end by themselves: they '
+                f'bill until the pool is deleted. ({describe(error)})'
+            )
 
 
-def describe_nodes(batch_service_client: BatchServiceClient, pool_id: str) -> tuple[str, str]:
-    """Return how many nodes are ready and what the others do, and a cell for each; SampleError if none will come."""
-    pool = batch_service_client.pool.get(pool_id)
-    options = batchmodels.AccountListPoolNodeCountsOptions(filter=f"poolId eq '{pool_id}'")
-    counts = batch_service_client.account.list_pool_node_counts(options)
-    kinds = (vars(kind) for count in counts for kind in (count.dedicated, count.low_priority))
-    states = collections.Counter(s for kind in kinds for s, n in kind.items() if isinstance(n, int) for _ in range(n))
-    total = states.pop('total', 0)
-    runs = ((*_NODE_CELLS.get(state, '3s'), n) for state, n in states.items() if n)
-    cells = ''.join(sign * n if os.getenv('NO_COLOR') else f'\033[30;4{c}m{sign * n}\033[0m' for c, sign, n in runs)
-    ready = states.pop('idle', 0) + states.pop('running', 0)
-    steady = pool.allocation_state == batchmodels.AllocationState.steady
-    allocated = pool.current_dedicated_nodes + pool.current_low_priority_nodes
-    if steady and pool.resize_errors:
-        reasons = ' '.join(map(describe, pool.resize_errors))
-        if not allocated:
-            raise SampleError(f'Pool [{pool_id}] gets no nodes. {reasons}')
-        say_once(f'Warning: pool [{pool_id}] gets fewer nodes than asked for. {reasons}', sys.stderr)
-    if failed := states['start_task_failed']:
-        failing = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
-        for node in batch_service_client.compute_node.list(pool_id, failing) if steady and failed >= allocated else ():
-            stderr = last_lines(batch_service_client.file.get_from_compute_node, pool_id, node.id, 'startup/stderr.txt')
-            raise SampleError(f'The start task failed on all nodes of pool [{pool_id}].{stderr}')
-        say_once(f'Warning: the start task failed on {failed} of {total} nodes of pool [{pool_id}].', sys.stderr)
-    others = ', '.join(f'{n} {s.replace("waiting_for", "in").replace("_", " ")}' for s, n in states.items() if n)
-    target = pool.target_dedicated_nodes + pool.target_low_priority_nodes
-    return f'{ready} of {target} nodes ready{f": {others}" if others else "" if total else ": being allocated"}', cells
+def nodes_formula(dedicated_nodes: int, low_priority_nodes: int, end: datetime) -> str:
+    """Return the formula for so many nodes until a time, and none after it."""
+    before = f'time() < time("{end:%Y-%m-%dT%H:%M:%SZ}")'
+    return (
+        f'$TargetDedicatedNodes = {before} ? {dedicated_nodes} : 0;\n'
+        f'$TargetLowPriorityNodes = {before} ? {low_priority_nodes} : 0;'
+    )
 
 
-def last_lines(get_file: Callable[..., Iterable[bytes]], *where: str) -> str:
+def describe_nodes(states: dict[str, int], pool: Any) -> str:
+    """Return how many nodes there are and what they do: '5 nodes: 3 running, 2 idle'."""
+    total = sum(states.values())
+    wanted = pool.target_dedicated_nodes + pool.target_low_priority_nodes
+    number = f'{total} nodes' if total >= wanted else f'{total} of {wanted} nodes'
+    if total == 0:
+        return f'{number}: being allocated'
+    parts = [f'{number} {words(state)}' for state, number in states.items() if number]
+    return f'{number}: {", ".join(parts)}'
+
+
+def words(state: str) -> str:
+    """Return the state of a node as one says it: 'in start task', 'leaving pool'."""
+    return state.replace('waiting_for', 'in').replace('_', ' ')
+
+
+def start_task_words(batch_client: Any, pool_id: str) -> str:
+    """Return the last lines that the start task wrote to stderr on a node where it failed."""
+    options = batchmodels.ComputeNodeListOptions(filter="state eq 'starttaskfailed'", max_results=1)
+    for node in batch_client.compute_node.list(pool_id, options):
+        return last_lines(
+            batch_client.file.get_from_compute_node, pool_id, node.id, 'startup/stderr.txt'
+        )
+    return ''
+
+
+def last_lines(get_file: Callable[..., Any], *where: str) -> str:
     """Return the last five lines of a file on a node, each indented on a new line."""
     try:
-        tail = b''.join(collections.deque(get_file(*where), maxlen=9))[-2000:]  # of its last chunks
+        content = b''.join(get_file(*where))
     except _EXPECTED_ERRORS as error:
         return f'\n    (no stderr: {describe(error)})'
-    lines = tail.decode('utf-8', 'replace').splitlines()[-5:]
-    return ''.join('\n    ' + ''.join(c if c.isprintable() else ' ' for c in line) for line in lines)
+    lines = content[-2000:].decode('utf-8', 'replace').splitlines()[-5:]
+    return ''.join(f'\n    {printable(line)}' for line in lines)
 
 
-def find_outputs(blob_client: BlobServiceClient, names: Collection[str], failures: Failures) -> dict[str, int]:
-    """Return the size of the MP3 of each video. A task may succeed without: such a video joins `failures`."""
-    began = blob_client.get_container_client(_INPUT_CONTAINER_NAME).get_container_properties().last_modified
-    blobs = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME).list_blobs()
-    sizes = {blob.name: blob.size for blob in blobs if blob.last_modified >= began}  # older ones are of other runs
-    outputs = {name: sizes[mp3_name(name)] for name in names if name not in failures and sizes.get(mp3_name(name))}
-    for name in sorted({*names} - {*outputs, *failures}):
-        failures[name] = f'the task succeeded, but its MP3 is {"empty" if mp3_name(name) in sizes else "missing"}'
-    if not failures:
-        say('Success! All tasks completed successfully within the specified timeout period.')
-    return outputs
+def printable(text: str) -> str:
+    """Return a text in which nothing can move the cursor of a terminal."""
+    return ''.join(character if character.isprintable() else ' ' for character in text)
 
 
-def download_outputs(blob_client: BlobServiceClient, outputs: Mapping[str, int], folder: Path) -> Failures:
-    """Download the MP3s, none under its final name before it is complete; return the videos without one and why."""
-    say(f'Downloading {len(outputs)} files from container [{_OUTPUT_CONTAINER_NAME}] to {folder}...')
+def release_nodes(run: 'Run') -> None:
+    """Delete the pool before the downloads, if it will be deleted without a question anyway."""
+    with contextlib.suppress(*_EXPECTED_ERRORS):  # if this fails, the cleanup tries again
+        run.node_hours = node_hours(run.batch_client)
+        if run.options.answer == 'no' or (run.options.answer is None and can_ask()):
+            return
+        if not all(result.done for result in run.results.values()):
+            return
+        pool = find(run.batch_client.pool.get, _POOL_ID)
+        if pool is not None and is_ours(pool, this_run=True):
+            find(run.batch_client.pool.delete, _POOL_ID)
 
-    def download(name: str) -> str:
-        part, mp3 = Path(parts, uuid.uuid4().hex), folder / mp3_name(name)
-        try:
-            mp3.parent.mkdir(parents=True, exist_ok=True)
-            blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, mp3_name(name))
-            with part.open('xb') as file:
-                size = blob.download_blob(max_concurrency=4).readinto(file)
-            if size != outputs[name]:
-                return f'{size} of {outputs[name]} bytes arrived'
-            part.replace(mp3)
-        except (AzureError, OSError) as error:
-            return f'not downloaded: {describe(error)}'
+
+def node_hours(batch_client: Any) -> float:
+    """Return for how long the nodes of the pool have existed, all added up."""
+    now = datetime.now(UTC)
+    hours = 0.0
+    for node in batch_client.compute_node.list(_POOL_ID):
+        if node.allocation_time is not None:
+            hours += (now - node.allocation_time) / timedelta(hours=1)
+    return hours
+
+
+# --- The report at the end ------------------------------------------------------------------------
+#
+# With ten thousand videos nobody reads ten thousand lines. The table has the first files, failed
+# ones before others. After it every file that was not converted is named, with the reason.
+
+
+def add_times(result: VideoResult, task: Any) -> None:
+    """Add when and where a task ran."""
+    execution = task.execution_info
+    if task.node_info is not None:
+        result.node_id = task.node_info.node_id or '-'
+    if execution is None or execution.start_time is None:
+        return
+    result.started = execution.start_time
+    result.ended = execution.end_time or datetime.now(UTC)
+    result.wait_seconds = (result.started - task.creation_time).total_seconds()
+    result.run_seconds = (result.ended - result.started).total_seconds()
+
+
+def add_last_words(batch_client: Any, job_id: str, results: dict[str, VideoResult]) -> None:
+    """Add to the reasons of the first files what ffmpeg printed last."""
+    ended = [result for result in results.values() if result.status != 'ok' and result.done]
+    for result in ended[:_SHOWN_FILES]:
+        text = last_lines(batch_client.file.get_from_task, job_id, result.task_id, 'stderr.txt')
+        if 'does not contain any stream' in text:
+            result.reason += ': no audio track'
+        result.reason += text
+
+
+def print_report(run: 'Run') -> None:
+    """Print the table of the files, and what was not converted. SampleError if anything was not."""
+    results = sorted(run.results.values(), key=lambda result: (result.status == 'ok', result.name))
+    warn(f'\n{table_of(run, results[:_SHOWN_FILES])}')
+    if len(results) > _SHOWN_FILES:
+        warn(f'... and {len(results) - _SHOWN_FILES} more. The MP3s are in {run.options.output}.')
+    warn(work_done(run))
+
+    wrong = [result for result in results if result.status != 'ok']
+    if not wrong:
+        return
+    for result in wrong:
+        warn(f'{result.name} {result.status}: {result.reason}')
+    raise SampleError(
+        f'{len(wrong)} of {len(results)} files were not converted, or not completely. '
+        'To try only those that have no MP3 yet, run again with --missing.'
+    )
+
+
+def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
+    """Return a table of some files, as wide as the terminal."""
+    console = Console(width=terminal_width() or 160, markup=False, highlight=False, emoji=False)
+    figures = [figures_of(run, result) for result in results]
+    name_width = console.width - 56  # what the other columns take
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(f'File ({len(results)} of {len(run.results)})', no_wrap=True)
+    table.add_column('Node', no_wrap=True)
+    for heading in ('Wait', 'Run', 'In', 'Out'):
+        table.add_column(heading, justify='right', no_wrap=True)
+    table.add_column('Result', no_wrap=True)
+    for result, row in zip(results, figures, strict=True):
+        table.add_row(shortened(result.name, max(name_width, 12)), *row, result.status)
+
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get().rstrip('\n')
+
+
+def figures_of(run: 'Run', result: VideoResult) -> list[str]:
+    """Return node, waiting time, running time, size before and size after of one file."""
+    path = run.videos[result.name]
+    input_size = path.stat().st_size if path.exists() else 0
+    return [
+        result.node_id[-8:],
+        f'{result.wait_seconds:.1f} s',
+        f'{result.run_seconds:.1f} s',
+        rich.filesize.decimal(input_size),
+        rich.filesize.decimal(result.output_size),
+    ]
+
+
+def shortened(name: str, width: int) -> str:
+    """Return a name of at most so many columns: the middle is left out, as the end tells most."""
+    while rich.cells.cell_len(name) > width:
+        middle = len(name) // 2
+        name = name[: middle - 1].rstrip('…') + '…' + name[middle + 1 :].lstrip('…')
+    return name
+
+
+def work_done(run: 'Run') -> str:
+    """Return how long the nodes have worked, and how much faster than one node they were."""
+    ran = [result for result in run.results.values() if result.started and result.ended]
+    worked = sum(result.run_seconds for result in ran)
+    text = f'Work: {worked:.1f} s'
+    if ran:
+        first = min(result.started for result in ran if result.started)
+        last = max(result.ended for result in ran if result.ended)
+        wall = (last - first).total_seconds()
+        text += f' in {wall:.1f} s'
+        if worked > wall > 0:
+            text += f', {worked / wall:.1f} times as fast as one node'
+    return f'{text}. Pool: {run.node_hours:.2f} node-hours.'
+
+
+# --- Errors and remedies --------------------------------------------------------------------------
+#
+# An error of a service is a code, a message in the words of the service, and often an internal URL
+# with a SAS in it. A user needs to know what to do.
+
+_EXPECTED_ERRORS = (SampleError, ClientException, CreateTasksErrorException, AzureError, OSError)
+
+_QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
+_BATCH_KEY_HELP = (
+    f'Batch account {_BATCH_ACCOUNT_NAME}: Wrong key (_BATCH_ACCOUNT_KEY, '
+    'AZURE_BATCH_ACCESS_KEY) or clock, or an expired or forbidden sign-in.'
+)
+_STORAGE_KEY_HELP = (
+    f'Storage account {_STORAGE_ACCOUNT_NAME}: Wrong key (_STORAGE_ACCOUNT_KEY, '
+    'AZURE_STORAGE_KEY) or clock, or an expired or forbidden sign-in.'
+)
+
+
+def role_help(role: str, account: str) -> str:
+    """Return how to get a role, with the command on lines of its own."""
+    return (
+        'If you are signed in, a role is missing (or is minutes old):\n'
+        f'  az role assignment create --role "{role}" --assignee <you> '
+        f'--scope $(az resource list --query [0].id -o tsv --name {account})'
+    )
+
+
+_BATCH_ROLE = role_help('Azure Batch Data Contributor', _BATCH_ACCOUNT_NAME)
+_STORAGE_ROLE = role_help('Storage Blob Data Contributor', _STORAGE_ACCOUNT_NAME)
+
+_BATCH_REMEDIES = {  # by the code of the error, in lower case
+    'authenticationfailed': _BATCH_KEY_HELP,
+    'invalidauthenticationinfo': _BATCH_KEY_HELP,
+    'authorizationfailure': f'A network rule of the account may refuse this machine. {_BATCH_ROLE}',
+    'permissiondenied': _BATCH_ROLE,
+    'accountcorequotareached': (
+        f'No quota for dedicated cores is left. {_QUOTA} lower _DEDICATED_POOL_NODE_COUNT.'
+    ),
+    'accountlowprioritycorequotareached': (
+        f'No quota for Spot cores is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.'
+    ),
+    'accountspotcorequotareached': (
+        f'No quota for Spot cores is left. {_QUOTA} lower _LOW_PRIORITY_POOL_NODE_COUNT.'
+    ),
+    'accountvmseriescorequotareached': (
+        f'No quota for this VM series is left. {_QUOTA} choose another _POOL_VM_SIZE.'
+    ),
+    'poolquotareached': f'The account cannot hold another pool. {_QUOTA} delete one.',
+    'activejobandschedulequotareached': (
+        f'The account cannot hold another job. {_QUOTA} delete one.'
+    ),
+    'allocationfailed': (
+        'No nodes are free, try later; or _POOL_VM_SIZE does not fit the image (generation 1 or 2).'
+    ),
+    'allocationtimedout': (
+        'No nodes are free, try later; or _POOL_VM_SIZE does not fit the image (generation 1 or 2).'
+    ),
+    'unsupportedrequestversion': (
+        'Batch no longer accepts this version. Change _BATCH_API_VERSION.'
+    ),
+    'jobnotfound': f'Job [{_JOB_ID}] is gone: somebody has deleted it.',
+    'poolnotfound': f'Pool [{_POOL_ID}] is gone: somebody has deleted it.',
+    'blobnotfound': f'Was container [{_INPUT_CONTAINER_NAME}], or a file in it, deleted meanwhile?',
+    'resourcecontainernotfound': f'Was container [{_INPUT_CONTAINER_NAME}] deleted meanwhile?',
+    'fileuploadcontainernotfound': f'Was container [{_OUTPUT_CONTAINER_NAME}] deleted meanwhile?',
+}
+_STORAGE_REMEDIES = {
+    'authenticationfailed': _STORAGE_KEY_HELP,
+    'invalidauthenticationinfo': _STORAGE_KEY_HELP,
+    'authorizationfailure': f'{_STORAGE_KEY_HELP} Or its firewall refuses this machine.',
+    'authorizationpermissionmismatch': _STORAGE_ROLE,
+    'keybasedauthenticationnotpermitted': (
+        'The account allows no keys. Leave _STORAGE_ACCOUNT_KEY empty to sign in.'
+    ),
+    'containernotfound': (
+        f'Was container [{_INPUT_CONTAINER_NAME}] or [{_OUTPUT_CONTAINER_NAME}] deleted meanwhile?'
+    ),
+}
+
+
+def print_batch_exception(batch_exception: BaseException) -> None:
+    """Print what a service refused, why, and the way out."""
+    warn(f'Error: {describe(batch_exception)}')
+
+
+def describe(error: BaseException) -> str:
+    """Return one message for an expected error: what happened and the way out."""
+    if isinstance(error, CreateTasksErrorException):
+        text = describe_added_tasks(error)
+    elif isinstance(error, ClientException):
+        text = describe_batch_error(error)
+    elif isinstance(error, AzureError):
+        text = describe_storage_error(error)
+    elif isinstance(error, OSError) and error.filename is not None:
+        text = f'{error.filename}: {error.strerror}'
+    else:
+        text = str(error)
+    return without_signatures(text)
+
+
+def describe_batch_error(error: Any) -> str:
+    """Describe an error of Batch, or of the way to it."""
+    if isinstance(error, batchmodels.BatchErrorException):
+        body: Any = error.error
+        if not hasattr(body, 'code'):
+            return describe_foreign_answer(error.response, '_BATCH_ACCOUNT_URL')
+        text = describe_code(body.code, body.message, _BATCH_REMEDIES, body.values)
+        return text + clocks(body.code, error.response)
+    cause = str(getattr(error, 'inner_exception', None) or error).rpartition('(Caused by ')[2]
+    return (
+        f'Batch at {_BATCH_ACCOUNT_URL} does not answer. Check _BATCH_ACCOUNT_URL '
+        f'(AZURE_BATCH_ENDPOINT) and the network. {cause}'
+    )
+
+
+def describe_added_tasks(error: Any) -> str:
+    """Describe why tasks could not be added: the first of the reasons."""
+    if error.errors:
+        return describe(error.errors[0])
+    refused = error.failure_tasks[0].error
+    return describe_code(refused.code, refused.message, _BATCH_REMEDIES, refused.values)
+
+
+def describe_storage_error(error: Any) -> str:
+    """Describe an error of Storage, of the way to it, or of the sign-in to either service."""
+    code = error_code(error)
+    if code:
+        text = describe_code(code, error.message, _STORAGE_REMEDIES)
+        return text + clocks(code, error.response)
+    if isinstance(error, ClientAuthenticationError):
+        return f'Not signed in. Run "az login", or set a key. ({first_line(error.message)})'
+    if isinstance(error, HttpResponseError) and error.response is not None:
+        return describe_foreign_answer(error.response, '_STORAGE_ACCOUNT_URL')
+    return (
+        f'Storage at {_STORAGE_ACCOUNT_URL} does not answer. Check _STORAGE_ACCOUNT_NAME '
+        f'(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. {first_line(str(error))}'
+    )
+
+
+def describe_code(code: str, message: Any, remedies: dict[str, str], values: Any = None) -> str:
+    """Describe an error code: the service's message, its details, and what to do."""
+    text = first_line(str(getattr(message, 'value', message)))
+    details = [
+        str(detail.value)
+        for detail in values or ()
+        if detail.key in ('PropertyName', 'Reason') or 'allowed' in str(detail.value)
+    ]
+    remedy = remedies.get(code.lower(), '')
+    return ' '.join(part for part in (f'{code}: {text}', *details, remedy) if part)
+
+
+def describe_foreign_answer(response: Any, url_setting: str) -> str:
+    """Describe an answer that is not in the form of the service: a proxy's, most likely."""
+    return (
+        f'{response.status_code} {response.reason}: the answer did not come from Azure. '
+        f'Check {url_setting} and the proxy.'
+    )
+
+
+def clocks(code: str, response: Any) -> str:
+    """Return both times if a signature was refused: they may be 15 minutes apart."""
+    if code != 'AuthenticationFailed' or response is None:
         return ''
-
-    list(map(functools.partial(shutil.rmtree, ignore_errors=True), folder.glob('.parts-*')))  # of runs that were killed
-    with tempfile.TemporaryDirectory(prefix='.parts-', dir=folder, ignore_cleanup_errors=True) as parts:
-        problems = progress(in_parallel(download, outputs), 'Downloading', len(outputs), unit='file', disable=False)
-        return {name: problem for name, problem in zip(outputs, problems, strict=True) if problem}
+    here = f'{datetime.now(UTC):%a, %d %b %Y %H:%M:%S} GMT'
+    return f' (Clocks: service {response.headers.get("Date")}, this machine {here}.)'
 
 
-def report(batch_client: BatchServiceClient, paths: dict[str, Path], sizes: dict[str, int], failures: Failures) -> None:
-    """Print a table of the first files, failed ones before others, and what all took; SampleError if any failed."""
-    shown = [*failures, *(name for name in paths if name not in failures)][:_SHOWN_FILES]
-    row = '{:<24} {:<8} {:>8} {:>8} {:>7} {:>7}  {}'
-    rows = {'': '\n' + row.format(f'File ({len(shown)} of {len(paths)})', 'Node', 'Wait', 'Run', 'In', 'Out', 'Result')}
-    now, spans, work = datetime.now(timezone.utc), [], ''
-    options = batchmodels.TaskListOptions(select='displayName,creationTime,executionInfo,nodeInfo')
-    with contextlib.suppress(*_EXPECTED_ERRORS):  # without an answer the table has no figures, but all its files
-        for task in batch_client.task.list(_JOB_ID, options):
-            name, info, node = task.display_name, task.execution_info, task.node_info and task.node_info.node_id
-            end = (info and info.end_time) or now
-            start = (info and info.start_time) or end
-            spans += [(start, end)] if start < end else []  # not of a task that never ran
-            if name in shown:
-                times = (f'{time.total_seconds():.1f} s' for time in (start - task.creation_time, end - start))
-                in_size = paths[name].stat().st_size if paths[name].exists() else 0
-                moved = (tqdm.format_sizeof(size, 'B') for size in (in_size, sizes.get(name, 0)))
-                result = f'failed\n    {failures[name]}' if name in failures else 'ok'
-                rows[name] = row.format(name, (node or '-')[-8:], *times, *moved, result)
-        worked = sum((end - start).total_seconds() for start, end in spans)
-        wall = (max(end for _, end in spans) - min(start for start, _ in spans)).total_seconds() if spans else 0
-        speed_up = f', {worked / wall:.1f} times as fast as one node' if worked > wall else ''
-        nodes = batch_client.compute_node.list(_POOL_ID)
-        hours = sum((now - (node.allocation_time or now)) / timedelta(hours=1) for node in nodes)
-        work = f'\nWork: {worked:.1f} s in {wall:.1f} s{speed_up}. Pool: {hours:.2f} node-hours.'
-    say('\n'.join(rows.get(name, f'{name}  {failures.get(name, "ok")}') for name in ('', *shown)) + work, sys.stderr)
-    if failures:
-        raise SampleError(f'{len(failures)} of {len(paths)} files failed.')
+def error_code(error: Any) -> str:
+    """Return the code by which Batch or Storage names an error, '' if it has none."""
+    body = getattr(error, 'error', None)
+    code = getattr(body, 'code', None) or getattr(error, 'error_code', None) or ''
+    return str(getattr(code, 'value', code))
+
+
+def first_line(text: str) -> str:
+    """Return the first line. Later ones only repeat the request id, and may hold a signature."""
+    return text.partition('\n')[0].strip()
+
+
+def without_signatures(text: str) -> str:
+    """Return a text without SAS tokens, which stand after a question mark."""
+    return re.sub(r'\?\S*sig=\S*', '', text)
+
+
+_warned: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Print a warning, the first time only."""
+    if text not in _warned:
+        _warned.add(text)
+        warn(text)
+
+
+# --- Interrupts -----------------------------------------------------------------------------------
+#
+# Ctrl-C at a bad moment leaves paid nodes behind: after the request for the pool was sent, before
+# its answer came. So a signal only leaves a note. Whatever request is under way ends first. Then the
+# next pause or parallel step raises an exception, and the cleanup follows.
+
+
+class InterruptedRunError(Exception):
+    """The user, or the system, wants the run to end."""
+
+
+class Stop:
+    """Why the run has to stop: looked at by `pause` and by the steps that work in parallel."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a run for which nothing is noted."""
+        self.reason: Exception | None = None
+        self.signals = 0
+        self.asking = False  # a question is on the terminal
+        self.unattended = False  # nobody is there any more to answer one
+
+
+stop = Stop()
+
+
+def stop_if_asked() -> None:
+    """Raise the reason if the run has to stop."""
+    if stop.reason is not None:
+        raise stop.reason
+
+
+def pause(seconds: float) -> None:
+    """Wait, but no longer than until the run has to stop."""
+    deadline = time.monotonic() + seconds
+    while True:
+        stop_if_asked()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, _SLICE))
+
+
+def on_signal(number: int, _frame: Any) -> None:
+    """Note that the run has to stop. The second signal leaves at once."""
+    if number != signal.SIGINT:
+        stop.unattended = True
+        if stop.signals and number not in (signal.SIGINT, signal.SIGTERM):
+            return  # a terminal that closes sends SIGHUP twice
+
+    stop.signals += 1
+    if stop.signals > 1:
+        write_at_once(
+            f'Left at once. Delete what is left:\n  {deletion_command("job")}\n'
+            f'  {deletion_command("pool")}\n  {deletion_command("container")}'
+        )
+        os._exit(130)
+    write_at_once('Interrupted: cleaning up. Once more leaves at once.')
+    stop.reason = InterruptedRunError()
+    if stop.asking:
+        stop.asking = False
+        raise KeyboardInterrupt
+
+
+def write_at_once(text: str) -> None:
+    """Write to the terminal from a signal handler, where print() may be in the middle of a line."""
+    start = '\r\033[J' if screen.lines else '\n'
+    with contextlib.suppress(OSError):
+        os.write(2, f'{start}{text}\n'.encode())
+
+
+@contextlib.contextmanager
+def signals_noted() -> Iterator[None]:
+    """Note SIGINT, SIGTERM and SIGHUP, unless they are ignored (nohup, a background command)."""
+    stop.reset()
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, 'SIGHUP'):  # not on Windows
+        numbers.append(signal.SIGHUP)
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- Questions ------------------------------------------------------------------------------------
+#
+# Where nobody can be asked, a question answers itself and says so: a prompt that hangs in a cron
+# job keeps the pool alive.
 
 
 def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = None) -> str:
-    """Return 'yes' or 'no': `answer` if given, what the user types, or `default` where there is no terminal."""
+    """Return 'yes' or 'no': `answer` if it is given, or else what the user types."""
     prompt = f'{question} [{"Y/n" if default == "yes" else "y/N"}] '
-    if answer or not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
-        say(prompt + (answer or f'{default} (there is no terminal to ask)'))
-        return answer or default
+    if answer is not None:
+        say(f'{prompt}{answer}')
+        return answer
+    if not can_ask():
+        say(f'{prompt}{default} (there is no terminal to ask)')
+        return default
+
+    while True:
+        reply = ask(prompt, default)
+        if reply in ('y', 'yes'):
+            return 'yes'
+        if reply in ('n', 'no'):
+            return 'no'
+        say("Please answer 'yes' or 'no' ('y' or 'n').")
+
+
+def ask(prompt: str, default: str) -> str:
+    """Return what the user types; the default for just Enter, the end of input, or a signal."""
     try:
-        while (reply := input(prompt).strip().lower() or default) not in ('y', 'yes', 'n', 'no'):
-            say("Please answer 'yes' or 'no' ('y' or 'n').")
-    except (EOFError, KeyboardInterrupt, OSError, UnicodeError):  # the end of input, a signal, a lost terminal, no text
-        reply = default
-    return 'yes' if reply.startswith('y') else 'no'
+        stop.asking = True
+        try:
+            return input(prompt).strip().lower() or default
+        finally:
+            stop.asking = False
+    except KeyboardInterrupt:
+        say(f'{prompt}{default} (interrupted)')
+    except (EOFError, OSError, UnicodeError):
+        say(default)
+    return default
 
 
-def clean_up(batch_client: BatchServiceClient, blob_client: BlobServiceClient, answer: str | None, began: Any) -> bool:
-    """Delete what this run made: the inputs and, if the user agrees, job and pool. Return whether that worked."""
-    inputs, jobs, pools = blob_client.get_container_client(_INPUT_CONTAINER_NAME), batch_client.job, batch_client.pool
-    container = 'container', inputs.get_container_properties, inputs.delete_container
-    job = 'job', functools.partial(jobs.get, _JOB_ID), functools.partial(jobs.delete, _JOB_ID)
-    pool = 'pool', functools.partial(pools.get, _POOL_ID), functools.partial(pools.delete, _POOL_ID)
-    inputs_needed = True
-    with contextlib.suppress(*_EXPECTED_ERRORS):
-        inputs_needed = find(has_unfinished_tasks, batch_client, _JOB_ID)
-    left: dict[str, str] = {}
-    for kind, get, delete in (job, container, pool) if inputs_needed else (container, job, pool):
-        if kind == 'job':
-            ended = datetime.now().replace(microsecond=0)
-            say(f'\nSample end: {ended}\nElapsed time: {ended - began}\n')
-        needed = left.get('job') if kind == 'container' else left.get('job') == 'was there before this run'
-        state = left[kind] = 'is kept: the job still needs it' if needed else remove(kind, get, delete, answer)
-        if state:
-            say(f'The {kind} {state}. {_LEFT_BEHIND[kind]}', sys.stderr)
-    if not left['pool']:
-        say('Nothing is left that bills, but for files in Storage and nodes that are still ending.', sys.stderr)
-    return not any('may be left' in state for state in left.values())
-
-
-def remove(kind: str, get: Callable[[], Any], delete: Callable[[], Any], answer: str | None) -> str:
-    """Delete a container, job or pool if it is this run's and the user agrees; otherwise return why it is left."""
+def can_ask() -> bool:
+    """Return whether somebody can see a question and answer it."""
+    if stop.unattended:
+        return False
     try:
-        if (existing := find(get)) is None:
-            return ''
-        if not is_ours(existing, run=True):
-            return 'was there before this run'
-        if kind != 'container' and query_yes_no(f'Delete {kind}?', answer=answer) == 'no':
-            return 'is kept'
+        return sys.stdin.isatty() and sys.stdout.isatty()
+    except (AttributeError, ValueError):  # no stream, or a closed one
+        return False
+
+
+# --- Cleanup --------------------------------------------------------------------------------------
+#
+# One deletion that fails must not prevent the others, and whatever is left has to be named, with
+# what it costs and the command that deletes it.
+
+
+def deletion_command(kind: str) -> str:
+    """Return the command of the Azure CLI that deletes the input container, the job or the pool."""
+    batch = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
+    if kind == 'job':
+        return f'az batch job delete --job-id {_JOB_ID} --yes {batch}'
+    if kind == 'pool':
+        return f'az batch pool delete --pool-id {_POOL_ID} --yes {batch}'
+    return f'az storage container delete -n {_INPUT_CONTAINER_NAME} {storage_options()}'
+
+
+def storage_options() -> str:
+    """Return the options by which the Azure CLI reaches the storage account."""
+    if _STORAGE_ACCOUNT_KEY:
+        return f'--account-name {_STORAGE_ACCOUNT_NAME}'
+    return f'--account-name {_STORAGE_ACCOUNT_NAME} --auth-mode login'
+
+
+class Cleanup:
+    """Deletes what this run has made, and remembers what is left."""
+
+    def __init__(self, run: 'Run') -> None:
+        self.worked = True
+        self._run = run
+        self._left: dict[str, str] = {}  # kind -> why
+        self._deleted: set[str] = set()
+
+    def tasks_are_unfinished(self) -> bool:
+        """Return whether the job of this run still has something to do."""
+        with contextlib.suppress(*_EXPECTED_ERRORS):
+            return bool(find(has_unfinished_tasks, self._run.batch_client, _JOB_ID))
+        return False
+
+    def delete_inputs(self) -> None:
+        """Delete the input container, unless a job that is kept still needs it."""
+        if self._left.get('job') == 'is kept':
+            self._left['container'] = 'is kept: the job still needs it'
+            return
+        container = self._run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
+        self._delete('container', container.get_container_properties, container.delete_container)
+
+    def delete_job(self) -> None:
+        """Print the end of the transcript, and delete the job if the user agrees."""
+        ended = datetime.now().replace(microsecond=0)
+        say(f'\nSample end: {ended}\nElapsed time: {ended - self._run.began}\n')
+        jobs = self._run.batch_client.job
+        self._delete(
+            'job', functools.partial(jobs.get, _JOB_ID), functools.partial(jobs.delete, _JOB_ID)
+        )
+
+    def delete_pool(self) -> None:
+        """Delete the pool if the user agrees."""
+        if self._left.get('job') == 'was there before this run':
+            self._left['pool'] = 'was there before this run'
+            return
+        pools = self._run.batch_client.pool
+        self._delete(
+            'pool',
+            functools.partial(pools.get, _POOL_ID),
+            functools.partial(pools.delete, _POOL_ID),
+        )
+
+    def _delete(self, kind: str, get: Callable[[], Any], delete: Callable[[], Any]) -> None:
+        try:
+            existing = find(get)
+            if existing is None:
+                return
+            if not is_ours(existing, this_run=True):
+                self._left[kind] = 'was there before this run'
+                return
+            if self._is_wanted(kind):
+                self._left[kind] = 'is kept'
+                return
+            find(delete)  # None if an earlier try has deleted it, whose answer was lost
+            self._deleted.add(kind)
+        except _EXPECTED_ERRORS as error:
+            self._left[kind] = f'may be left ({describe(error)})'
+            self.worked = False
+
+    def _is_wanted(self, kind: str) -> bool:
         if kind == 'container':
             say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
-        find(delete)  # already gone if the answer to an earlier try was lost
-        return ''
-    except _EXPECTED_ERRORS as error:
-        return f'may be left ({describe(error)})'
+            return False
+        return query_yes_no(f'Delete {kind}?', answer=self._run.options.answer) == 'no'
+
+    def say_what_is_left(self) -> None:
+        """Name what is left, what it costs and the command that deletes it."""
+        for kind, why in self._left.items():
+            warn(f'The {kind} {why}. {cost_of(self._run, kind)}:\n  {deletion_command(kind)}')
+        if 'pool' in self._deleted:
+            warn(
+                'Nothing that bills is left, except the files in Storage. '
+                'Nodes stop billing when they are gone, in a few minutes.'
+            )
 
 
+def left_message(run: 'Run', *kinds: str) -> str:
+    """Return what is there, what it costs and how to delete it: the job or the pool or both."""
+    lines = []
+    for kind in kinds:
+        lines.append(f'{cost_of(run, kind)}:\n  {deletion_command(kind)}')
+    if find(run.batch_client.pool.get, _POOL_ID) is not None:
+        lines.append(
+            f'Pool [{_POOL_ID}] exists. {cost_of(run, "pool")}:\n  {deletion_command("pool")}'
+        )
+    return '\n'.join(lines)
+
+
+def cost_of(run: 'Run', kind: str) -> str:
+    """Return what it costs to leave something behind."""
+    if kind == 'job':
+        return 'It costs nothing. To delete it'
+    if kind == 'container':
+        return 'Its files bill. To delete it'
+    with contextlib.suppress(*_EXPECTED_ERRORS):
+        pool = find(run.batch_client.pool.get, _POOL_ID)
+        end = re.search(r'time\("(.+?)"\)', pool.auto_scale_formula or '') if pool else None
+        if end:
+            local = datetime.fromisoformat(end[1]).astimezone()
+            return (
+                f'Its nodes bill until {local:%Y-%m-%d %H:%M}, or until it is deleted. To delete it'
+            )
+    return 'Its nodes bill until it is deleted. To delete it'
+
+
+def say_where_outputs_are(run: 'Run') -> None:
+    """Say where the MP3s are that an unfinished run has made, and how to get them."""
+    with contextlib.suppress(*_EXPECTED_ERRORS):
+        names = {output_name(name) for name in run.videos}
+        made = sum(name in names for name in output_sizes(run))
+        if made:
+            folder = run.options.output
+            warn(
+                f'{made} MP3s of this run are in container [{_OUTPUT_CONTAINER_NAME}], '
+                f'{run.arrived} of them have arrived in {folder}. To fetch them:\n'
+                f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
+                f'--destination {folder} {storage_options()}\n'
+                'To convert only what is missing, run again with --missing.'
+            )
+
+
+# --- main -----------------------------------------------------------------------------------------
+
+
+@dataclass
 class Run:
-    """A block whose errors become one message and an exit code; cleanup on every way out, a second Ctrl-C excepted."""
+    """What the steps of one run share."""
 
-    exit_code, interrupts, in_cleanup = 0, 0, False
-    answered, interrupted = False, False  # by Batch, once; from Ctrl-C to the beginning of the cleanup
-    adds = False  # a pool or job is being created: Ctrl-C waits, for the cleanup would not see it yet
-    cleanup: Callable[[], bool] | None = None  # has clients of its own: Ctrl-C may leave a lock of the others taken
-
-    def __enter__(self) -> 'Run':  # noqa: PYI034 - typing.Self is younger than Python 3.10
-        self.began = datetime.now().replace(microsecond=0)
-        for stream in filter(None, (sys.stdout, sys.stderr)):  # a name that the terminal cannot show is no error
-            stream.reconfigure(errors='backslashreplace')
-        for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, 'SIGHUP', signal.SIGTERM)):
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP, the end of the terminal
-                signal.signal(number, self.interrupt)
-        return self
-
-    def interrupt(self, number: int, frame: Any) -> None:
-        self.interrupts += number in (signal.SIGINT, signal.SIGTERM) or not self.interrupts  # SIGHUP comes twice
-        sys.stdin = sys.stdin if number == signal.SIGINT else None  # nobody to ask: the questions answer themselves
-        left = f'Left at once. Job: {_LEFT_BEHIND["job"]}\nPool: {_LEFT_BEHIND["pool"]}'
-        text = left if self.interrupts > 1 else 'Interrupted: cleaning up. Once more leaves at once.'
-        start = '\r\033[J' if tqdm._instances and not _MUTE else '\n'  # over the progress bars
-        with contextlib.suppress(OSError):
-            os.write(2, f'{start}{text}\n'.encode())  # print() may be in the middle of a line
-        if self.interrupts > 1:
-            os._exit(130)
-        Run.interrupted = not self.in_cleanup
-        waits = self.in_cleanup or Run.adds or frame.f_code is Run.__exit__.__code__
-        if frame.f_code is query_yes_no.__code__ or not waits:  # a question under way gets its default
-            raise KeyboardInterrupt
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
-        self.in_cleanup, Run.interrupted = True, False
-        if isinstance(error, _EXPECTED_ERRORS):
-            print_batch_exception(error)
-        cleaned = self.cleanup is None or self.cleanup()
-        failed = 2 if isinstance(error, ArgumentError) else 1 if error or not cleaned else 0
-        self.exit_code = 130 if self.interrupts else failed
-        return isinstance(error, (*_EXPECTED_ERRORS, KeyboardInterrupt))
+    options: argparse.Namespace
+    videos: dict[str, Path]
+    batch_client: Any
+    blob_client: BlobServiceClient
+    began: datetime
+    since: datetime | None = None  # the service's time: older blobs are of other runs
+    results: dict[str, VideoResult] = field(default_factory=dict)
+    node_hours: float = 0.0
+    arrived: int = 0  # MP3s in the output folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the sample; return 0 if all files were converted, 1 for a failure, 2 for wrong usage, 130 if interrupted."""
+    """Run the sample. Return 0 if all files were converted, 1, 2 or 130 (see above) if not."""
     options = parse_arguments(argv)
-    with Run() as run:
-        check_settings()
-        input_paths = find_input_files(options.input)
-        batch_client, blob_client = create_clients()
-        if options.check:
-            return check_only(batch_client, blob_client, input_paths)
-        options.output.mkdir(parents=True, exist_ok=True)
-        say(f'Sample start: {run.began}\n')
-        check_what_exists(batch_client, blob_client, options.answer)
-        run.cleanup = functools.partial(clean_up, *create_clients(), options.answer, run.began)
-        create_container(blob_client, _INPUT_CONTAINER_NAME)
-        create_container(blob_client, _OUTPUT_CONTAINER_NAME)
-        input_files = upload_input_files(blob_client, input_paths)
-        output_container_sas_url = get_container_sas_url(blob_client, _OUTPUT_CONTAINER_NAME, 'cw')  # create and write
-        create_pool(batch_client, _POOL_ID)
-        create_job(batch_client, _JOB_ID, _POOL_ID)
-        add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
-        failures = wait_for_tasks_to_complete(batch_client, _JOB_ID, _JOB_TIMEOUT)
-        outputs = find_outputs(blob_client, input_paths, failures)
-        failures |= download_outputs(blob_client, outputs, options.output)
-        report(batch_client, input_paths, outputs, failures)
-    return run.exit_code
+    prepare_output()
+
+    with signals_noted():
+        try:
+            check_settings(options)
+            videos = find_videos(options.input)
+            if options.missing:
+                videos = leave_out_converted(videos, options.output)
+            exit_code = run_with_cleanup(options, videos) if videos else 0
+        except UsageError as error:
+            print_batch_exception(error)
+            exit_code = 2
+        except InterruptedRunError:
+            exit_code = 130
+        except _EXPECTED_ERRORS as error:
+            print_batch_exception(error)
+            exit_code = 1
+        return 130 if stop.signals else exit_code
+
+
+def run_with_cleanup(options: argparse.Namespace, videos: dict[str, Path]) -> int:
+    """Run the sample alone, and clean up whatever happens; return the exit code."""
+    batch_client, blob_client = create_clients()
+    began = datetime.now().replace(microsecond=0)
+    run = Run(options, videos, batch_client, blob_client, began)
+    if options.check:
+        contact_services(run)
+        check_only(run)
+        return 0
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    say(f'Sample start: {began}\n')
+    contact_services(run)
+    lock = take_lock(blob_client)
+    try:
+        replace_old_job(run)
+        return convert_and_clean_up(run, lock)
+    finally:
+        lock.release()
+
+
+def convert_and_clean_up(run: Run, lock: RunLock) -> int:
+    """Convert the videos, and clean up whatever happens; return the exit code."""
+    exit_code = 1
+    try:
+        convert_videos(run)
+        exit_code = 0
+    except InterruptedRunError:
+        say_where_outputs_are(run)
+    except _EXPECTED_ERRORS as error:
+        print_batch_exception(error)
+    finally:
+        lock.renew()
+        if lock.lost:
+            warn('Nothing is deleted: the other run may need it.')
+        elif not clean_up(run):
+            exit_code = 1
+    return exit_code
+
+
+def prepare_output() -> None:
+    """Let a file name that the terminal cannot show be no error, where the stream allows that."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
+
+
+def leave(exit_code: int) -> None:
+    """End the process without waiting for uploads that hang; that of a notebook goes on."""
+    if hasattr(sys, 'ps1'):
+        sys.exit(exit_code)
+    os._exit(exit_code)
 
 
 if __name__ == '__main__':
-    os._exit(main())  # without waiting for uploads that were under way when Ctrl-C came
+    leave(main())
