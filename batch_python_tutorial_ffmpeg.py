@@ -216,13 +216,13 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
         say(f'Container [{container_name}] created.')
     else:
         say(f'Container [{container_name}] exists and is used again.')
-    if existing is not None and is_ours(existing):
-        container.set_container_metadata(run_metadata())
+        if is_ours(existing):  # left by an earlier run: this one takes it over
+            container.set_container_metadata(run_metadata())
     return container.get_container_properties().last_modified
 
 
-# A node has no password for the storage account. It gets a URL with a SAS (shared access signature),
-# which is a permission for one thing and for a limited time: to read this one video, until all time
+# A node has no password for the storage account. It gets a URL with a SAS, a shared access signature:
+# permission for one thing, for a limited time. Here it is to read this one video, until all time
 # limits of the run have passed. Whoever has the URL has the permission, so it is never printed.
 
 
@@ -426,8 +426,10 @@ def wait_for_tasks_to_complete(
 
     unfinished = sum(not result.done for result in results.values())
     if unfinished and not monitor.problem:
-        warn(f'Timeout: {timeout!s:0>8} have passed, and {unfinished} tasks are not done.')
-        warn('Give them more time with --timeout.')
+        warn(
+            f'Timeout: {timeout!s:0>8} have passed, and {unfinished} tasks are not done. '
+            'Give them more time with --timeout.'
+        )
     return results
 
 
@@ -435,26 +437,9 @@ def wait_for_tasks_to_complete(
 # result, the exit code of the command line and, if Batch itself failed, a code and a message.
 
 
-@dataclass
-class VideoResult:
-    """What became of one video."""
-
-    name: str
-    task_id: str = ''
-    status: str = 'ok'  # or 'damaged' or 'failed'
-    reason: str = ''
-    done: bool = True  # the task has ended
-    node_id: str = '-'
-    wait_seconds: float = 0.0
-    run_seconds: float = 0.0
-    started: datetime | None = None
-    ended: datetime | None = None
-    output_size: int = 0  # bytes of the MP3
-
-
 def read_results(
     batch_service_client: BatchServiceClient, job_id: str, problem: str = ''
-) -> dict[str, VideoResult]:
+) -> dict[str, 'VideoResult']:
     """Return the result of each task, by the name of its video."""
     results = {}
     options = batchmodels.TaskListOptions(
@@ -484,9 +469,11 @@ def judge(task: Any) -> tuple[str, str]:
         return 'damaged', 'ffmpeg reported errors'
 
     failure = execution.failure_info
-    if failure is None or failure.code == 'FailureExitCode':
+    code = failure.code if failure else 'FailureExitCode'
+    no_output = code.startswith('FileUpload') and execution.exit_code  # nothing to upload
+    if code == 'FailureExitCode' or no_output:
         return 'failed', f'exit code {execution.exit_code}'
-    return 'failed', describe_code(failure.code, failure.message, _BATCH_REMEDIES)
+    return 'failed', describe_code(code, failure.message, _BATCH_REMEDIES)
 
 
 # --- Step 5: download the MP3s --------------------------------------------------------------------
@@ -511,16 +498,6 @@ def find_outputs(run: 'Run') -> None:
             result.status = 'failed'
 
 
-def output_sizes(run: 'Run') -> dict[str, int]:
-    """Return the size in bytes of each blob that this run has written to the output container."""
-    container = run.blob_client.get_container_client(_OUTPUT_CONTAINER_NAME)
-    return {
-        blob.name: blob.size
-        for blob in container.list_blobs()
-        if run.since is not None and blob.last_modified >= run.since
-    }
-
-
 def print_success(run: 'Run') -> None:
     """Print the tutorial's last message if it is true."""
     if all(result.status == 'ok' for result in run.results.values()):
@@ -533,8 +510,8 @@ def download_outputs(run: 'Run') -> None:
     found = [result for result in run.results.values() if result.status != 'failed']
     say(f'Downloading {len(found)} files from container [{_OUTPUT_CONTAINER_NAME}] to {folder}...')
 
-    def download(result: VideoResult) -> None:
-        problem = download_output(run.blob_client, result, folder)
+    def download(result: 'VideoResult') -> None:
+        problem = download_output(run.blob_client, result, folder, blocks_at_once(len(found)))
         if problem:
             result.status, result.reason = 'failed', problem
         else:
@@ -542,31 +519,6 @@ def download_outputs(run: 'Run') -> None:
 
     with Progress('Downloading', len(found)) as progress:
         in_parallel(download, found, progress.show)
-
-
-def download_output(blob_client: BlobServiceClient, result: VideoResult, folder: Path) -> str:
-    """Download one MP3. It gets its name when it is complete. Return what went wrong, or ''."""
-    name = output_name(result.name)
-    path = folder / name
-    part = path.with_name(part_name(name))
-    blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, name)
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open('wb') as file:
-            size = blob.download_blob(max_concurrency=4).readinto(file)
-        if size == result.output_size:
-            part.replace(path)
-            return ''
-        problem = f'{size} of {result.output_size} bytes arrived'
-    except OSError as error:
-        problem = f'{path}: {error.strerror or error}'
-    except AzureError as error:
-        problem = describe(error)
-
-    with contextlib.suppress(OSError):
-        part.unlink(missing_ok=True)
-    return f'not downloaded: {problem}'
 
 
 # --- Step 6: clean up -----------------------------------------------------------------------------
@@ -639,9 +591,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help='keep job and pool at the end without asking',
     )
     parser.add_argument(
-        '--check',
-        action='store_true',
-        help='only check what can be checked, and create nothing',
+        '--check', action='store_true', help='only check what can be checked, and create nothing'
     )
     parser.add_argument(
         '--missing',
@@ -931,14 +881,6 @@ def leave_out_converted(videos: dict[str, Path], output: Path) -> dict[str, Path
     return missing
 
 
-def part_name(name: str) -> str:
-    """Return the name under which a file is downloaded until it is complete.
-
-    It is the same for each run, and short: the MP3's name may be as long as the disk allows.
-    """
-    return f'.{hashlib.sha256(name.encode()).hexdigest()[:16]}.part'
-
-
 # --- Clients and sign-in --------------------------------------------------------------------------
 #
 # Each service has a client. It signs in with a key or, without one, with Microsoft Entra ID: what
@@ -1055,8 +997,8 @@ def key_and_expiry(blob_service_client: BlobServiceClient, timeout: timedelta) -
 # --- The screen -----------------------------------------------------------------------------------
 #
 # The transcript goes to stdout, everything else to stderr. On a terminal the last lines show how
-# far the run is; elsewhere there are plain lines. A reader that goes away (`| head`), a full disk or
-# a closed terminal must not stop the cleanup.
+# far the run is; elsewhere there are plain lines. A reader that goes away (`| head`), a full disk
+# or a closed terminal must not stop the cleanup.
 
 
 class Screen:
@@ -1217,7 +1159,6 @@ def upload_videos(
 ) -> list[Any]:
     """Upload all videos; return them as resource files, in the same order."""
     deadline = time.monotonic() + _UPLOAD_TIMEOUT.total_seconds()
-    blocks = max(1, min(8, _CONNECTIONS // len(videos)))  # few files have the line to share
     sent = dict.fromkeys(videos, 0)  # bytes
 
     def upload(name: str) -> Any:
@@ -1236,7 +1177,7 @@ def upload_videos(
                 videos[name],
                 blob_name=name,
                 timeout=timeout,
-                max_concurrency=blocks,
+                max_concurrency=blocks_at_once(len(videos)),
                 progress_hook=count_bytes,
             )
 
@@ -1247,6 +1188,11 @@ def upload_videos(
             progress.show(sum(sent.values()))
 
         return in_parallel(upload, list(videos), show)
+
+
+def blocks_at_once(files: int) -> int:
+    """Return how many blocks of one file travel at once: few files have the line to share."""
+    return max(1, min(8, _CONNECTIONS // max(1, files)))
 
 
 @contextlib.contextmanager
@@ -1303,6 +1249,57 @@ def check_added_tasks(response: requests.Response, *_: Any, **__: Any) -> None:
         raise SampleError(describe_foreign_answer(response, '_BATCH_ACCOUNT_URL'))
     if '"servererror"' in response.text.lower():
         raise TemporaryError('Batch could not add some of the tasks. Try again later.')
+
+
+# --- Files that arrive complete -------------------------------------------------------------------
+#
+# A download that breaks off must not look like an MP3, and an MP3 of an earlier run must not hide
+# one that is missing.
+
+
+def output_sizes(run: 'Run') -> dict[str, int]:
+    """Return the size in bytes of each blob that this run has written to the output container."""
+    container = run.blob_client.get_container_client(_OUTPUT_CONTAINER_NAME)
+    return {
+        blob.name: blob.size
+        for blob in container.list_blobs()
+        if run.since is not None and blob.last_modified >= run.since
+    }
+
+
+def download_output(
+    blob_client: BlobServiceClient, result: 'VideoResult', folder: Path, blocks: int
+) -> str:
+    """Download one MP3. It gets its name when it is complete. Return what went wrong, or ''."""
+    name = output_name(result.name)
+    path = folder / name
+    part = path.with_name(part_name(name))
+    blob = blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, name)
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open('wb') as file:
+            size = blob.download_blob(max_concurrency=blocks).readinto(file)
+        if size == result.output_size:
+            part.replace(path)
+            return ''
+        problem = f'{size} of {result.output_size} bytes arrived'
+    except OSError as error:
+        problem = f'{path}: {error.strerror or error}'
+    except AzureError as error:
+        problem = describe(error)
+
+    with contextlib.suppress(OSError):
+        part.unlink(missing_ok=True)
+    return f'not downloaded: {problem}'
+
+
+def part_name(name: str) -> str:
+    """Return the name under which a file is downloaded until it is complete.
+
+    It is the same for each run, and short: the MP3's name may be as long as the disk allows.
+    """
+    return f'.{hashlib.sha256(name.encode()).hexdigest()[:16]}.part'
 
 
 # --- One run at a time ----------------------------------------------------------------------------
@@ -1367,9 +1364,9 @@ def take_lock(blob_client: BlobServiceClient) -> RunLock:
                 raise
         if time.monotonic() > deadline:
             raise SampleError(
-                'Another run is at work, and nothing of it was touched. Wait until it has ended, or '
-                'give this run other names: _INPUT_CONTAINER_NAME, _OUTPUT_CONTAINER_NAME, _POOL_ID '
-                'and _JOB_ID.'
+                'Another run is at work, and nothing of it was touched. Wait until it has ended, '
+                'or give this run other names: _INPUT_CONTAINER_NAME, _OUTPUT_CONTAINER_NAME, '
+                '_POOL_ID and _JOB_ID.'
             )
         warn_once(
             f'Container [{_OUTPUT_CONTAINER_NAME}] is used by another run, or by one that has just '
@@ -1464,8 +1461,8 @@ def contact_services(run: 'Run') -> None:
     nodes = run.options.dedicated_nodes + run.options.low_priority_nodes
     longest = run.options.timeout + _MARGIN + _NODES_CHECK
     warn(
-        f'{nodes} nodes {run.options.vm_size}: at most {nodes * longest / timedelta(hours=1):.3g} '
-        'node-hours, even if this machine disappears. Deleting the pool ends them sooner.'
+        f'{nodes} nodes {run.options.vm_size}, up to {nodes * longest / timedelta(hours=1):.3g} '
+        'node-hours, even if this machine disappears.'
     )
 
 
@@ -1574,9 +1571,10 @@ def add_job(batch_client: Any, job: Any) -> None:
 
 # --- The state of the nodes -----------------------------------------------------------------------
 #
-# A pool may get no nodes (no quota, none free), its start task may fail, somebody may resize it. Its
-# tasks would then wait until the time limit. And while the run waits, the service may be away for
-# some minutes, without any harm to the tasks.
+# A pool may get no nodes (no quota, none free), its start task may fail, somebody may resize
+# it. The
+# tasks would wait until the time limit. And while the run waits, the service may be away for some
+# minutes, without any harm to the tasks.
 
 
 class Monitor:
@@ -1678,7 +1676,7 @@ class PoolWatch:
         """Return what the nodes do, in words."""
         pool = find(self._batch_client.pool.get, self._pool_id)
         if pool is None or pool.state == batchmodels.PoolState.deleting:
-            self.problem = f'pool [{self._pool_id}] is gone: somebody has deleted it'
+            self.problem = f'Pool [{self._pool_id}] is gone: somebody has deleted it'
             return self.problem
 
         states = self._count_states()
@@ -1737,7 +1735,7 @@ class PoolWatch:
             self._polls_without_nodes += 1
         if self._polls_without_nodes >= 3:
             self.problem = (
-                f'pool [{self._pool_id}] has no nodes any more: '
+                f'Pool [{self._pool_id}] has no nodes any more: '
                 'somebody has resized it, or has removed them'
             )
 
@@ -1755,8 +1753,7 @@ class PoolWatch:
             self._batch_client.pool.enable_auto_scale(
                 self._pool_id,
                 batchmodels.PoolEnableAutoScaleParameter(
-                    auto_scale_formula=self._formula,
-                    auto_scale_evaluation_interval=_NODES_CHECK,
+                    auto_scale_formula=self._formula, auto_scale_evaluation_interval=_NODES_CHECK
                 ),
             )
         except _EXPECTED_ERRORS as error:
@@ -1839,10 +1836,27 @@ def node_hours(batch_client: Any) -> float:
     return hours
 
 
-# --- The report at the end ------------------------------------------------------------------------
+# --- What became of the videos ------------------------------------------------------------------------
 #
 # With ten thousand videos nobody reads ten thousand lines. The table has the first files, failed
 # ones before others. After it every file that was not converted is named, with the reason.
+
+
+@dataclass
+class VideoResult:
+    """What became of one video."""
+
+    name: str
+    task_id: str = ''
+    status: str = 'ok'  # or 'damaged' or 'failed'
+    reason: str = ''
+    done: bool = True  # the task has ended
+    node_id: str = '-'
+    wait_seconds: float = 0.0
+    run_seconds: float = 0.0
+    started: datetime | None = None
+    ended: datetime | None = None
+    output_size: int = 0  # bytes of the MP3
 
 
 def add_times(result: VideoResult, task: Any) -> None:
@@ -1881,9 +1895,10 @@ def print_report(run: 'Run') -> None:
         return
     for result in wrong:
         warn(f'{result.name} {result.status}: {result.reason}')
+    failed = sum(result.status == 'failed' for result in wrong)
     raise SampleError(
-        f'{len(wrong)} of {len(results)} files were not converted, or not completely. '
-        'To try only those that have no MP3 yet, run again with --missing.'
+        f'{failed} of {len(results)} files failed, {len(wrong) - failed} are damaged. '
+        'To convert only those that have no MP3 yet, run again with --missing.'
     )
 
 
@@ -2140,8 +2155,8 @@ def warn_once(text: str) -> None:
 # --- Interrupts -----------------------------------------------------------------------------------
 #
 # Ctrl-C at a bad moment leaves paid nodes behind: after the request for the pool was sent, before
-# its answer came. So a signal only leaves a note. Whatever request is under way ends first. Then the
-# next pause or parallel step raises an exception, and the cleanup follows.
+# its answer came. So a signal only leaves a note. Whatever request is under way ends first. Then
+# the next pause or parallel step raises an exception, and the cleanup follows.
 
 
 class InterruptedRunError(Exception):
@@ -2414,7 +2429,7 @@ def say_where_outputs_are(run: 'Run') -> None:
     with contextlib.suppress(*_EXPECTED_ERRORS):
         names = {output_name(name) for name in run.videos}
         made = sum(name in names for name in output_sizes(run))
-        if made:
+        if made > run.arrived or (made and stop.signals):
             folder = run.options.output
             warn(
                 f'{made} MP3s of this run are in container [{_OUTPUT_CONTAINER_NAME}], '
@@ -2497,6 +2512,7 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
         say_where_outputs_are(run)
     except _EXPECTED_ERRORS as error:
         print_batch_exception(error)
+        say_where_outputs_are(run)
     finally:
         lock.renew()
         if lock.lost:
