@@ -561,94 +561,48 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        '--input',
-        type=folder,
-        default=Path(__file__).with_name('InputFiles'),
-        metavar='DIR',
-        help='take every .mp4 in this folder and below (default: InputFiles beside this script)',
+    parser.set_defaults(
+        input=Path(__file__).with_name('InputFiles'),
+        output=Path('OutputFiles'),
+        dedicated_nodes=_DEDICATED_POOL_NODE_COUNT,
+        low_priority_nodes=_LOW_PRIORITY_POOL_NODE_COUNT,
+        vm_size=_POOL_VM_SIZE,
+        timeout=_JOB_TIMEOUT,
     )
-    parser.add_argument(
-        '--output',
-        type=folder,
-        default=Path('OutputFiles'),
-        metavar='DIR',
-        help='put the MP3s here (default: %(default)s)',
-    )
-    answers = parser.add_mutually_exclusive_group()
-    answers.add_argument(
-        '-y',
-        dest='answer',
-        action='store_const',
-        const='yes',
-        help='delete job and pool at the end, and a job of an earlier run, without asking',
-    )
-    answers.add_argument(
-        '--keep',
-        dest='answer',
-        action='store_const',
-        const='no',
-        help='keep job and pool at the end without asking',
-    )
-    parser.add_argument(
-        '--check', action='store_true', help='only check what can be checked, and create nothing'
-    )
-    parser.add_argument(
-        '--missing',
-        action='store_true',
-        help='take only the videos that have no MP3 in the output folder yet',
-    )
-    parser.add_argument(
-        '--dedicated',
-        dest='dedicated_nodes',
-        type=count,
-        default=_DEDICATED_POOL_NODE_COUNT,
-        metavar='N',
-        help='number of dedicated nodes (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--low-priority',
-        dest='low_priority_nodes',
-        type=count,
-        default=_LOW_PRIORITY_POOL_NODE_COUNT,
-        metavar='N',
-        help='number of low-priority (Spot) nodes (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--vm-size',
-        default=_POOL_VM_SIZE,
-        metavar='SIZE',
-        help='size of each node (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--timeout',
-        type=minutes,
-        default=_JOB_TIMEOUT,
-        metavar='MINUTES',
-        help='time limit for all tasks together, waiting for nodes included (default: %(default)s)',
-    )
+    add = parser.add_argument
+    add('--input', type=folder, metavar='DIR', help='take every .mp4 in this folder and below')
+    add('--output', type=folder, metavar='DIR', help='put the MP3s here')
+    add('--missing', action='store_true', help='take only videos that have no MP3 there yet')
+    add('--check', action='store_true', help='only check what can be checked, create nothing')
+    add('--dedicated', dest='dedicated_nodes', type=count, metavar='N', help='dedicated nodes')
+    add('--low-priority', dest='low_priority_nodes', type=count, metavar='N', help='Spot nodes')
+    add('--vm-size', metavar='SIZE', help='size of each node')
+    add('--timeout', type=minutes, metavar='MINUTES', help='time limit for all tasks together')
+
+    add = parser.add_mutually_exclusive_group().add_argument
+    yes, no = 'delete job and pool (and an old job) without asking', 'keep job and pool'
+    add('-y', dest='answer', action='store_const', const='yes', help=yes)
+    add('--keep', dest='answer', action='store_const', const='no', help=no)
     return parser.parse_args(argv)
 
 
 def folder(text: str) -> Path:
-    """Return a folder of the command line; the shell leaves the ~ of `--output=~/Music` alone."""
+    """Return a folder. The shell does not replace the ~ in `--output=~/Music`."""
     return Path(text).expanduser()
 
 
 def count(text: str) -> int:
     """Return a number of nodes."""
-    number = int(text)
-    if number < 0:
+    if int(text) < 0:
         raise argparse.ArgumentTypeError('a number of nodes cannot be negative')
-    return number
+    return int(text)
 
 
 def minutes(text: str) -> timedelta:
-    """Return a time limit."""
-    number = float(text)
-    if not 0 < number <= _LONGEST_TIMEOUT / timedelta(minutes=1):
+    """Return a time limit of more than 0 minutes."""
+    if not 0 < float(text) <= _LONGEST_TIMEOUT / timedelta(minutes=1):
         raise argparse.ArgumentTypeError(f'{text}: more than 0 minutes, and up to 6 days (8640)')
-    return timedelta(minutes=number)
+    return timedelta(minutes=float(text))
 
 
 # --- Limits ---------------------------------------------------------------------------------------
@@ -684,48 +638,48 @@ class UsageError(SampleError):
     """A wrong option, setting or folder, found before anything was contacted."""
 
 
-_ACCOUNT_NAME = re.compile('[a-z0-9]{3,24}')
-_KEY = re.compile('([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?')
-_CONTAINER_NAME = re.compile('(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*')
-_ID = re.compile(r'[\w-]{1,64}', re.ASCII)
-_URL = re.compile(
-    r'https://([\w-]{1,63}\.)+\w+/?'  # of Azure
-    r'|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*'  # of an emulator on this machine
+# The form of a setting: a pattern, and how it is called in a message.
+_ACCOUNT_FORM = ('[a-z0-9]{3,24}', '3 to 24 lower-case letters and digits')
+_KEY_FORM = (
+    '([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?',
+    'base64, as the portal shows it',
 )
+_URL_FORM = (
+    r'https://([\w-]{1,63}\.)+\w+/?'  # of Azure
+    r'|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*',  # of an emulator on this machine
+    'https://...',
+)
+_CONTAINER_FORM = (
+    '(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*',
+    'lower-case letters, digits and single hyphens',
+)
+_ID_FORM = ('[A-Za-z0-9_-]{1,64}', 'letters, digits, hyphens and underscores')
 
 
 def check_settings(options: argparse.Namespace) -> None:
     """Pass if the settings can be right, or raise a UsageError that names each that cannot."""
-    names = 'lower-case letters and digits'
-    key = 'base64, as the portal shows it, or empty'
-    url = 'https://...'
-    container = 'lower-case letters, digits and single hyphens'
-    an_id = 'letters, digits, hyphens and underscores'
     problems = [
-        wrong_text('_BATCH_ACCOUNT_NAME', _BATCH_ACCOUNT_NAME, _ACCOUNT_NAME, names),
-        wrong_text('_BATCH_ACCOUNT_KEY', _BATCH_ACCOUNT_KEY, _KEY, key),
-        wrong_text('_BATCH_ACCOUNT_URL', _BATCH_ACCOUNT_URL, _URL, url),
-        wrong_text('_STORAGE_ACCOUNT_NAME', _STORAGE_ACCOUNT_NAME, _ACCOUNT_NAME, names),
-        wrong_text('_STORAGE_ACCOUNT_KEY', _STORAGE_ACCOUNT_KEY, _KEY, key),
-        wrong_text('_STORAGE_ACCOUNT_URL', _STORAGE_ACCOUNT_URL, _URL, url),
-        wrong_text('_INPUT_CONTAINER_NAME', _INPUT_CONTAINER_NAME, _CONTAINER_NAME, container),
-        wrong_text('_OUTPUT_CONTAINER_NAME', _OUTPUT_CONTAINER_NAME, _CONTAINER_NAME, container),
-        wrong_text('_POOL_ID', _POOL_ID, _ID, an_id),
-        wrong_text('_JOB_ID', _JOB_ID, _ID, an_id),
+        wrong_text('_BATCH_ACCOUNT_NAME', _BATCH_ACCOUNT_NAME, _ACCOUNT_FORM),
+        wrong_text('_BATCH_ACCOUNT_KEY', _BATCH_ACCOUNT_KEY, _KEY_FORM),
+        wrong_text('_BATCH_ACCOUNT_URL', _BATCH_ACCOUNT_URL, _URL_FORM),
+        wrong_text('_STORAGE_ACCOUNT_NAME', _STORAGE_ACCOUNT_NAME, _ACCOUNT_FORM),
+        wrong_text('_STORAGE_ACCOUNT_KEY', _STORAGE_ACCOUNT_KEY, _KEY_FORM),
+        wrong_text('_STORAGE_ACCOUNT_URL', _STORAGE_ACCOUNT_URL, _URL_FORM),
+        wrong_text('_INPUT_CONTAINER_NAME', _INPUT_CONTAINER_NAME, _CONTAINER_FORM),
+        wrong_text('_OUTPUT_CONTAINER_NAME', _OUTPUT_CONTAINER_NAME, _CONTAINER_FORM),
+        wrong_text('_POOL_ID', _POOL_ID, _ID_FORM),
+        wrong_text('_JOB_ID', _JOB_ID, _ID_FORM),
         wrong_count('_DEDICATED_POOL_NODE_COUNT', _DEDICATED_POOL_NODE_COUNT),
         wrong_count('_LOW_PRIORITY_POOL_NODE_COUNT', _LOW_PRIORITY_POOL_NODE_COUNT),
         wrong_duration('_JOB_TIMEOUT', _JOB_TIMEOUT),
         wrong_duration('_UPLOAD_TIMEOUT', _UPLOAD_TIMEOUT),
         *wrong_together(options),
     ]
-    found = [problem for problem in problems if problem]
-    if not found:
-        return
-
-    message = '; '.join(found)
+    message = '; '.join(problem for problem in problems if problem)
     if 'placeholder' in message:
         message += '. Without an Azure account: python -m tests.local_azure'
-    raise UsageError(message)
+    if message:
+        raise UsageError(message)
 
 
 _VARIABLES = {  # the settings that can come from the environment
@@ -738,21 +692,21 @@ _VARIABLES = {  # the settings that can come from the environment
 }
 
 
-def wrong_text(name: str, value: object, pattern: re.Pattern[str], form: str) -> str:
+def wrong_text(name: str, value: object, form: tuple[str, str]) -> str:
     """Return what is wrong with a setting, '' if nothing is. A key is not shown."""
-    if isinstance(value, str) and pattern.fullmatch(value) and 'xxxx' not in value:
+    pattern, description = form
+    if isinstance(value, str) and re.fullmatch(pattern, value) and 'xxxx' not in value:
         return ''
 
     where = name
     if _VARIABLES.get(name) in os.environ:
         where = f'{name} (from the variable {_VARIABLES[name]})'
-    text = str(value)
-    if '<' in text or 'xxxx' in text:
+    if '<' in str(value) or 'xxxx' in str(value):
         return f'{where} is still a placeholder'
-    if not text:
+    if value == '':
         return f'{where} is empty'
     shown = 'its value' if name.endswith('_KEY') else repr(value)
-    return f'{where}: {shown} is not {form}'
+    return f'{where}: {shown} is not {description}'
 
 
 def wrong_count(name: str, value: object) -> str:
@@ -900,14 +854,9 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
     """Return a client of Batch that keeps its connections and repeats what fails for a moment."""
     batch_url = _BATCH_ACCOUNT_URL.rstrip('/')
     client: Any = BatchServiceClient(batch_credentials(batch_url, credential), batch_url)
-    for operations in (
-        client.account,
-        client.pool,
-        client.compute_node,
-        client.job,
-        client.task,
-        client.file,
-    ):
+    for operations in (client.account, client.pool, client.compute_node):
+        operations.api_version = _BATCH_API_VERSION
+    for operations in (client.job, client.task, client.file):
         operations.api_version = _BATCH_API_VERSION
 
     client.config.keep_alive = True
@@ -1059,17 +1008,14 @@ def write(text: str, stream: TextIO | None) -> None:
 
 def on_terminal() -> bool:
     """Return whether stderr is a terminal that can move its cursor."""
-    try:
-        return sys.stderr.isatty() and os.getenv('TERM') != 'dumb' and terminal_width() > 0
-    except (AttributeError, ValueError):
-        return False
+    return terminal_width() > 0 and os.getenv('TERM') != 'dumb'
 
 
 def terminal_width() -> int:
-    """Return the number of columns of the terminal, 0 if that is unknown."""
+    """Return the number of columns of the terminal, 0 if there is none or it does not say."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns
-    except (AttributeError, OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # no stream, no terminal, a closed stream
         return 0
 
 
@@ -1824,6 +1770,7 @@ def release_nodes(run: 'Run') -> None:
         pool = find(run.batch_client.pool.get, _POOL_ID)
         if pool is not None and is_ours(pool, this_run=True):
             find(run.batch_client.pool.delete, _POOL_ID)
+            run.pool_released = True
 
 
 def node_hours(batch_client: Any) -> float:
@@ -2354,6 +2301,10 @@ class Cleanup:
         if self._left.get('job') == 'was there before this run':
             self._left['pool'] = 'was there before this run'
             return
+        if self._run.pool_released:
+            query_yes_no('Delete pool?', answer=self._run.options.answer)  # answers itself
+            self._deleted.add('pool')
+            return
         pools = self._run.batch_client.pool
         self._delete(
             'pool',
@@ -2455,6 +2406,7 @@ class Run:
     since: datetime | None = None  # the service's time: older blobs are of other runs
     results: dict[str, VideoResult] = field(default_factory=dict)
     node_hours: float = 0.0
+    pool_released: bool = False  # deleted before the downloads
     arrived: int = 0  # MP3s in the output folder
 
 
