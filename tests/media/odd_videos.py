@@ -33,8 +33,8 @@ class Verdict(Enum):
     FAILED = 'another exit code, and no MP3'
 
 
-class MissingEncoderError(Exception):
-    """This ffmpeg cannot make the video."""
+class MissingFeatureError(Exception):
+    """This ffmpeg cannot make the video: it has no such encoder or option."""
 
 
 Change = Callable[[bytes], bytes]
@@ -64,6 +64,7 @@ LONG = (
 LONG_NOISE = '-f lavfi -i anoisesrc=duration=4:amplitude=0.1:seed=1'
 COVER = '-f lavfi -i testsrc=size=48x48:rate=1:duration=1'
 AS_COVER = '-map 0 -map 1 -disposition:v:0 attached_pic'
+CHAPTER_PICTURES = f'{BOTH} {PICTURE} -i chapters.txt -map 0 -map 1 -map 2 -map_metadata 3'
 FRAGMENTED = '-g 5 -movflags +frag_keyframe+empty_moov+default_base_moof'
 MOV = '-f mov'
 MKV = '-f matroska'
@@ -219,7 +220,13 @@ SOUND_VIDEOS = [
     ),
     OddVideo(
         'pictures-of-chapters',
-        f'{BOTH} {PICTURE} -i chapters.txt -map 0 -map 1 -map 2 -map_metadata 3 -c:v:1 mjpeg',
+        f'{CHAPTER_PICTURES} -c:v:1 mjpeg',
+        change=show_pictures_with_chapters,
+        cover=True,
+    ),
+    OddVideo(
+        'film-with-chapters',
+        f'{CHAPTER_PICTURES} -c:v:1 libx264',
         change=show_pictures_with_chapters,
         cover=True,
     ),
@@ -256,7 +263,7 @@ ODD_VIDEOS = SOUND_VIDEOS + DAMAGED_VIDEOS
 def make(video: OddVideo, folder: Path) -> Path:
     """Make one video, and return its path, which is the row's name with .mp4.
 
-    Raise MissingEncoderError if this ffmpeg has no such encoder.
+    Raise MissingFeatureError if this ffmpeg has no such encoder or option.
     """
     target = folder.resolve() / f'{video.name}.mp4'
     options = shlex.split(video.arguments)
@@ -269,8 +276,8 @@ def make(video: OddVideo, folder: Path) -> Path:
             [*ffmpeg, *options, target], cwd=beside, check=False, capture_output=True, text=True
         )
 
-    if 'Unknown encoder' in made.stderr:
-        raise MissingEncoderError(f'{video.name}: {made.stderr.strip()}')
+    if re.search('Unknown encoder|Unrecognized option', made.stderr):
+        raise MissingFeatureError(f'{video.name}: {made.stderr.strip()}')
     if made.returncode:
         raise RuntimeError(f'{video.name}: {made.stderr}')
     if video.change:
@@ -286,7 +293,7 @@ def make_all(folder: Path) -> tuple[list[OddVideo], list[str]]:
         for video, making in [(video, workers.submit(make, video, folder)) for video in ODD_VIDEOS]:
             try:
                 making.result()
-            except MissingEncoderError as error:
+            except MissingFeatureError as error:
                 missing.append(str(error))
             else:
                 made.append(video)

@@ -16,7 +16,7 @@ import pytest
 
 from tests.end_to_end.audio import decode, streams
 
-from .odd_videos import ODD_VIDEOS, MissingEncoderError, OddVideo, Verdict, make
+from .odd_videos import ODD_VIDEOS, MissingFeatureError, OddVideo, Verdict, make
 
 # To be replaced by sample._TASK_COMMAND of the script.
 TASK_COMMAND = (
@@ -62,7 +62,7 @@ class TaskFolder:
         """Make the video and put it where the task expects it; skip the test where it cannot be."""
         try:
             made = make(video, self.path)
-        except MissingEncoderError as error:
+        except MissingFeatureError as error:
             pytest.skip(str(error))
         made.rename(self.path / 'input.mp4')
 
