@@ -66,6 +66,7 @@ COVER = '-f lavfi -i testsrc=size=48x48:rate=1:duration=1'
 AS_COVER = '-map 0 -map 1 -disposition:v:0 attached_pic'
 CHAPTER_PICTURES = f'{BOTH} {PICTURE} -i chapters.txt -map 0 -map 1 -map 2 -map_metadata 3'
 FRAGMENTED = '-g 5 -movflags +frag_keyframe+empty_moov+default_base_moof'
+NO_SAMPLES = '-filter:a atrim=end=0'
 MOV = '-f mov'
 MKV = '-f matroska'
 
@@ -94,6 +95,11 @@ Somebody says something.
 def cut_in_half(content: bytes) -> bytes:
     """Return the first half: a download that stopped, or a camera that lost its power."""
     return content[: len(content) // 2]
+
+
+def cut_after_the_index(content: bytes) -> bytes:
+    """Return what comes before the pictures and the audio: the index alone."""
+    return content[: content.index(b'mdat') + len(b'mdat')]
 
 
 def zero_a_part(content: bytes) -> bytes:
@@ -251,7 +257,15 @@ DAMAGED_VIDEOS = [
     OddVideo('zeroed-fragmented', f'{LONG} {FRAGMENTED}', Verdict.DAMAGED, zero_a_part, seconds=4),
     # Nothing can be had of these.
     OddVideo('no-index', LONG, Verdict.FAILED, cut_in_half),
+    OddVideo('only-index', f'{BOTH} -movflags +faststart', Verdict.FAILED, cut_after_the_index),
     OddVideo('no-audio', PICTURE, Verdict.FAILED),
+    OddVideo(
+        'only-index-and-cover',
+        f'{COVER} {SOUND} {AS_COVER} -c:v mjpeg -movflags +faststart',
+        Verdict.FAILED,
+        cut_after_the_index,
+    ),
+    OddVideo('empty-audio-track', f'{BOTH} {FRAGMENTED} {NO_SAMPLES}', Verdict.FAILED),
     OddVideo('unknown-audio', f'{BOTH} -c:a alac', Verdict.FAILED, make_unknown(b'alac')),
     OddVideo('not-a-video', SOUND, Verdict.FAILED, replace_by_text),
     OddVideo('empty', SOUND, Verdict.FAILED, empty),

@@ -21,7 +21,8 @@ from .odd_videos import ODD_VIDEOS, MissingFeatureError, OddVideo, Verdict, make
 # To be replaced by sample._TASK_COMMAND of the script.
 TASK_COMMAND = (
     "/bin/bash -c '"
-    'ffmpeg -nostdin -loglevel error -y -i input.mp4 {ffmpeg_options} output{extension} '
+    'ffmpeg -nostdin -loglevel error -abort_on empty_output_stream -y '
+    '-i input.mp4 {ffmpeg_options} output{extension} '
     '2>&1 | grep -a ^ >&2; '
     'code=${{PIPESTATUS[0]}} silent=${{PIPESTATUS[1]}}; '
     'if [ $code -ne 0 ]; then rm -f output{extension}; exit $code; fi; '
