@@ -17,7 +17,7 @@ def entry_of(video: OddVideo, table: str) -> str:
     """
     row = rf'^{re.escape(video.name)}\.mp4 .*?\b((?:ok|damaged|failed)\b.*(?:\n +.*)*)'
     found = re.search(row, table, re.MULTILINE)
-    return found[1] if found else ''
+    return found[1].strip() if found else ''
 
 
 def assert_has_its_verdict(sample: Sample, video: OddVideo, entry: str) -> None:

@@ -18,7 +18,7 @@ from tests.end_to_end.audio import decode, streams
 
 from .odd_videos import ODD_VIDEOS, MissingFeatureError, OddVideo, Verdict, make
 
-# To be replaced by sample._TASK_COMMAND of the script.
+# To be replaced by sample.task_command() of the script.
 TASK_COMMAND = (
     "/bin/bash -c '"
     'ffmpeg -nostdin -loglevel error -abort_on empty_output_stream -y '
