@@ -14,21 +14,12 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
+import batch_python_tutorial_ffmpeg as sample
 from tests.end_to_end.audio import decode, streams
 
 from .odd_videos import ODD_VIDEOS, MissingFeatureError, OddVideo, Verdict, make
 
-# To be replaced by sample.task_command() of the script.
-TASK_COMMAND = (
-    "/bin/bash -c '"
-    'ffmpeg -nostdin -loglevel error -abort_on empty_output_stream -y '
-    '-i input.mp4 {ffmpeg_options} output{extension} '
-    '2>&1 | grep -a ^ >&2; '
-    'code=${{PIPESTATUS[0]}} silent=${{PIPESTATUS[1]}}; '
-    'if [ $code -ne 0 ]; then rm -f output{extension}; exit $code; fi; '
-    "if [ $silent -ne 1 ]; then exit 3; fi'"
-).format(extension='.mp3', ffmpeg_options='')
-M4A_COMMAND = TASK_COMMAND.replace('input.mp4', 'input.mp4 -vn').replace('.mp3', '.m4a')
+TASK_COMMAND = sample.task_command()
 
 PRINTS_AN_ERROR = '#!/bin/bash\necho something >output.mp3\necho some error >&2\n'
 IS_KILLED = '#!/bin/bash\necho something >output.mp3\nkill -KILL $$\n'
@@ -99,6 +90,14 @@ def task(tmp_path: Path) -> TaskFolder:
     return folder
 
 
+@pytest.fixture
+def m4a_command(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The command line with another output format in the settings."""
+    m4a = {'extension': '.m4a', 'ffmpeg_options': '-vn'}
+    monkeypatch.setattr(sample, '_OUTPUT_FORMAT', m4a)
+    return sample.task_command()
+
+
 @with_verdict(Verdict.SOUND)
 def test_a_sound_video_is_converted_without_a_word(task: TaskFolder, video: OddVideo) -> None:
     task.put(video)
@@ -162,10 +161,12 @@ def test_chapters_are_kept(task: TaskFolder) -> None:
 
 
 @pytest.mark.parametrize('name', ['plain', 'cover-beside-pictures', 'chapters', 'surround-5.1'])
-def test_another_output_format_without_video_works(task: TaskFolder, name: str) -> None:
+def test_another_output_format_without_video_works(
+    task: TaskFolder, m4a_command: str, name: str
+) -> None:
     task.put(BY_NAME[name])
 
-    result = task.run(M4A_COMMAND)
+    result = task.run(m4a_command)
 
     assert (result.returncode, result.stderr) == (0, '')
     m4a = task.path / 'output.m4a'
@@ -174,10 +175,12 @@ def test_another_output_format_without_video_works(task: TaskFolder, name: str) 
     assert not task.mp3.exists()
 
 
-def test_a_failed_conversion_to_another_format_leaves_nothing(task: TaskFolder) -> None:
+def test_a_failed_conversion_to_another_format_leaves_nothing(
+    task: TaskFolder, m4a_command: str
+) -> None:
     task.put(BY_NAME['no-audio'])
 
-    result = task.run(M4A_COMMAND)
+    result = task.run(m4a_command)
 
     assert result.returncode not in (0, 3)
     assert not list(task.path.glob('output*'))
