@@ -9,6 +9,13 @@ from tests.media.odd_videos import OddVideo, Verdict, make_all
 from .audio import decode
 from .conftest import Sample
 
+# The possible results in the table, and how the reason begins.
+WORDS = {
+    Verdict.SOUND: (['ok', ''], '$'),
+    Verdict.DAMAGED: (['damaged'], 'damaged: ffmpeg reported errors'),
+    Verdict.FAILED: (['failed'], 'failed: '),
+}
+
 
 def result_in_table(video: OddVideo, stderr: str) -> str:
     """Return the last column of a video's row; the table has room for some files only."""
@@ -25,24 +32,14 @@ def reason_below_table(video: OddVideo, stderr: str) -> str:
 
 def assert_has_its_verdict(sample: Sample, video: OddVideo, stderr: str) -> None:
     """The words on stderr and the MP3 are those of a video with this verdict."""
-    result = result_in_table(video, stderr)
-    reason = reason_below_table(video, stderr)
+    results, reason = WORDS[video.verdict]
     mp3 = sample.output / f'{video.name}.mp3'
 
-    if video.verdict is Verdict.SOUND:
-        assert result in ('', 'ok')
-        assert reason == ''
-        assert mp3.exists()
-
-    elif video.verdict is Verdict.DAMAGED:
-        assert result == 'damaged'
-        assert reason.startswith('damaged: ffmpeg reported errors')
+    assert result_in_table(video, stderr) in results
+    assert re.match(reason, reason_below_table(video, stderr))
+    assert mp3.exists() == (video.verdict is not Verdict.FAILED)
+    if video.verdict is Verdict.DAMAGED:
         assert decode(mp3).seconds < video.seconds - 0.5
-
-    else:
-        assert result == 'failed'
-        assert reason.startswith('failed: ')
-        assert not mp3.exists()
 
 
 def test_every_odd_video_gets_its_verdict_in_one_run(sample: Sample) -> None:
