@@ -136,6 +136,8 @@ _START_TASK_COMMAND = (
 
 # ffmpeg ends with exit code 0 even if half of the video is missing or unreadable, but then it
 # prints errors. A task that printed any ends with an exit code of its own, and keeps its MP3.
+# The errors go through a pipe: in a file they would be lost when the disk is full. grep ends with
+# 1 if there are none, with 0 or 2 if there are some. A video whose audio track holds nothing fails.
 
 _DAMAGED_EXIT_CODE = 3
 
@@ -146,10 +148,11 @@ def task_command() -> str:
     options = _OUTPUT_FORMAT['ffmpeg_options']
     return (
         "/bin/bash -c '"
-        f'ffmpeg -nostdin -loglevel error -y -i input.mp4 {options} {output} 2> errors.txt; '
-        'code=$?; cat errors.txt >&2; '
+        'ffmpeg -nostdin -loglevel error -abort_on empty_output_stream -y '
+        f'-i input.mp4 {options} {output} 2>&1 | grep -a ^ >&2; '
+        'code=${PIPESTATUS[0]} silent=${PIPESTATUS[1]}; '
         f'if [ $code -ne 0 ]; then rm -f {output}; exit $code; fi; '
-        f"if [ -s errors.txt ]; then exit {_DAMAGED_EXIT_CODE}; fi'"
+        f"if [ $silent -ne 1 ]; then exit {_DAMAGED_EXIT_CODE}; fi'"
     )
 
 
