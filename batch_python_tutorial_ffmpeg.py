@@ -224,9 +224,10 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
     return container.get_container_properties().last_modified
 
 
-# A node has no password for the storage account. It gets a URL with a SAS, a shared access signature:
-# permission for one thing, for a limited time. Here it is to read this one video, until all time
-# limits of the run have passed. Whoever has the URL has the permission, so it is never printed.
+# A node has no password for the storage account. It gets a URL with a SAS (shared access
+# signature): permission for one thing, for a limited time. Here it is to read this one video, until
+# all time limits of the run have passed. Whoever has the URL has the permission, so it is never
+# printed.
 
 
 def upload_file_to_container(
@@ -415,10 +416,9 @@ def wait_for_tasks_to_complete(
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
 
-    nodes_end = datetime.now(UTC) + timeout + _MARGIN
-    formula = nodes_formula(dedicated_nodes, low_priority_nodes, nodes_end)
-    pool = PoolWatch(batch_service_client, pool_id, formula)
-    with Monitor(batch_service_client, job_id, pool, timeout) as monitor:
+    nodes = nodes_formula(dedicated_nodes, low_priority_nodes, timeout + _MARGIN)
+
+    with Monitor(batch_service_client, job_id, pool_id, timeout, nodes) as monitor:
         while not monitor.all_tasks_are_done():
             if monitor.problem or time.monotonic() > deadline:
                 break
@@ -518,7 +518,7 @@ def download_outputs(run: 'Run') -> None:
         if problem:
             result.status, result.reason = 'failed', problem
         else:
-            run.arrived += 1
+            run.arrived.append(result.name)
 
     with Progress('Downloading', len(found)) as progress:
         in_parallel(download, found, progress.show)
@@ -1530,12 +1530,12 @@ class Monitor:
     """Watches the tasks of a job and the nodes of its pool, and shows both."""
 
     def __init__(
-        self, batch_client: Any, job_id: str, pool: 'PoolWatch', timeout: timedelta
+        self, batch_client: Any, job_id: str, pool_id: str, timeout: timedelta, formula: str
     ) -> None:
         self.problem = ''  # why the tasks will never be done
         self._batch_client = batch_client
         self._job_id = job_id
-        self._pool = pool
+        self._pool = PoolWatch(batch_client, pool_id, formula)
         self._began = time.monotonic()
         self._give_up_at = self._began + (timeout + _MARGIN).total_seconds()
         self._status = ''
@@ -1712,8 +1712,9 @@ class PoolWatch:
             )
 
 
-def nodes_formula(dedicated_nodes: int, low_priority_nodes: int, end: datetime) -> str:
-    """Return the formula for so many nodes until a time, and none after it."""
+def nodes_formula(dedicated_nodes: int, low_priority_nodes: int, duration: timedelta) -> str:
+    """Return the autoscale formula for so many nodes from now on, and none after the duration."""
+    end = datetime.now(UTC) + duration
     before = f'time() < time("{end:%Y-%m-%dT%H:%M:%SZ}")'
     return (
         f'$TargetDedicatedNodes = {before} ? {dedicated_nodes} : 0;\n'
@@ -2383,11 +2384,11 @@ def say_where_outputs_are(run: 'Run') -> None:
     with contextlib.suppress(*_EXPECTED_ERRORS):
         names = {output_name(name) for name in run.videos}
         made = sum(name in names for name in output_sizes(run))
-        if made > run.arrived or (made and stop.signals):
+        if made > len(run.arrived) or (made and stop.signals):
             folder = run.options.output
             warn(
                 f'{made} MP3s of this run are in container [{_OUTPUT_CONTAINER_NAME}], '
-                f'{run.arrived} of them have arrived in {folder}. To fetch them:\n'
+                f'{len(run.arrived)} of them have arrived in {folder}. To fetch them:\n'
                 f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
                 f'--destination {folder} {storage_options()}\n'
                 'To convert only what is missing, run again with --missing.'
@@ -2410,7 +2411,7 @@ class Run:
     results: dict[str, VideoResult] = field(default_factory=dict)
     node_hours: float = 0.0
     pool_released: bool = False  # deleted before the downloads
-    arrived: int = 0  # MP3s in the output folder
+    arrived: list[str] = field(default_factory=list)  # videos whose MP3 is in the output folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
