@@ -27,6 +27,7 @@ Part 1 of this file is the tutorial: read it from top to bottom. Part 2 makes it
 #   "msrestazure==0.6.4.post1",
 #   "requests==2.34.2",
 #   "rich==15.0.0",
+#   "urllib3==2.8.0",
 # ]
 # ///
 
@@ -864,7 +865,8 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
 
     client.config.keep_alive = True
     client.config.connection.timeout = (10, 30)  # seconds: to connect, and for an answer
-    client.config.hooks.append(check_added_tasks)
+    client.config.hooks.append(repeat_if_cut)
+    client.config.hooks.append(check_answer)
 
     # The sessions of the client hold this very object, so it is changed, not replaced.
     policy = client.config.retry_policy.policy
@@ -875,6 +877,16 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
     policy.backoff_jitter = 1
     set_patience(client, _FIRST_RETRIES, longest_pause=5)
     return client
+
+
+def repeat_if_cut(response: requests.Response, *_: Any, **options: Any) -> requests.Response | None:
+    """Repeat a request whose answer breaks off, which the retry policy does not notice."""
+    try:
+        response.content  # noqa: B018 - reads the rest of the answer
+        return None
+    except requests.RequestException:
+        session: requests.Session = options['msrest']['session']
+        return session.send(response.request, timeout=options['timeout'])
 
 
 def set_patience(batch_client: Any, retries: int, longest_pause: int = 30) -> None:
@@ -1190,13 +1202,13 @@ def add_chunk(batch_client: Any, job_id: str, tasks: Sequence[Any]) -> set[str]:
     raise AssertionError('the last attempt returns or raises')
 
 
-def check_added_tasks(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Refuse an answer with which `task.add_collection` loops for ever, or loses tasks."""
-    if 'addtaskcollection' not in response.request.path_url:
-        return
-    if 'json' not in response.headers.get('Content-Type', ''):
+def check_answer(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Refuse a proxy's page, and an answer with which `task.add_collection` loops for ever."""
+    kind = response.headers.get('Content-Type', '')
+    adds_tasks = 'addtaskcollection' in response.request.path_url
+    if 'html' in kind or (adds_tasks and 'json' not in kind):
         raise SampleError(describe_foreign_answer(response, '_BATCH_ACCOUNT_URL'))
-    if '"servererror"' in response.text.lower():
+    if adds_tasks and '"servererror"' in response.text.lower():
         raise TemporaryError('Batch could not add some of the tasks. Try again later.')
 
 
@@ -1787,7 +1799,7 @@ def node_hours(batch_client: Any) -> float:
     return hours
 
 
-# --- What became of the videos ------------------------------------------------------------------------
+# --- What became of the videos --------------------------------------------------------------------
 #
 # With ten thousand videos nobody reads ten thousand lines. The table has the first files, failed
 # ones before others. After it every file that was not converted is named, with the reason.
