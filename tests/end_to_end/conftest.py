@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,11 @@ import pytest
 
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.faults import Fault
+from tests.screen import Screen
 
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
 TIMEOUT = 60  # seconds; a run takes three
-needs_tmux = pytest.mark.skipif(
-    not shutil.which('tmux') and 'CI' not in os.environ,
-    reason='needs tmux (where CI is set, it must be there)',
-)
+OpenScreen = Callable[..., Screen]
 
 
 @dataclass
@@ -158,6 +155,25 @@ class Sample:
 def sample(azure: LocalAzure, tmp_path: Path) -> Sample:
     (tmp_path / 'in').mkdir(exist_ok=True)
     return Sample(azure, tmp_path / 'in', tmp_path / 'out')
+
+
+@pytest.fixture
+def open_screen(sample: Sample) -> Iterator[OpenScreen]:
+    """A function that starts the sample, with these options, in a terminal of this size."""
+    screens: list[Screen] = []
+
+    def start(*options: str, width: int = 80, height: int = 24) -> Screen:
+        environment = {**script_environment(sample.azure), **sample.environment}
+        folder = sample.output.parent
+        screen = Screen(sample.command(*options), environment, folder, width, height)
+        screens.append(screen)
+        return screen
+
+    yield start
+
+    for screen in screens:
+        screen.close()
+        sample.check_secrets(screen.output)
 
 
 @pytest.fixture(scope='session')
