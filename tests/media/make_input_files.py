@@ -1,6 +1,6 @@
 """Makes the sample videos InputFiles/LowPriVMs-1.mp4 to LowPriVMs-5.mp4: narrated title cards on Spot VMs in Batch.
 
-    python -m tests.make_input_files
+    python -m tests.media.make_input_files
 
 The clips are part of the repository, so neither the sample nor its tests need this script or what it uses. To make
 the clips again, install the speech synthesizer, fontconfig and the typeface beside tests/requirements.txt, on Debian
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import imageio_ffmpeg
 
-OUTPUT = Path(__file__).resolve().parent.parent / 'InputFiles'
+OUTPUT = Path(__file__).resolve().parents[2] / 'InputFiles'
 WIDTH, HEIGHT, FPS = 640, 360, 25
 VOICE = ('-voice', 'slt', '--setf', 'duration_stretch=1.08')  # a little slower than normal
 LEAD_IN, PAUSE, LEAD_OUT, FADE = 0.8, 0.4, 1.2, 0.5  # seconds

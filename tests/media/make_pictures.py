@@ -8,6 +8,7 @@ On the local Azure, twelve videos are converted on five nodes, two of which come
 from __future__ import annotations
 
 import io
+import itertools
 import shutil
 import sys
 import tempfile
@@ -61,10 +62,10 @@ FORMAT = """\
 """
 
 
-def rich_color(name: str) -> Color:
+def rich_color(name: str) -> Color | None:
     """Return the colour that pyte calls by this name, or by six hexadecimal digits."""
     if name == 'default':
-        return Color.default()
+        return None
 
     name = name.replace('brown', 'yellow')  # pyte calls the fourth of the eight colours brown
     if name.startswith('bright'):
@@ -91,8 +92,8 @@ def rich_text(rows: list[list[Char]]) -> Text:
     """Return what these cells show, without the empty rows at the end."""
     text = Text()
     for row in rows:
-        for cell in row:
-            text.append(cell.data, rich_style(cell))
+        for style, cells in itertools.groupby(row, key=rich_style):
+            text.append(''.join(cell.data for cell in cells), style)
         text.append('\n')
     text.rstrip()
     return text
@@ -133,7 +134,7 @@ def take_pictures(azure: LocalAzure, folder: Path) -> None:
         'GET', '/input/lecture-0[1-4]', count=None, service='storage', source='node'
     )  # so that these tasks run on
 
-    command = [sys.executable, SCRIPT, '--input', folder / 'InputFiles']
+    command = [sys.executable, str(SCRIPT), '--input', str(folder / 'InputFiles')]
     screen = Screen(command, script_environment(azure), folder, WIDTH, HEIGHT)
     try:
         screen.wait_for(r'^Tasks: +67%.*\n3 of 5 nodes ready: 2 in start task  .*RRR')
