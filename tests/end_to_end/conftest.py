@@ -39,7 +39,8 @@ class Sample:
 
     def command(self, *options: str) -> list[str | Path]:
         changed = (
-            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import {SCRIPT.stem} as sample; '
+            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); '
+            f'import {SCRIPT.stem} as sample; '
             f'{self.changes}sys.exit(sample.main())'
         )
         program = ['-c', changed] if self.changes else [SCRIPT]
@@ -72,7 +73,7 @@ class Sample:
         return process
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run the sample to its end without a terminal; neither keys nor a SAS may be in what it says."""
+        """Run the sample to its end without a terminal; what it says may hold no secret."""
         process = self.start(*options)
         return self.finish(process)
 
@@ -82,7 +83,7 @@ class Sample:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run_past_polls(self) -> subprocess.CompletedProcess[str]:
-        """Run the sample; a.mp4 is not converted before all nodes have come or failed and two polls have seen it."""
+        """Run the sample; a.mp4 waits until two polls have seen all nodes ready or failed."""
         held = self.azure.hold_requests('GET', '/input/a.mp4', service='storage', source='node')
         process = self.start('-y')
         self.azure.wait_until(
@@ -108,7 +109,10 @@ class Sample:
         return sum('nodecounts' in request.path for request in list(self.azure.requests))
 
     def assert_refused(self, *words: str, options: tuple[str, ...] = ('-y',)) -> str:
-        """Run the sample: exit code 1 within 30 seconds, one error message with these words. Return stderr."""
+        """Run the sample, and return stderr.
+
+        It must end within 30 seconds, with exit code 1 and one error message with these words.
+        """
         began = time.monotonic()
 
         result = self.run(*options)

@@ -33,7 +33,9 @@ RUN_ELSEWHERE = {  # as a part or with other folders, below
     'python -m tests.media.make_pictures',
 }
 COLLECTED = ('python -m pytest tests/unit/test_tasks.py', 'python -m pytest -k preempted')
-NOT_RUN = (  # they need an Azure account or a package index, take minutes, or would start these tests again
+
+# They need an Azure account or a package index, take minutes, or would start these tests again.
+NOT_RUN = (
     'az ',
     'ME=$(az ',
     'export AZURE_',
