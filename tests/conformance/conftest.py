@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -171,7 +171,10 @@ def run_to_end(
 
 
 def let_time_pass(azure: LocalAzure) -> None:
-    """Whatever the service has planned happens now: with delays that no test outlasts, what comes before is seen."""
+    """Whatever the service has planned happens now.
+
+    A test sets a delay that it cannot outlast, looks at the state in between, and then calls this.
+    """
     scheduler = azure.batch.timeline._scheduler
     with azure.batch.lock:  # not in the middle of something that goes on to plan more
         for event in scheduler.queue:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import azure.batch.models as models
 import pytest
@@ -17,7 +17,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
 from tests.local_azure import LocalAzure
-from tests.local_azure.faults import Fault
+from tests.local_azure.faults import Fault, Where
 
 from .conftest import Wire, a_job, a_pool, a_task, an_output, refusal, run_to_end, wait_completed
 
@@ -52,8 +52,8 @@ def test_check_fails_when_a_fault_never_happened(azure: LocalAzure) -> None:
 
 
 @pytest.mark.parametrize(('where', 'executed'), [('before', False), ('after', True)])
-def test_cut_requests(azure: LocalAzure, wire: Wire, where: str, executed: bool) -> None:
-    fault = azure.cut_requests('POST', '/jobs', where=where)  # type: ignore[arg-type]
+def test_cut_requests(azure: LocalAzure, wire: Wire, where: Where, executed: bool) -> None:
+    fault = azure.cut_requests('POST', '/jobs', where=where)
 
     with pytest.raises(requests.ConnectionError):
         wire('POST', '/jobs', {'id': 'job', 'poolInfo': {'poolId': 'p'}})
@@ -138,8 +138,8 @@ def test_download_cut_in_the_middle_is_repeated_by_the_storage_client(
 
 
 @pytest.mark.parametrize('where', ['before', 'after'])
-def test_storage_connection_cut(azure: LocalAzure, blobs: BlobServiceClient, where: str) -> None:
-    azure.cut_requests('PUT', 'restype=container', service='storage', where=where)  # type: ignore[arg-type]
+def test_storage_connection_cut(azure: LocalAzure, blobs: BlobServiceClient, where: Where) -> None:
+    azure.cut_requests('PUT', 'restype=container', service='storage', where=where)
     path = f'{azure.environment["AZURE_STORAGE_SERVICE_ENDPOINT"]}/box?restype=container'
 
     with pytest.raises(requests.ConnectionError):
@@ -269,9 +269,12 @@ def test_slow_allocation_and_slow_nodes(azure: LocalAzure, client: BatchServiceC
     ('nodes', 'states'), [('all', ['starttaskfailed'] * 2), (1, ['idle', 'starttaskfailed'])]
 )
 def test_failing_start_task(
-    azure: LocalAzure, client: BatchServiceClient, nodes: object, states: list[str]
+    azure: LocalAzure,
+    client: BatchServiceClient,
+    nodes: Literal['all'] | int,
+    states: list[str],
 ) -> None:
-    fault = azure.fail_start_task(nodes, stderr='E: lock\n', exit_code=100)  # type: ignore[arg-type]
+    fault = azure.fail_start_task(nodes, stderr='E: lock\n', exit_code=100)
     start = models.StartTask(command_line='true', max_task_retry_count=1)
 
     client.pool.add(a_pool(target_dedicated_nodes=2, start_task=start))

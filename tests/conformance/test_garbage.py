@@ -6,7 +6,7 @@ import base64
 import hmac
 import json
 import socket
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -86,12 +86,13 @@ BAD_VALUES: list[Any] = [
 def test_values(wire: Wire, path: str, good: dict[str, Any]) -> None:
     wire('POST', '/jobs', JOB)
     names = {
-        '/pools': 'id displayName vmSize virtualMachineConfiguration targetDedicatedNodes resizeTimeout startTask '
-        'taskSlotsPerNode taskSchedulingPolicy metadata userAccounts networkConfiguration enableAutoScale',
-        '/jobs': 'id displayName priority maxParallelTasks constraints poolInfo onAllTasksComplete metadata '
-        'commonEnvironmentSettings usesTaskDependencies',
-        '/jobs/Job1/tasks': 'id displayName commandLine resourceFiles outputFiles environmentSettings constraints '
-        'requiredSlots userIdentity affinityInfo',
+        '/pools': 'id displayName vmSize virtualMachineConfiguration targetDedicatedNodes '
+        'resizeTimeout startTask taskSlotsPerNode taskSchedulingPolicy metadata userAccounts '
+        'networkConfiguration enableAutoScale',
+        '/jobs': 'id displayName priority maxParallelTasks constraints poolInfo '
+        'onAllTasksComplete metadata commonEnvironmentSettings usesTaskDependencies',
+        '/jobs/Job1/tasks': 'id displayName commandLine resourceFiles outputFiles '
+        'environmentSettings constraints requiredSlots userIdentity affinityInfo',
     }[path]
     for name in names.split():
         for number, value in enumerate(BAD_VALUES):
@@ -308,7 +309,10 @@ def test_signature_covers_encoded_paths_and_decoded_queries(
 
 @pytest.mark.parametrize('also_ocp_date', [False, True])
 def test_date_is_signed_empty_beside_an_ocp_date(azure: LocalAzure, also_ocp_date: bool) -> None:
-    """REST reference, "Authenticate requests to the Azure Batch service", for a client that does not use the SDK."""
+    """A client without the SDK signs like this.
+
+    REST reference, "Authenticate requests to the Azure Batch service".
+    """
     now, account = (
         format_datetime(datetime.now(UTC), usegmt=True),
         azure.environment['AZURE_BATCH_ACCOUNT'],

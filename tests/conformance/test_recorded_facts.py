@@ -1,8 +1,8 @@
 """The local service's answers against facts from recorded traffic with the real one.
 
-The recordings are those of the public tests of azure-sdk-for-python, azure-cli, azure-powershell and azure-sdk-for-java
-(2016 to 2024). Only what they establish stands here: names, order and types of fields, defaults, headers, status codes,
-the order of states.
+The recordings are those of the public tests of azure-sdk-for-python, azure-cli, azure-powershell
+and azure-sdk-for-java (2016 to 2024). Only what they establish stands here: names, order and types
+of fields, defaults, headers, status codes, the order of states.
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ def test_new_pool_is_active_and_resizing_with_these_fields_and_defaults(
     pool = wire('GET', '/pools/Pool1').json()
 
     names = (
-        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime allocationState '
-        'allocationStateTransitionTime vmSize resizeTimeout currentDedicatedNodes targetDedicatedNodes '
-        'currentLowPriorityNodes targetLowPriorityNodes enableAutoScale enableInterNodeCommunication taskSlotsPerNode '
+        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime '
+        'allocationState allocationStateTransitionTime vmSize resizeTimeout '
+        'currentDedicatedNodes targetDedicatedNodes currentLowPriorityNodes '
+        'targetLowPriorityNodes enableAutoScale enableInterNodeCommunication taskSlotsPerNode '
         'taskSchedulingPolicy virtualMachineConfiguration'
     )
     assert list(pool) == names.split()
@@ -166,8 +167,9 @@ def test_new_job_has_these_fields_and_defaults(wire: Wire) -> None:
     job = wire('GET', '/jobs/Job1').json()
 
     names = (
-        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime priority maxParallelTasks '
-        'usesTaskDependencies allowTaskPreemption constraints poolInfo executionInfo onAllTasksComplete onTaskFailure'
+        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime priority '
+        'maxParallelTasks usesTaskDependencies allowTaskPreemption constraints poolInfo '
+        'executionInfo onAllTasksComplete onTaskFailure'
     )
     assert list(job) == names.split()
     assert job['constraints'] == {'maxWallClockTime': FOREVER, 'maxTaskRetryCount': 0}
@@ -263,8 +265,8 @@ def test_new_task_has_these_fields_and_defaults(wire: Wire) -> None:
     task = wire('GET', '/jobs/Job1/tasks/myTask').json()
 
     names = (
-        'odata.metadata id url eTag creationTime lastModified state stateTransitionTime commandLine outputFiles '
-        'userIdentity constraints requiredSlots executionInfo'
+        'odata.metadata id url eTag creationTime lastModified state stateTransitionTime '
+        'commandLine outputFiles userIdentity constraints requiredSlots executionInfo'
     )
     assert list(task) == names.split()
     # Retries come from the job, the wall clock does not.
@@ -395,8 +397,8 @@ def test_task_counts_and_node_counts(azure: LocalAzure, wire: Wire) -> None:
     assert counts['odata.metadata'] == f'{wire.url}/$metadata#taskcountsresult/@Element'
     assert counts['taskCounts'] == counts['taskSlotCounts'] == zeros
     names = (
-        'creating idle leavingPool offline preempted rebooting reimaging running starting startTaskFailed unusable '
-        'unknown upgradingOS waitingForStartTask total'
+        'creating idle leavingPool offline preempted rebooting reimaging running starting '
+        'startTaskFailed unusable unknown upgradingOS waitingForStartTask total'
     )
     assert list(old) == ['poolId', 'dedicated', 'lowPriority']
     assert list(old['dedicated']) == names.split()
@@ -424,9 +426,10 @@ def test_node_of_each_kind(azure: LocalAzure, wire: Wire) -> None:
     nodes = {node['id'][-2:]: node for node in wire('GET', '/pools/Pool1/nodes').json()['value']}
 
     names = (
-        'id url state schedulingState stateTransitionTime lastBootTime allocationTime ipAddress affinityId vmSize '
-        'totalTasksRun totalTasksSucceeded runningTasksCount runningTaskSlotsCount startTask startTaskInfo isDedicated '
-        'nodeAgentInfo virtualMachineInfo'
+        'id url state schedulingState stateTransitionTime lastBootTime allocationTime ipAddress '
+        'affinityId vmSize totalTasksRun totalTasksSucceeded runningTasksCount '
+        'runningTaskSlotsCount startTask startTaskInfo isDedicated nodeAgentInfo '
+        'virtualMachineInfo'
     )
     assert list(nodes['_d']) == names.split()
     assert (nodes['_d']['isDedicated'], nodes['_p']['isDedicated']) == (True, False)
@@ -546,8 +549,8 @@ def test_errors(
             'POST',
             '/jobs/Job1/tasks/myTask/reactivate',
             'TaskNotCompleted',
-            'The specified task is not in a completed state, and the requested operation can be performed only on '
-            'completed tasks.',
+            'The specified task is not in a completed state, and the requested operation can be '
+            'performed only on completed tasks.',
         ),
         ('GET', '/jobs/none', 'JobNotFound', 'The specified job does not exist.'),
         (
