@@ -37,6 +37,19 @@ def azure(running_azure: LocalAzure) -> Iterator[LocalAzure]:
     running_azure.clear()
 
 
+@pytest.fixture(scope='package')
+def running_entra_azure() -> Iterator[LocalAzure]:
+    with LocalAzure(entra=True) as azure:
+        yield azure
+
+
+@pytest.fixture
+def entra_azure(running_entra_azure: LocalAzure) -> Iterator[LocalAzure]:
+    """As `azure`, reached over TLS; it accepts tokens as well as its keys."""
+    yield running_entra_azure
+    running_entra_azure.clear()
+
+
 @pytest.fixture
 def client(azure: LocalAzure) -> Iterator[BatchServiceClient]:
     client = azure.batch_client()

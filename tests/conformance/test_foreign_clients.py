@@ -453,18 +453,6 @@ def client_of_2026(azure: LocalAzure) -> Iterator[Client]:
     client.close()
 
 
-@pytest.fixture(scope='module')
-def running_entra_azure() -> Iterator[LocalAzure]:
-    with LocalAzure(entra=True) as azure:
-        yield azure
-
-
-@pytest.fixture
-def entra_azure(running_entra_azure: LocalAzure) -> Iterator[LocalAzure]:
-    yield running_entra_azure
-    running_entra_azure.clear()
-
-
 @pytest.mark.parametrize('sign_in', [shared_key, token_of_identity], ids=['key', 'token'])
 def test_client_of_2026_from_pool_to_deletion(
     entra_azure: LocalAzure, sign_in: Callable[[LocalAzure], AuthBase]
