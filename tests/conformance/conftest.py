@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -88,14 +88,12 @@ class Wire:
 
     def __init__(self, azure: LocalAzure) -> None:
         environment = azure.environment
-        self.url, self._verify = (
-            environment['AZURE_BATCH_ENDPOINT'],
-            environment.get('REQUESTS_CA_BUNDLE'),
-        )
+        self.url = environment['AZURE_BATCH_ENDPOINT']
+        self._verify = environment.get('REQUESTS_CA_BUNDLE')
+
+        account = environment['AZURE_BATCH_ACCOUNT']
+        credentials = SharedKeyCredentials(account, azure.keys['AZURE_BATCH_ACCESS_KEY'])
         self._session = requests.Session()
-        credentials = SharedKeyCredentials(
-            environment['AZURE_BATCH_ACCOUNT'], azure.keys['AZURE_BATCH_ACCESS_KEY']
-        )
         self._session.auth = credentials.auth
 
     def __call__(
@@ -104,33 +102,44 @@ class Wire:
         path: str,
         body: object = None,
         version: str | None = '2025-06-01',
-        **more: Any,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        query = {**({'api-version': version} if version else {}), **more.pop('query', {})}
-        data = (
-            body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        )
-        headers = {
-            'Content-Type': 'application/json; odata=minimalmetadata',
-            **more.pop('headers', {}),
-        }
+        """Send a body of bytes as it is and any other as JSON; without a version send none."""
+        arguments = dict(query or {})
+        if version:
+            arguments = {'api-version': version, **arguments}
+
+        data = None
+        if isinstance(body, bytes):
+            data = body
+        elif body is not None:
+            data = json.dumps(body).encode()
+
+        content_type = {'Content-Type': 'application/json; odata=minimalmetadata'}
         return self._session.request(
             method,
             self.url + path,
-            params=query,
+            params=arguments,
             data=data,
-            headers=headers,
+            headers={**content_type, **(headers or {})},
             timeout=10,
             verify=self._verify,
-            **more,
         )
+
+    def next_page(self, page: dict[str, Any]) -> Any:
+        """The page that comes after this one: its link is sent as it is."""
+        return self._session.get(page['odata.nextLink'], timeout=10, verify=self._verify).json()
+
+    def close(self) -> None:
+        self._session.close()
 
 
 @pytest.fixture
 def wire(azure: LocalAzure) -> Iterator[Wire]:
     sender = Wire(azure)
     yield sender
-    sender._session.close()
+    sender.close()
 
 
 def a_pool(pool_id: str = 'pool', **changes: Any) -> models.PoolAddParameter:

@@ -199,7 +199,7 @@ def test_node_counts_come_ten_at_a_time(
         wire('POST', '/pools', {**POOL, 'id': f'p{number:02}', 'targetDedicatedNodes': 0})
 
     first = wire('GET', '/nodecounts').json()
-    rest = wire._session.get(first['odata.nextLink'], timeout=10).json()
+    rest = wire.next_page(first)
 
     assert [counts['poolId'] for counts in first['value']] == [
         f'p{number:02}' for number in range(10)
@@ -349,12 +349,12 @@ def test_collection_reports_each_task_and_keeps_the_good_ones(client: BatchServi
 
 
 def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
-    azure: LocalAzure, client: BatchServiceClient
+    azure: LocalAzure, client: BatchServiceClient, wire: Wire
 ) -> None:
     client.job.add(a_job())
-    many = models.TaskAddCollectionParameter(value=[a_task(f'{n}') for n in range(101)])
-    body = client.task._serialize.body(many, 'TaskAddCollectionParameter')
-    assert refusal(_post, client, '/jobs/job/addtaskcollection', body)[1] == 'InvalidPropertyValue'
+    many = [{'id': f'{number}', 'commandLine': 'true'} for number in range(101)]
+    answer = wire('POST', '/jobs/job/addtaskcollection', {'value': many})
+    assert (answer.status_code, answer.json()['code']) == (400, 'InvalidPropertyValue')
 
     large = [a_task(f'{n}', 'x' * 30_000) for n in range(100)]
     assert len(client.task.add_collection('job', large).value) == 100
@@ -364,16 +364,6 @@ def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
     ]
     assert 413 in statuses
     assert azure.batch.jobs.get('job').counts['active'] == 100
-
-
-def _post(client: Any, url: str, body: object) -> None:
-    headers = {'Content-Type': 'application/json; odata=minimalmetadata; charset=utf-8'}
-    request = client._client.post(
-        f'{client.config.batch_url}{url}', {'api-version': '2025-06-01'}, headers, body
-    )
-    response = client._client.send(request, stream=False)
-    if response.status_code >= 400:
-        raise models.BatchErrorException(client._deserialize, response)
 
 
 def test_task_files_are_listed_read_in_part_and_described(

@@ -112,12 +112,14 @@ def test_state_knows_nothing_of_http(arrows: Arrows, module: str) -> None:
     assert reach(arrows, module).isdisjoint(HTTP)
 
 
-def test_node_knows_nothing_of_http(arrows: Arrows) -> None:
-    node = [module for module in arrows if module.startswith(f'{PACKAGE}.node.')]
+def test_node_knows_neither_http_nor_the_account(arrows: Arrows) -> None:
+    batch = {name for name in arrows if name.startswith(f'{PACKAGE}.batch')}
+    node = [name for name in arrows if name.startswith(f'{PACKAGE}.node.')]
 
+    assert batch
     assert node
     for module in node:
-        assert reach(arrows, module).isdisjoint(HTTP), module
+        assert reach(arrows, module).isdisjoint(batch | set(HTTP)), module
 
 
 def test_routes_know_state_and_front(arrows: Arrows) -> None:

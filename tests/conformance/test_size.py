@@ -24,7 +24,7 @@ def test_ten_thousand_tasks_are_added_counted_and_listed(azure: LocalAzure, wire
     ids, page = [], wire('GET', '/jobs/job/tasks', query={'$select': 'id,state'}).json()
     while 'odata.nextLink' in page:
         ids += [task['id'] for task in page['value']]
-        page = wire._session.get(page['odata.nextLink'], timeout=10).json()
+        page = wire.next_page(page)
     ids += [task['id'] for task in page['value']]
 
     assert counts['taskCounts']['active'] == TASKS
