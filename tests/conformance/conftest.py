@@ -205,6 +205,20 @@ def let_time_pass(azure: LocalAzure) -> None:
                 event.action()
 
 
+def wait_until_steady(azure: LocalAzure, pool_id: str = 'pool') -> None:
+    def is_steady() -> bool:
+        return azure.batch.pools.get(pool_id).allocation.value == 'steady'
+
+    azure.wait_until(is_steady, describe='a steady pool')
+
+
+def wait_running(azure: LocalAzure, count: int = 1, job_id: str = 'job') -> None:
+    def is_reached() -> bool:
+        return azure.batch.jobs.get(job_id).counts['running'] == count
+
+    azure.wait_until(is_reached, describe=f'{count} running tasks')
+
+
 def wait_completed(azure: LocalAzure, count: int, job_id: str = 'job') -> None:
     job = azure.batch.jobs.get(job_id)
     azure.wait_until(lambda: job.counts['completed'] == count, 20, f'{count} tasks completed')

@@ -1,4 +1,4 @@
-"""A timeline and machines that stand still until a test says what happens, in any order."""
+"""A timeline and machines that stand still until a test says what happens."""
 
 from __future__ import annotations
 

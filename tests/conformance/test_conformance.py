@@ -21,6 +21,8 @@ from .conftest import (
     refusal,
     run_to_end,
     wait_completed,
+    wait_running,
+    wait_until_steady,
 )
 from .test_recorded_facts import JOB, POOL, TASK
 
@@ -76,8 +78,7 @@ def test_pool_is_added_listed_read_and_deleted(
 
 def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=1))
-    pool = azure.batch.pools.get('pool')
-    azure.wait_until(lambda: pool.allocation.value == 'steady')
+    wait_until_steady(azure)
     azure.batch.delays.allocation = 60
 
     for target in (3, 1, 0):
@@ -89,7 +90,7 @@ def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClie
             'PoolBeingResized',
         )
         let_time_pass(azure)
-        azure.wait_until(lambda: pool.allocation.value == 'steady')
+        wait_until_steady(azure)
         assert client.pool.get('pool').current_low_priority_nodes == target
         assert len(list(client.compute_node.list('pool'))) == target
 
@@ -130,7 +131,7 @@ def test_stopped_resize_keeps_what_is_there_and_says_so(
 
     assert client.pool.get('pool').allocation_state == models.AllocationState.stopping
     let_time_pass(azure)
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     pool = client.pool.get('pool')
     assert (pool.target_low_priority_nodes, pool.current_low_priority_nodes) == (2, 0)
     assert [error.code for error in pool.resize_errors] == ['ResizeStopped']
@@ -141,7 +142,7 @@ def test_resize_errors_show_when_the_pool_is_steady(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=1))
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     azure.batch.delays.node_leaving = 60
     azure.fail_allocation(dedicated=True)
 
@@ -152,7 +153,7 @@ def test_resize_errors_show_when_the_pool_is_steady(
     pool = client.pool.get('pool')
     assert (pool.allocation_state.value, pool.resize_errors) == ('resizing', None)
     let_time_pass(azure)
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     assert [error.code for error in client.pool.get('pool').resize_errors] == ['AllocationFailed']
 
 
@@ -162,13 +163,13 @@ def test_deletion_of_a_pool_requeues_whatever_the_last_resize_asked_for(
     client.pool.add(a_pool(target_low_priority_nodes=1))
     client.job.add(a_job())
     for target in (2, 1):
-        azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+        wait_until_steady(azure)
         size = models.PoolResizeParameter(
             target_low_priority_nodes=target, node_deallocation_option='terminate'
         )
         client.pool.resize('pool', size)
     client.task.add('job', a_task(command_line='sleep 60'))
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+    wait_running(azure)
 
     client.pool.delete('pool')
 
@@ -280,7 +281,7 @@ def test_job_wall_clock_ends_running_tasks_and_leaves_active_ones(
     limit = models.JobConstraints(max_wall_clock_time=timedelta(seconds=60))
     client.job.add(a_job(constraints=limit))
     client.task.add_collection('job', [a_task('1', 'sleep 600'), a_task('2', 'sleep 600')])
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+    wait_running(azure)
 
     let_time_pass(azure)
 
@@ -295,7 +296,7 @@ def test_task_counts_follow_the_tasks(azure: LocalAzure, client: BatchServiceCli
     client.pool.add(a_pool(target_dedicated_nodes=1, task_slots_per_node=2))
     client.job.add(a_job())
     client.task.add_collection('job', [a_task(f'{n}', 'sleep 60') for n in range(3)])
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'] == 2)
+    wait_running(azure, 2)
 
     counts = client.job.get_task_counts('job')
 
@@ -535,7 +536,7 @@ def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(
 
     client.pool.add(pool)
 
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     (error,) = client.pool.get('pool').resize_errors
     assert error.code == 'AllocationFailed'
     assert 'Generation' in error.values[0].value

@@ -19,7 +19,18 @@ from azure.storage.blob import BlobServiceClient
 from tests.local_azure import LocalAzure
 from tests.local_azure.faults import Fault, Where
 
-from .conftest import Wire, a_job, a_pool, a_task, an_output, refusal, run_to_end, wait_completed
+from .conftest import (
+    Wire,
+    a_job,
+    a_pool,
+    a_task,
+    an_output,
+    refusal,
+    run_to_end,
+    wait_completed,
+    wait_running,
+    wait_until_steady,
+)
 
 
 def node_states(azure: LocalAzure) -> list[str]:
@@ -212,7 +223,7 @@ def test_core_quota(
 
     client.pool.add(a_pool(**targets))
 
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     pool = client.pool.get('pool')
     assert [error.code for error in pool.resize_errors] == [code]
     assert pool.current_dedicated_nodes + pool.current_low_priority_nodes == nodes
@@ -237,7 +248,7 @@ def test_failed_allocation_of_one_kind_of_node(
 
     client.pool.add(a_pool(target_dedicated_nodes=1, target_low_priority_nodes=3))
 
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     pool = client.pool.get('pool')
     assert [(error.code, error.message) for error in pool.resize_errors] == [
         ('AllocationFailed', 'No capacity')
@@ -257,7 +268,7 @@ def test_slow_allocation_and_slow_nodes(azure: LocalAzure, client: BatchServiceC
         a_pool(target_dedicated_nodes=4, start_task=models.StartTask(command_line='true'))
     )
 
-    azure.wait_until(lambda: azure.batch.pools.get('pool').allocation.value == 'steady')
+    wait_until_steady(azure)
     assert time.monotonic() - started >= 0.2
     slow.check()
     azure.wait_until(
@@ -339,7 +350,7 @@ def test_preempted_node_without_return_stays_listed_and_counted(
     client.pool.add(a_pool(target_low_priority_nodes=1))
     client.job.add(a_job())
     client.task.add('job', a_task(command_line='sleep 60'))
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+    wait_running(azure)
 
     azure.preempt_node(restore=False)  # while it runs already
 

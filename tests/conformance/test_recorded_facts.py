@@ -14,7 +14,7 @@ import pytest
 
 from tests.local_azure import LocalAzure
 
-from .conftest import Wire, let_time_pass
+from .conftest import Wire, let_time_pass, wait_until_steady
 
 TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z')
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
@@ -87,7 +87,7 @@ def test_etag_is_the_ticks_of_the_last_call_and_not_moved_by_the_service(
     azure: LocalAzure, wire: Wire
 ) -> None:
     created = wire('POST', '/pools', POOL)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
 
     read = wire('GET', '/pools/Pool1')
 
@@ -142,7 +142,7 @@ def test_status_and_headers(
     wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
     wire('POST', '/jobs', JOB)
     wire('POST', '/jobs/Job1/tasks', TASK)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
 
     answer = wire(method, path, body)
 
@@ -466,7 +466,7 @@ def test_stopped_resize_has_errors_for_each_kind_and_keeps_targets(
 
     stopping = wire('GET', '/pools/Pool1').json()
     let_time_pass(azure)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
     steady = wire('GET', '/pools/Pool1').json()
 
     assert (stopping['allocationState'], 'resizeErrors' in stopping) == ('stopping', False)
@@ -573,7 +573,7 @@ def test_errors_without_a_recording_have_the_words_of_the_documentation(
     wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
     wire('POST', '/jobs', {**JOB, 'poolInfo': {'poolId': 'none'}})
     wire('POST', '/jobs/Job1/tasks', TASK)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
 
     answer = wire(method, path)
 
