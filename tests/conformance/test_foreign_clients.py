@@ -135,6 +135,31 @@ def delete_and_wait(client: Client, path: str) -> None:
     client.send('GET', path, status=404)
 
 
+def check_counts(client: Client, *, succeeded: int, failed: int) -> None:
+    """The counts of a job whose tasks have all completed."""
+    counts = client.get('/jobs/job/taskcounts')
+    expected = {
+        'active': 0,
+        'running': 0,
+        'completed': succeeded + failed,
+        'succeeded': succeeded,
+        'failed': failed,
+    }
+    assert counts['taskCounts'] == expected
+    assert counts['taskSlotCounts'] == expected
+
+
+def check_files(client: Client, task_id: str, stdout: bytes) -> None:
+    """The files of a task that has only printed something."""
+    path = f'/jobs/job/tasks/{task_id}/files'
+    names = [file['name'] for file in client.get(path, 'recursive=true')['value']]
+    assert names == ['stderr.txt', 'stdout.txt', 'wd']
+
+    properties = client.send('HEAD', f'{path}/stdout.txt').headers
+    assert properties['Content-Length'] == str(len(stdout))
+    assert client.send('GET', f'{path}/stdout.txt').content == stdout
+
+
 # The Azure CLI
 
 
@@ -187,14 +212,11 @@ def test_azure_cli_from_pool_to_deletion(cli: Client) -> None:
     assert [(item['taskId'], item['status']) for item in result['value']] == [('bad', 'Success')]
     wait_for_tasks(cli, 'job', 2)
 
-    counts = cli.get('/jobs/job/taskcounts')['taskCounts']
-    assert (counts['completed'], counts['succeeded'], counts['failed']) == (2, 1, 1)
+    check_counts(cli, succeeded=1, failed=1)
     ended = cli.get('/jobs/job/tasks/bad')['executionInfo']
     assert (ended['exitCode'], ended['retryCount'], ended['result']) == (1, 1, 'failure')
 
-    files = cli.get('/jobs/job/tasks/good/files', 'recursive=true')['value']
-    assert [file['name'] for file in files] == ['stderr.txt', 'stdout.txt', 'wd']
-    assert cli.send('GET', '/jobs/job/tasks/good/files/stdout.txt').content == b'hello\n'
+    check_files(cli, 'good', b'hello\n')
 
     cli.send('DELETE', '/jobs/job/tasks/bad')
     delete_and_wait(cli, '/jobs/job')
@@ -248,6 +270,25 @@ def client_of_2019(azure: LocalAzure) -> Iterator[Client]:
     client.close()
 
 
+def task_of_2019(task_id: str, name: str, source: str, target: str) -> dict[str, Any]:
+    """The conversion of one video; `source` and `target` are URLs of containers with a SAS."""
+    resource = {
+        'httpUrl': source.replace('?', f'/{name}.mp4?'),
+        'filePath': f'{name}.mp4',
+    }
+    output = {
+        'filePattern': f'{name}.mp3',
+        'destination': {'container': {'containerUrl': target}},
+        'uploadOptions': {'uploadCondition': 'tasksuccess'},
+    }
+    return {
+        'id': task_id,
+        'commandLine': f'/bin/bash -c "ffmpeg -i {name}.mp4 {name}.mp3 "',
+        'resourceFiles': [resource],
+        'outputFiles': [output],
+    }
+
+
 def test_tutorial_of_2019_from_pool_to_deletion(
     client_of_2019: Client,
     blobs: BlobServiceClient,
@@ -276,35 +317,22 @@ def test_tutorial_of_2019_from_pool_to_deletion(
     job = {'id': 'LinuxFfmpegJob', 'poolInfo': {'poolId': 'LinuxFfmpegPool'}}
     client.send('POST', '/jobs', job, status=201)
 
-    tasks = []
-    for number, name in enumerate(['a', 'b']):
-        output = {
-            'filePattern': f'{name}.mp3',
-            'destination': {'container': {'containerUrl': target}},
-            'uploadOptions': {'uploadCondition': 'tasksuccess'},
-        }
-        task = {
-            'id': f'Task{number}',
-            'commandLine': f'/bin/bash -c "ffmpeg -i {name}.mp4 {name}.mp3 "',
-            'resourceFiles': [
-                {'httpUrl': source.replace('?', f'/{name}.mp4?'), 'filePath': f'{name}.mp4'}
-            ],
-            'outputFiles': [output],
-        }
-        tasks.append(task)
+    tasks = [
+        task_of_2019('Task0', 'a', source, target),
+        task_of_2019('Task1', 'b', source, target),
+    ]
     result = client.send('POST', '/jobs/LinuxFfmpegJob/addtaskcollection', {'value': tasks})
     assert {item['status'] for item in result.json()['value']} == {'Success'}
     wait_for_tasks(client, 'LinuxFfmpegJob', 2)
 
-    ended = client.get('/jobs/LinuxFfmpegJob/tasks')['value']
-    assert [task['executionInfo']['exitCode'] for task in ended] == [0, 0]
+    for task in client.get('/jobs/LinuxFfmpegJob/tasks')['value']:
+        assert task['executionInfo']['exitCode'] == 0
     counts = client.get('/jobs/LinuxFfmpegJob/taskcounts')
     assert (counts['completed'], counts['succeeded'], counts['failed']) == (2, 2, 0)
     stderr = client.send('GET', '/jobs/LinuxFfmpegJob/tasks/Task0/files/stderr.txt').text
     assert 'ffmpeg version' in stderr
     outputs = list(blobs.get_container_client('output').list_blobs())
-    assert [blob.name for blob in outputs] == ['a.mp3', 'b.mp3']
-    assert all(blob.size for blob in outputs)
+    assert [(blob.name, blob.size > 0) for blob in outputs] == [('a.mp3', True), ('b.mp3', True)]
 
     delete_and_wait(client, '/jobs/LinuxFfmpegJob')
     delete_and_wait(client, '/pools/LinuxFfmpegPool')
@@ -414,15 +442,8 @@ def test_javascript_from_pool_to_deletion(javascript: Client) -> None:
         {'id': 'bad', 'state': 'completed'},
         {'id': 'good', 'state': 'completed'},
     ]
-    counts = client.get('/jobs/job/taskcounts')
-    assert (counts['taskCounts']['succeeded'], counts['taskCounts']['failed']) == (1, 1)
-    assert counts['taskSlotCounts']['completed'] == 2
-
-    files = client.get('/jobs/job/tasks/good/files', 'recursive=true')['value']
-    assert [file['name'] for file in files] == ['stderr.txt', 'stdout.txt', 'wd']
-    properties = client.send('HEAD', '/jobs/job/tasks/good/files/stdout.txt').headers
-    assert properties['Content-Length'] == '6'
-    assert client.send('GET', '/jobs/job/tasks/good/files/stdout.txt').content == b'hello\n'
+    check_counts(client, succeeded=1, failed=1)
+    check_files(client, 'good', b'hello\n')
 
     client.send('DELETE', '/jobs/job/tasks/bad')
     client.send('PATCH', '/jobs/job', {'onAllTasksComplete': 'terminatejob'})
@@ -483,9 +504,8 @@ def test_client_of_2026_from_pool_to_deletion(
     found = client.get('/jobs/job/tasks', f'{COMPLETED}&$select=id,executionInfo')['value']
     results = {task['id']: task['executionInfo']['result'] for task in found}
     assert results == {'bad': 'failure', 'good': 'success'}
-    counts = client.get('/jobs/job/taskcounts')['taskCounts']
-    assert (counts['succeeded'], counts['failed']) == (1, 1)
-    assert client.send('GET', '/jobs/job/tasks/good/files/stdout.txt').content == b'hello\n'
+    check_counts(client, succeeded=1, failed=1)
+    check_files(client, 'good', b'hello\n')
 
     client.send('DELETE', '/jobs/job/tasks/bad')
     client.send('POST', '/jobs/job/terminate', {'terminateReason': 'enough'}, status=202)
