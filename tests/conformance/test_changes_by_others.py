@@ -172,18 +172,18 @@ def test_smaller_pool_may_end_the_tasks_of_nodes_that_leave(account: SharedAccou
     assert account.states_of_nodes() == ['running']
 
 
-def test_idle_nodes_leave_before_those_that_run_tasks(account: SharedAccount) -> None:
-    account.client.pool.add(a_pool(target_low_priority_nodes=3))
-    account.wait_for_nodes('idle', 'idle', 'idle')
-    account.client.job.add(a_job())
-    account.client.task.add('job', a_task('1', LONG))
-    account.wait_for_count('running', 1)
+@pytest.mark.parametrize('kept', ['1', '2', '3'])
+def test_idle_nodes_leave_before_those_that_run_tasks(account: SharedAccount, kept: str) -> None:
+    account.start_tasks(a_task('1', LONG), a_task('2', LONG), a_task('3', LONG), nodes=3)
+    for ended in {'1', '2', '3'} - {kept}:
+        account.client.task.terminate('job', ended)
+    account.wait_for_nodes('idle', 'idle', 'running')
 
     account.resize(1)
     account.wait_until_steady()
 
     assert account.states_of_nodes() == ['running']
-    task = account.get_task('1')
+    task = account.get_task(kept)
     assert (task.state.value, task.execution_info.requeue_count) == ('running', 0)
 
 
