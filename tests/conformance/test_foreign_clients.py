@@ -1,7 +1,7 @@
 """Clients that this repository does not install, as requests that look like theirs.
 
 Each was run against a server that printed what it received: azure-batch 6.0.0 and 15.1.0 of PyPI,
-and @azure/batch 10.2.0 of npm. The Azure CLI sends numbers of its command line as strings.
+and @azure/batch 10.2.0 of npm. The Azure CLI sends what its user typed: numbers as strings.
 """
 
 from __future__ import annotations
@@ -181,14 +181,20 @@ def test_azure_cli_from_pool_to_deletion(cli: Client) -> None:
         'vmSize': 'Standard_A1_v2',
         'virtualMachineConfiguration': IMAGE,
         'targetDedicatedNodes': '1',
-        'startTask': {'commandLine': 'true', 'waitForSuccess': True, 'maxTaskRetryCount': '1'},
+        'enableInterNodeCommunication': 'false',
+        'startTask': {
+            'commandLine': 'true',
+            'waitForSuccess': 'true',
+            'maxTaskRetryCount': '1',
+        },
     }
     cli.send('POST', '/pools', pool, status=201)
     wait_for_idle_nodes(cli, 'pool', 1)
 
     shown = cli.get('/pools/pool')
-    assert (shown['targetDedicatedNodes'], shown['currentDedicatedNodes']) == (1, 1)
-    assert shown['startTask']['maxTaskRetryCount'] == 1
+    assert (shown['targetDedicatedNodes'], shown['enableInterNodeCommunication']) == (1, False)
+    start_task = shown['startTask']
+    assert (start_task['waitForSuccess'], start_task['maxTaskRetryCount']) == (True, 1)
 
     cli.send('POST', '/pools/pool/resize', {'targetDedicatedNodes': '2'}, status=202)
     wait_for_idle_nodes(cli, 'pool', 2)
@@ -221,38 +227,6 @@ def test_azure_cli_from_pool_to_deletion(cli: Client) -> None:
     cli.send('DELETE', '/jobs/job/tasks/bad')
     delete_and_wait(cli, '/jobs/job')
     delete_and_wait(cli, '/pools/pool')
-
-
-@pytest.mark.parametrize(('text', 'value'), [('true', True), ('false', False)])
-def test_booleans_may_be_strings(cli: Client, text: str, value: bool) -> None:
-    pool = {
-        'id': 'pool',
-        'vmSize': 'Standard_A1_v2',
-        'virtualMachineConfiguration': IMAGE,
-        'startTask': {'commandLine': 'true', 'waitForSuccess': text},
-    }
-
-    cli.send('POST', '/pools', pool, status=201)
-
-    assert cli.get('/pools/pool')['startTask']['waitForSuccess'] is value
-
-
-@pytest.mark.parametrize('text', ['one', '', '1.5', '99999999999', '0x10'])
-def test_strings_that_are_no_32_bit_integer_are_refused(cli: Client, text: str) -> None:
-    job = {'id': 'job', 'poolInfo': {'poolId': 'pool'}, 'priority': text}
-
-    cli.send('POST', '/jobs', job, status=400)
-
-    assert cli.get('/jobs')['value'] == []
-
-
-@pytest.mark.parametrize('text', ['1001', '-1001'])
-def test_numbers_as_strings_have_the_same_limits(cli: Client, text: str) -> None:
-    job = {'id': 'job', 'poolInfo': {'poolId': 'pool'}, 'priority': text}
-
-    answer = cli.send('POST', '/jobs', job, status=400)
-
-    assert answer.json()['code'] == 'InvalidPropertyValue'
 
 
 # azure-batch 6.0.0, for which the tutorial was written in 2019
@@ -307,6 +281,7 @@ def test_tutorial_of_2019_from_pool_to_deletion(
         'virtualMachineConfiguration': IMAGE,
         'targetDedicatedNodes': 0,
         'targetLowPriorityNodes': 2,
+        'maxTasksPerNode': 1,
         'startTask': {
             'commandLine': '/bin/bash -c "apt-get update && apt-get install -y ffmpeg"',
             'userIdentity': ADMIN,
@@ -314,6 +289,7 @@ def test_tutorial_of_2019_from_pool_to_deletion(
         },
     }
     client.send('POST', '/pools', pool, status=201)
+    assert client.get('/pools/LinuxFfmpegPool')['maxTasksPerNode'] == 1
     job = {'id': 'LinuxFfmpegJob', 'poolInfo': {'poolId': 'LinuxFfmpegPool'}}
     client.send('POST', '/jobs', job, status=201)
 
@@ -328,7 +304,8 @@ def test_tutorial_of_2019_from_pool_to_deletion(
     for task in client.get('/jobs/LinuxFfmpegJob/tasks')['value']:
         assert task['executionInfo']['exitCode'] == 0
     counts = client.get('/jobs/LinuxFfmpegJob/taskcounts')
-    assert (counts['completed'], counts['succeeded'], counts['failed']) == (2, 2, 0)
+    del counts['odata.metadata']
+    assert counts == {'active': 0, 'running': 0, 'completed': 2, 'succeeded': 2, 'failed': 0}
     stderr = client.send('GET', '/jobs/LinuxFfmpegJob/tasks/Task0/files/stderr.txt').text
     assert 'ffmpeg version' in stderr
     outputs = list(blobs.get_container_client('output').list_blobs())
@@ -336,49 +313,6 @@ def test_tutorial_of_2019_from_pool_to_deletion(
 
     delete_and_wait(client, '/jobs/LinuxFfmpegJob')
     delete_and_wait(client, '/pools/LinuxFfmpegPool')
-
-
-def test_task_counts_of_2018_are_flat(client_of_2019: Client) -> None:
-    job = {'id': 'job', 'poolInfo': {'poolId': 'pool'}}
-    client_of_2019.send('POST', '/jobs', job, status=201)
-    task = {'id': 'task', 'commandLine': 'true'}
-    client_of_2019.send('POST', '/jobs/job/tasks', task, status=201)
-
-    counts = client_of_2019.get('/jobs/job/taskcounts')
-
-    del counts['odata.metadata']
-    assert counts == {'active': 1, 'running': 0, 'completed': 0, 'succeeded': 0, 'failed': 0}
-
-
-def test_tasks_per_node_of_2018_are_task_slots_of_2025(
-    client_of_2019: Client, client_of_2026: Client
-) -> None:
-    pool = {
-        'id': 'pool',
-        'vmSize': 'STANDARD_A1_v2',
-        'virtualMachineConfiguration': IMAGE,
-        'maxTasksPerNode': 3,
-    }
-
-    client_of_2019.send('POST', '/pools', pool, status=201)
-
-    old = client_of_2019.get('/pools/pool')
-    new = client_of_2026.get('/pools/pool')
-    assert (old['maxTasksPerNode'], 'taskSlotsPerNode' in old) == (3, False)
-    assert (new['taskSlotsPerNode'], 'maxTasksPerNode' in new) == (3, False)
-
-
-def test_2025_does_not_know_tasks_per_node(client_of_2026: Client) -> None:
-    pool = {
-        'id': 'pool',
-        'vmSize': 'STANDARD_A1_v2',
-        'virtualMachineConfiguration': IMAGE,
-        'maxTasksPerNode': 3,
-    }
-
-    answer = client_of_2026.send('POST', '/pools', pool, status=400)
-
-    assert 'maxTasksPerNode' in answer.text
 
 
 # @azure/batch 10.2.0
@@ -467,13 +401,6 @@ def new_client_of_2026(azure: LocalAzure, auth: AuthBase) -> Client:
     )
 
 
-@pytest.fixture
-def client_of_2026(azure: LocalAzure) -> Iterator[Client]:
-    client = new_client_of_2026(azure, shared_key(azure))
-    yield client
-    client.close()
-
-
 @pytest.mark.parametrize('sign_in', [shared_key, token_of_identity], ids=['key', 'token'])
 def test_client_of_2026_from_pool_to_deletion(
     entra_azure: LocalAzure, sign_in: Callable[[LocalAzure], AuthBase]
@@ -512,35 +439,4 @@ def test_client_of_2026_from_pool_to_deletion(
     client.azure.wait_until(lambda: client.get('/jobs/job')['state'] == 'completed')
     delete_and_wait(client, '/jobs/job')
     delete_and_wait(client, '/pools/pool')
-    client.close()
-
-
-# Versions
-
-
-@pytest.mark.parametrize(
-    'version',
-    [
-        '2018-12-01.8.0',
-        '2022-01-01.15.0',
-        '2022-10-01.16.0',
-        '2024-02-01.19.0',
-        '2024-07-01.20.0',
-        '2025-06-01',
-    ],
-)
-def test_versions_that_clients_send_are_answered(azure: LocalAzure, version: str) -> None:
-    client = Client(azure, version, {}, 'application/json; odata=minimalmetadata')
-
-    assert client.get('/jobs')['value'] == []
-    client.close()
-
-
-@pytest.mark.parametrize('version', ['2018-12-01', '2025-06-31', '2019-01-01.1.0', 'latest'])
-def test_versions_that_never_were_are_refused(azure: LocalAzure, version: str) -> None:
-    client = Client(azure, version, {}, 'application/json; odata=minimalmetadata')
-
-    answer = client.send('GET', '/jobs', status=400)
-
-    assert answer.json()['code'] == 'UnsupportedRequestVersion'
     client.close()
