@@ -391,21 +391,21 @@ def test_javascript_from_pool_to_deletion(javascript: Client) -> None:
 # azure-batch 15.1.0
 
 
-def new_client_of_2026(azure: LocalAzure, auth: AuthBase) -> Client:
-    return Client(
-        azure,
+@pytest.fixture(params=[shared_key, token_of_identity], ids=['key', 'token'])
+def client_of_2026(entra_azure: LocalAzure, request: pytest.FixtureRequest) -> Iterator[Client]:
+    client = Client(
+        entra_azure,
         '2025-06-01',
         {'Accept': 'application/json'},
         'application/json; odata=minimalmetadata',
-        auth,
+        request.param(entra_azure),
     )
+    yield client
+    client.close()
 
 
-@pytest.mark.parametrize('sign_in', [shared_key, token_of_identity], ids=['key', 'token'])
-def test_client_of_2026_from_pool_to_deletion(
-    entra_azure: LocalAzure, sign_in: Callable[[LocalAzure], AuthBase]
-) -> None:
-    client = new_client_of_2026(entra_azure, sign_in(entra_azure))
+def test_client_of_2026_from_pool_to_deletion(client_of_2026: Client) -> None:
+    client = client_of_2026
     pool = {
         'id': 'pool',
         'vmSize': 'STANDARD_A1_v2',
@@ -439,4 +439,3 @@ def test_client_of_2026_from_pool_to_deletion(
     client.azure.wait_until(lambda: client.get('/jobs/job')['state'] == 'completed')
     delete_and_wait(client, '/jobs/job')
     delete_and_wait(client, '/pools/pool')
-    client.close()
