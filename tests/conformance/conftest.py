@@ -212,6 +212,20 @@ def wait_until_steady(azure: LocalAzure, pool_id: str = 'pool') -> None:
     azure.wait_until(is_steady, describe='a steady pool')
 
 
+def states_of_nodes(azure: LocalAzure, pool_id: str = 'pool') -> list[str]:
+    nodes = list(azure.batch.pools.get(pool_id).nodes.values())
+    return sorted(node.state.value for node in nodes)
+
+
+def wait_for_nodes(azure: LocalAzure, *states: str) -> None:
+    """Wait until the nodes are in these states, given in the order of the alphabet."""
+
+    def are_there() -> bool:
+        return states_of_nodes(azure) == list(states)
+
+    azure.wait_until(are_there, describe=f'nodes in the states {states}')
+
+
 def wait_running(azure: LocalAzure, count: int = 1, job_id: str = 'job') -> None:
     def is_reached() -> bool:
         return azure.batch.jobs.get(job_id).counts['running'] == count

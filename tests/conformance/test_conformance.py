@@ -21,6 +21,7 @@ from .conftest import (
     refusal,
     run_to_end,
     wait_completed,
+    wait_for_nodes,
     wait_running,
     wait_until_steady,
 )
@@ -178,9 +179,7 @@ def test_deletion_of_a_pool_requeues_whatever_the_last_resize_asked_for(
 
 def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=2, target_dedicated_nodes=1))
-    azure.wait_until(
-        lambda: [node.state.value for node in client.compute_node.list('pool')] == ['idle'] * 3
-    )
+    wait_for_nodes(azure, 'idle', 'idle', 'idle')
 
     nodes = list(client.compute_node.list('pool'))
     assert client.compute_node.get('pool', nodes[0].id).id == nodes[0].id

@@ -28,13 +28,10 @@ from .conftest import (
     refusal,
     run_to_end,
     wait_completed,
+    wait_for_nodes,
     wait_running,
     wait_until_steady,
 )
-
-
-def node_states(azure: LocalAzure) -> list[str]:
-    return sorted(node.state.value for node in azure.batch.pools.get('pool').nodes.values())
 
 
 def test_failed_requests_have_the_given_status_code_and_retry_after(
@@ -271,9 +268,7 @@ def test_slow_allocation_and_slow_nodes(azure: LocalAzure, client: BatchServiceC
     wait_until_steady(azure)
     assert time.monotonic() - started >= 0.2
     slow.check()
-    azure.wait_until(
-        lambda: node_states(azure) == ['creating', 'idle', 'starting', 'waitingforstarttask']
-    )
+    wait_for_nodes(azure, 'creating', 'idle', 'starting', 'waitingforstarttask')
 
 
 @pytest.mark.parametrize(
@@ -290,7 +285,7 @@ def test_failing_start_task(
 
     client.pool.add(a_pool(target_dedicated_nodes=2, start_task=start))
 
-    azure.wait_until(lambda: node_states(azure) == states)
+    wait_for_nodes(azure, *states)
     failed = next(
         n
         for n in client.compute_node.list('pool')
@@ -325,7 +320,7 @@ def test_preempted_node_comes_back_and_its_task_runs_again(
     fault.check()
     assert client.task.get('job', 'long').execution_info.result.value == 'success'
     assert client.task.get('job', 'long').execution_info.retry_count == 0
-    azure.wait_until(lambda: node_states(azure) == ['idle'])
+    wait_for_nodes(azure, 'idle')
 
 
 def test_files_of_a_preempted_node_do_not_come_back_with_it(
@@ -354,7 +349,7 @@ def test_preempted_node_without_return_stays_listed_and_counted(
 
     azure.preempt_node(restore=False)  # while it runs already
 
-    azure.wait_until(lambda: node_states(azure) == ['preempted'])
+    wait_for_nodes(azure, 'preempted')
     assert client.pool.get('pool').current_low_priority_nodes == 1
     assert client.task.get('job', 'task').state == models.TaskState.active
 
@@ -370,7 +365,7 @@ def test_unusable_node_gives_its_task_to_another(
 
     wait_completed(azure, 1)
     fault.check()
-    azure.wait_until(lambda: node_states(azure) == ['idle', 'unusable'])
+    wait_for_nodes(azure, 'idle', 'unusable')
     broken = next(
         n for n in client.compute_node.list('pool') if n.state == models.ComputeNodeState.unusable
     )
@@ -435,7 +430,7 @@ def test_clear_leaves_nothing_running_and_nothing_stored(
     )
     client.job.add(a_job())
     client.task.add('job', a_task(command_line='sleep 60'))
-    azure.wait_until(lambda: node_states(azure) == ['waitingforstarttask'])
+    wait_for_nodes(azure, 'waitingforstarttask')
 
     azure.clear()
 
