@@ -1,7 +1,7 @@
 """Random sequences of operations against the state machines, without HTTP, processes or real time.
 
-After every step: every move was legal (an illegal one raises), no task is lost, counts are what a list gives, slots are
-not exceeded, and a terminal state is never left.
+After every step: every move was legal (an illegal one raises), no task is lost, counts are what a
+list gives, slots are not exceeded, and a terminal state is never left.
 """
 
 from __future__ import annotations

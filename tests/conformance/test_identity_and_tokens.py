@@ -1,11 +1,11 @@
-"""Signing in with Microsoft Entra ID: azure-identity gets tokens, both services check them, and no key is needed."""
+"""Microsoft Entra ID: azure-identity gets tokens, both services check them, no key is needed."""
 
 from __future__ import annotations
 
 import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
