@@ -40,6 +40,7 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import threading
 import time
 import unicodedata
@@ -987,12 +988,11 @@ class Screen:
             self._draw()
 
     def _draw(self) -> None:
-        if not self.lines:
-            return
-        width = terminal_width() - 1
-        text = '\n'.join(line[:width] for line in self.lines)
-        back = f'\033[{len(self.lines) - 1}A' if len(self.lines) > 1 else ''
-        self._write(f'{text}{back}\r')
+        rows: list[str] = []
+        for line in self.lines:
+            rows += textwrap.wrap(line, max(10, terminal_width() - 1))
+        back_to_first = f'\033[{len(rows) - 1}A' if len(rows) > 1 else ''
+        self._write('\n'.join(rows) + back_to_first + '\r' * bool(rows))
 
     def _write(self, text: str) -> None:
         if text:

@@ -23,7 +23,7 @@ from pyte.screens import Char
 from wcwidth import wcwidth
 
 TIMEOUT = 60  # seconds
-BARS = ('Uploading: ', 'Tasks: ', 'Downloading: ', ' nodes ready')
+BARS = ('Uploading: ', 'Tasks: ', 'Downloading: ', ' nodes: ')
 
 # What the keys send.
 ENTER = '\r'
@@ -183,6 +183,8 @@ class _Emulator(pyte.HistoryScreen):
             if y == self.cursor.y:
                 cursor_y = len(rows)
                 for piece in pieces[:-1]:
+                    if cursor_x < len(piece):
+                        break
                     cursor_x -= len(piece)
                     cursor_y += 1
             rows.extend(pieces)
