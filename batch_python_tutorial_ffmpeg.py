@@ -988,11 +988,15 @@ class Screen:
             self._draw()
 
     def _draw(self) -> None:
+        if not self.lines:
+            return
         rows: list[str] = []
         for line in self.lines:
             rows += textwrap.wrap(line, max(10, terminal_width() - 1))
-        back_to_first = f'\033[{len(rows) - 1}A' if len(rows) > 1 else ''
-        self._write('\n'.join(rows) + back_to_first + '\r' * bool(rows))
+        self._write('\n'.join(rows))
+        if len(rows) > 1:
+            self._write(f'\033[{len(rows) - 1}A')  # up to the first row
+        self._write('\r')
 
     def _write(self, text: str) -> None:
         if text:
