@@ -1536,10 +1536,9 @@ def add_job(batch_client: Any, job: Any) -> None:
 
 # --- The state of the nodes -----------------------------------------------------------------------
 #
-# A pool may get no nodes (no quota, none free), its start task may fail, somebody may resize
-# it. The
-# tasks would wait until the time limit. And while the run waits, the service may be away for some
-# minutes, without any harm to the tasks.
+# A pool may get no nodes (no quota, none free), its start task may fail, somebody may resize it:
+# the tasks would wait until the time limit. And while the run waits, the service may be away for
+# some minutes, without any harm to the tasks.
 
 
 class Monitor:
@@ -1607,12 +1606,12 @@ class Monitor:
         while True:
             try:
                 return request()
-            except ClientRequestError as error:
+            except ClientRequestError:
                 if time.monotonic() > self._give_up_at:
                     raise
                 warn_once(
-                    f'Batch does not answer at the moment ({describe(error)}). '
-                    'The tasks run on; asking again until it does...'
+                    'Batch does not answer at the moment. The tasks run on; '
+                    'asking again until it does...'
                 )
                 pause(5)
 
@@ -1745,11 +1744,11 @@ def describe_nodes(states: dict[str, int], pool: Any) -> str:
     number = f'{total} nodes' if total >= wanted else f'{total} of {wanted} nodes'
     if total == 0:
         return f'{number}: being allocated'
-    parts = [f'{number} {words(state)}' for state, number in states.items() if number]
+    parts = [f'{number} {state_words(state)}' for state, number in states.items() if number]
     return f'{number}: {", ".join(parts)}'
 
 
-def words(state: str) -> str:
+def state_words(state: str) -> str:
     """Return the state of a node as one says it: 'in start task', 'leaving pool'."""
     return state.replace('waiting_for', 'in').replace('_', ' ')
 
@@ -2488,7 +2487,10 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
     finally:
         lock.renew()
         if lock.lost:
-            warn('Nothing is deleted: the other run may need it.')
+            warn(
+                'Nothing is deleted, since the other run may use it. When that has ended:\n'
+                f'  {deletion_command("job")}\n  {deletion_command("pool")}'
+            )
         elif not clean_up(run):
             exit_code = 1
     return exit_code
