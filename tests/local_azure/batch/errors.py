@@ -45,6 +45,7 @@ ERRORS = {
     'InternalError': '500 The server encountered an internal error. Please retry the request.',
     'OperationTimedOut': '500 Operation could not be completed within the specified time.',
     'NotImplemented': '501 The local Batch service does not imitate this.',
+    'TooManyEnableAutoScaleRequests': '503 Too many Enable Pool AutoScale requests are issued on the pool.',
     'ServerBusy': '503 The server is currently unable to receive requests. Please retry your request.',
     **{
         f'{what}NotFound': f'404 The specified {what.lower()} does not exist.'
