@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from tests.local_azure.batch.clock import Action, Timeline
 from tests.local_azure.batch.model import CommandRun, Node, Outcome
-from tests.local_azure.node.machine import Machines
 
 Done = Callable[[CommandRun, Outcome], None]
 
@@ -35,7 +34,7 @@ class ManualTimeline(Timeline):
         self._elapsed = end
 
 
-class ManualMachines(Machines):
+class ManualMachines:
     """Runs nothing: a test says how each run ends."""
 
     def __init__(self) -> None:

@@ -42,5 +42,5 @@ class Timeline:
                     seconds_left = LONGEST_NAP
                 self._wake.wait(min(seconds_left, LONGEST_NAP))
                 self._wake.clear()
-            except Exception as error:  # noqa: BLE001 - a crash belongs to the test, the thread goes on
+            except Exception as error:  # noqa: BLE001 - the test must hear of it
                 self._on_crash(error)
