@@ -47,7 +47,7 @@ _TOKENS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ('name', re.compile(r'[A-Za-z_]\w*')),
     ('comparison', re.compile(r'<=|>=|==|!=|<|>')),
     ('sign', re.compile(r'[=?:;()]')),
-    ('unknown', re.compile(r'&&|\|\||.')),
+    ('unknown', re.compile(r'&&|\|\||\.\w+|.')),
 )
 
 # A date with a time and a zone; the shorter forms of W3C-DTF are not imitated. The service itself
@@ -149,10 +149,10 @@ class _Reader:
     def read_formula(self) -> None:
         """formula = [statement] {";" [statement]}"""
         while self._peek().kind != 'end':
-            if self._peek().text != ';':
+            if self._peek().text == ';':
+                self._take()
+            else:
                 self._read_statement()
-            if self._peek().kind != 'end':
-                self._expect(';')
 
     def _read_statement(self) -> None:
         """statement = variable "=" (expression | option)"""
@@ -168,12 +168,14 @@ class _Reader:
 
     def _read_option(self) -> None:
         option = self._take().text
+        self._check_end_of_statement()
         if option not in IMITATED_OPTIONS:
             raise _not_imitated(option)
         self.deallocation = option
 
     def _read_target(self, variable: str) -> None:
         value = self._read_expression()
+        self._check_end_of_statement()
         if isinstance(value, datetime):
             raise _not_imitated(f'{variable} = a time')
         self.targets[variable] = value
@@ -221,7 +223,7 @@ class _Reader:
         self._expect('(')
         moment = self._now
         if self._peek().kind == 'text':
-            moment = _moment(self._take().text.strip('"'))
+            moment = _moment(self._take().text[1:-1])
         self._expect(')')
         return moment
 
@@ -233,6 +235,11 @@ class _Reader:
         if token.kind != 'end':
             self._position += 1
         return token
+
+    def _check_end_of_statement(self) -> None:
+        token = self._peek()
+        if token.kind != 'end' and token.text != ';':
+            raise _not_imitated(token.text)
 
     def _expect(self, text: str) -> None:
         token = self._take()
