@@ -444,12 +444,16 @@ def test_operations_name_a_pool_that_is_missing(service: Service, operation: str
 def test_pool_being_deleted_takes_no_formula_and_follows_none(service: Service) -> None:
     service.enable(until(seconds=450), 'PT5M')
     service.timeline.advance(31)
+    scale = service.pool.autoscale
+    assert scale
+    last_run = scale.run
 
     service.account.pools.delete('pool')
 
     assert service.refusal('$TargetLowPriorityNodes=5') == (409, 'PoolBeingDeleted')
     service.timeline.advance(3600)
     assert service.account.all_pools() == []
+    assert scale.run is last_run
 
 
 def test_evaluation_during_a_resize_is_followed_after_it(service: Service) -> None:
@@ -465,7 +469,17 @@ def test_evaluation_during_a_resize_is_followed_after_it(service: Service) -> No
     assert service.nodes == 0
 
 
-def test_pool_is_created_with_a_formula() -> None:
+def test_new_pool_with_a_formula_has_its_targets(service: Service) -> None:
+    spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula=until(seconds=450))
+
+    pool = service.account.pools.add(spec)
+
+    assert pool.targets == {True: 0, False: 5}
+    assert pool.autoscale
+    assert pool.autoscale.formula == until(seconds=450)
+
+
+def test_new_pool_with_a_formula_follows_it() -> None:
     service = Service(enableAutoScale=True, autoScaleFormula=until(seconds=450))
 
     assert service.nodes == 5
