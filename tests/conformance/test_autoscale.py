@@ -71,7 +71,9 @@ def test_formula_sets_targets(formula: str, nodes: tuple[int, int]) -> None:
         ('2 < 2', 0),
         ('2 <= 2', 1),
         ('3 > 2', 1),
+        ('2 > 2', 0),
         ('2 >= 3', 0),
+        ('2 >= 2', 1),
         ('2 == 2', 1),
         ('2 != 2', 0),
         ('0 ? 5 : 6', 6),
@@ -129,6 +131,7 @@ def test_time_is_read_in_the_formats_of_the_service(noon: str) -> None:
         ('something_useless', 'something_useless'),
         ('$NodeDeallocationOption = taskcompletion', 'taskcompletion'),
         ('$NodeDeallocationOption = retaineddata', 'retaineddata'),
+        ('$NodeDeallocationOption = requeue + 5', '+'),
     ],
 )
 def test_other_formulas_are_not_imitated_and_the_part_is_named(formula: str, part: str) -> None:
