@@ -142,6 +142,16 @@ def test_other_formulas_are_not_imitated_and_the_part_is_named(formula: str, par
     assert part in caught.value.message.partition(':')[2]
 
 
+def test_formula_beyond_8192_characters_is_refused() -> None:
+    longest = '$TargetDedicatedNodes=7;'.ljust(8192)
+    assert results(longest) == (7, 3)
+
+    with pytest.raises(BatchError) as caught:
+        results(f'{longest} ')
+
+    assert (caught.value.status, caught.value.code) == (400, 'AutoScalingFormulaTooLong')
+
+
 def test_deallocation_option_is_requeue_unless_it_is_set() -> None:
     assert evaluate(FIVE_UNTIL_NOON, NOON, 0, 0).deallocation == 'requeue'
     assert evaluate('$NodeDeallocationOption=terminate', NOON, 0, 0) == FormulaResult(

@@ -29,6 +29,7 @@ DEDICATED = ('$TargetDedicatedNodes', '$TargetDedicated')
 LOW_PRIORITY = ('$TargetLowPriorityNodes', '$TargetLowPriority')
 IMITATED_OPTIONS = ('requeue', 'terminate')
 MOST_NODES = 2**31 - 1
+LONGEST_FORMULA = 8192  # characters (.NET BatchErrorCodeStrings.AutoScaleFormulaTooLong)
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     '<': operator.lt,
@@ -85,6 +86,8 @@ def evaluate(formula: str, now: datetime, dedicated: int, low_priority: int) -> 
 
     Recorded traffic: $TargetLowPriorityNodes=3 gave $TargetDedicatedNodes=0 and requeue, too.
     """
+    if len(formula) > LONGEST_FORMULA:
+        raise BatchError('AutoScalingFormulaTooLong')
     reader = _Reader(_split(formula), now)
     reader.read_formula()
 

@@ -14,6 +14,7 @@ from typing import Any
 _KINDS = ('Job', 'Pool', 'Task')
 ERRORS = {
     'NotModified': '304 Not Modified',
+    'AutoScalingFormulaTooLong': '400 The specified auto-scaling formula exceeds lengths limit.',
     'InvalidPropertyValue': '400 The value provided for one of the properties in the request body is invalid.',
     'InvalidQueryParameterValue': '400 Value for one of the query parameters specified in the request URI is invalid.',
     'InvalidRequestBody': '400 The specified Request Body is not syntactically valid.',
