@@ -171,7 +171,7 @@ def test_results_are_written_as_the_service_does() -> None:
 # The rules of the service, with a clock that stands still
 
 
-class Service:
+class ServiceWithPool:
     """An account with one pool of two low-priority nodes, at 2026-01-01 and steady."""
 
     def __init__(self, **pool: Any) -> None:
@@ -226,8 +226,8 @@ def a_pool_spec(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def service() -> Service:
-    return Service()
+def service() -> ServiceWithPool:
+    return ServiceWithPool()
 
 
 def until(seconds: int) -> str:
@@ -236,7 +236,7 @@ def until(seconds: int) -> str:
     return f'$TargetLowPriorityNodes = time() < time("{end:%Y-%m-%dT%H:%M:%SZ}") ? 5 : 0'
 
 
-def test_formula_is_evaluated_at_once_and_the_pool_resized(service: Service) -> None:
+def test_formula_is_evaluated_at_once_and_the_pool_resized(service: ServiceWithPool) -> None:
     before = service.pool.modified
 
     service.enable('$TargetLowPriorityNodes=5')
@@ -250,13 +250,13 @@ def test_formula_is_evaluated_at_once_and_the_pool_resized(service: Service) -> 
     assert (service.pool.allocation.value, service.nodes) == ('steady', 5)
 
 
-def test_formula_that_changes_nothing_begins_no_resize(service: Service) -> None:
+def test_formula_that_changes_nothing_begins_no_resize(service: ServiceWithPool) -> None:
     service.enable('$TargetLowPriorityNodes=2')
 
     assert service.pool.allocation.value == 'steady'
 
 
-def test_formula_is_evaluated_at_each_interval(service: Service) -> None:
+def test_formula_is_evaluated_at_each_interval(service: ServiceWithPool) -> None:
     service.enable(until(seconds=450), 'PT5M')
     service.timeline.advance(301)
     assert service.nodes == 5
@@ -269,7 +269,7 @@ def test_formula_is_evaluated_at_each_interval(service: Service) -> None:
     assert service.pool.modified == modified
 
 
-def test_interval_is_15_minutes_unless_it_is_given(service: Service) -> None:
+def test_interval_is_15_minutes_unless_it_is_given(service: ServiceWithPool) -> None:
     service.enable(until(seconds=5))
     service.timeline.advance(898)
     assert service.nodes == 5
@@ -281,7 +281,7 @@ def test_interval_is_15_minutes_unless_it_is_given(service: Service) -> None:
     assert service.nodes == 0
 
 
-def test_tests_can_shorten_the_interval(service: Service) -> None:
+def test_tests_can_shorten_the_interval(service: ServiceWithPool) -> None:
     service.enable(until(seconds=5))
 
     service.account.pools.evaluate_autoscale_every(2)
@@ -290,7 +290,7 @@ def test_tests_can_shorten_the_interval(service: Service) -> None:
     assert service.nodes == 0
 
 
-def test_shortened_interval_holds_for_pools_to_come(service: Service) -> None:
+def test_shortened_interval_holds_for_pools_to_come(service: ServiceWithPool) -> None:
     service.account.pools.evaluate_autoscale_every(2)
 
     service.enable(until(seconds=5))
@@ -300,19 +300,19 @@ def test_shortened_interval_holds_for_pools_to_come(service: Service) -> None:
 
 
 @pytest.mark.parametrize('interval', ['PT4M59.9999999S', 'P7DT0.0000001S'])
-def test_interval_beyond_its_limits_is_refused(service: Service, interval: str) -> None:
+def test_interval_beyond_its_limits_is_refused(service: ServiceWithPool, interval: str) -> None:
     assert service.refusal('$TargetLowPriorityNodes=5', interval) == (400, 'InvalidPropertyValue')
     assert service.pool.autoscale is None
 
 
 @pytest.mark.parametrize('interval', ['PT5M', 'P7D'])
-def test_interval_at_its_limits_is_accepted(service: Service, interval: str) -> None:
+def test_interval_at_its_limits_is_accepted(service: ServiceWithPool, interval: str) -> None:
     service.enable('$TargetLowPriorityNodes=5', interval)
 
     assert service.pool.autoscale
 
 
-def test_enabling_during_a_resize_is_refused(service: Service) -> None:
+def test_enabling_during_a_resize_is_refused(service: ServiceWithPool) -> None:
     service.account.pools.resize(
         'pool', {'targetLowPriorityNodes': 3, 'nodeDeallocationOption': 'requeue'}
     )
@@ -320,7 +320,7 @@ def test_enabling_during_a_resize_is_refused(service: Service) -> None:
     assert service.refusal('$TargetLowPriorityNodes=5') == (409, 'PoolBeingResized')
 
 
-def test_enabling_twice_in_30_seconds_is_refused(service: Service) -> None:
+def test_enabling_twice_in_30_seconds_is_refused(service: ServiceWithPool) -> None:
     service.enable('$TargetLowPriorityNodes=2')
     service.timeline.advance(29)
     service.account.pools.disable_autoscale('pool')
@@ -332,7 +332,7 @@ def test_enabling_twice_in_30_seconds_is_refused(service: Service) -> None:
     assert too_soon == (503, 'TooManyEnableAutoScaleRequests')
 
 
-def test_pause_between_two_requests_can_be_shortened(service: Service) -> None:
+def test_pause_between_two_requests_can_be_shortened(service: ServiceWithPool) -> None:
     service.account.delays = Delays(autoscale_pause=0)
 
     service.enable('$TargetLowPriorityNodes=2')
@@ -341,11 +341,13 @@ def test_pause_between_two_requests_can_be_shortened(service: Service) -> None:
     assert service.pool.autoscale
 
 
-def test_enabling_without_a_formula_is_refused_where_there_is_none(service: Service) -> None:
+def test_enabling_without_a_formula_is_refused_where_there_is_none(
+    service: ServiceWithPool,
+) -> None:
     assert service.refusal(interval='PT5M') == (400, 'MissingRequiredProperty')
 
 
-def test_refused_request_changes_nothing(service: Service) -> None:
+def test_refused_request_changes_nothing(service: ServiceWithPool) -> None:
     service.enable('$TargetLowPriorityNodes=2', 'PT6M')
     service.timeline.advance(31)
     modified = service.pool.modified
@@ -359,7 +361,7 @@ def test_refused_request_changes_nothing(service: Service) -> None:
     service.enable('$TargetLowPriorityNodes=3')  # a refused request does not count
 
 
-def test_formula_alone_can_be_changed_and_the_schedule_goes_on(service: Service) -> None:
+def test_formula_alone_can_be_changed_and_the_schedule_goes_on(service: ServiceWithPool) -> None:
     service.enable('$TargetLowPriorityNodes=2', 'PT6M')
     service.timeline.advance(300)
 
@@ -373,7 +375,7 @@ def test_formula_alone_can_be_changed_and_the_schedule_goes_on(service: Service)
     assert service.nodes == 0
 
 
-def test_interval_alone_can_be_changed_and_begins_a_new_schedule(service: Service) -> None:
+def test_interval_alone_can_be_changed_and_begins_a_new_schedule(service: ServiceWithPool) -> None:
     service.enable(until(seconds=330), 'PT6M')
     service.timeline.advance(300)
 
@@ -387,7 +389,7 @@ def test_interval_alone_can_be_changed_and_begins_a_new_schedule(service: Servic
     assert service.nodes == 0
 
 
-def test_pool_with_a_formula_is_not_resized_by_hand(service: Service) -> None:
+def test_pool_with_a_formula_is_not_resized_by_hand(service: ServiceWithPool) -> None:
     service.enable('$TargetLowPriorityNodes=2')
     smaller = {'targetLowPriorityNodes': 0, 'nodeDeallocationOption': 'requeue'}
 
@@ -399,7 +401,7 @@ def test_pool_with_a_formula_is_not_resized_by_hand(service: Service) -> None:
     service.account.pools.resize('pool', smaller)
 
 
-def test_disabling_keeps_the_size(service: Service) -> None:
+def test_disabling_keeps_the_size(service: ServiceWithPool) -> None:
     service.enable(until(seconds=450), 'PT5M')
     service.timeline.advance(1)
     modified = service.pool.modified
@@ -412,7 +414,7 @@ def test_disabling_keeps_the_size(service: Service) -> None:
     assert service.nodes == 5
 
 
-def test_disabling_what_is_disabled_changes_nothing(service: Service) -> None:
+def test_disabling_what_is_disabled_changes_nothing(service: ServiceWithPool) -> None:
     modified = service.pool.modified
 
     service.account.pools.disable_autoscale('pool')
@@ -420,7 +422,7 @@ def test_disabling_what_is_disabled_changes_nothing(service: Service) -> None:
     assert service.pool.modified == modified
 
 
-def test_evaluation_gives_results_and_applies_nothing(service: Service) -> None:
+def test_evaluation_gives_results_and_applies_nothing(service: ServiceWithPool) -> None:
     service.enable('$TargetLowPriorityNodes=2')
     modified = service.pool.modified
 
@@ -437,7 +439,7 @@ def test_evaluation_gives_results_and_applies_nothing(service: Service) -> None:
     assert '$TargetDedicatedNodes=0' in service.results()
 
 
-def test_evaluation_needs_a_pool_with_a_formula(service: Service) -> None:
+def test_evaluation_needs_a_pool_with_a_formula(service: ServiceWithPool) -> None:
     with pytest.raises(BatchError) as caught:
         service.account.pools.evaluate_autoscale('pool', {'autoScaleFormula': ''})
 
@@ -445,7 +447,7 @@ def test_evaluation_needs_a_pool_with_a_formula(service: Service) -> None:
 
 
 @pytest.mark.parametrize('operation', ['enable_autoscale', 'evaluate_autoscale'])
-def test_operations_name_a_pool_that_is_missing(service: Service, operation: str) -> None:
+def test_operations_name_a_pool_that_is_missing(service: ServiceWithPool, operation: str) -> None:
     spec = {'autoScaleFormula': '$TargetLowPriorityNodes=2'}
 
     with pytest.raises(BatchError) as caught:
@@ -454,7 +456,7 @@ def test_operations_name_a_pool_that_is_missing(service: Service, operation: str
     assert caught.value.code == 'PoolNotFound'
 
 
-def test_pool_being_deleted_takes_no_formula_and_follows_none(service: Service) -> None:
+def test_pool_being_deleted_takes_no_formula_and_follows_none(service: ServiceWithPool) -> None:
     service.enable(until(seconds=450), 'PT5M')
     service.timeline.advance(31)
     scale = service.pool.autoscale
@@ -469,7 +471,7 @@ def test_pool_being_deleted_takes_no_formula_and_follows_none(service: Service) 
     assert scale.run is last_run
 
 
-def test_evaluation_during_a_resize_is_followed_after_it(service: Service) -> None:
+def test_evaluation_during_a_resize_is_followed_after_it(service: ServiceWithPool) -> None:
     service.account.delays = Delays(autoscale_pause=0, autoscale_interval=2, allocation=5)
     service.enable(until(seconds=4))  # at 1; evaluated again at 3, at 5 and so on; resized at 6
 
@@ -482,7 +484,7 @@ def test_evaluation_during_a_resize_is_followed_after_it(service: Service) -> No
     assert service.nodes == 0
 
 
-def test_new_pool_with_a_formula_has_its_targets(service: Service) -> None:
+def test_new_pool_with_a_formula_has_its_targets(service: ServiceWithPool) -> None:
     spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula=until(seconds=450))
 
     pool = service.account.pools.add(spec)
@@ -493,7 +495,7 @@ def test_new_pool_with_a_formula_has_its_targets(service: Service) -> None:
 
 
 def test_new_pool_with_a_formula_follows_it() -> None:
-    service = Service(enableAutoScale=True, autoScaleFormula=until(seconds=450))
+    service = ServiceWithPool(enableAutoScale=True, autoScaleFormula=until(seconds=450))
 
     assert service.nodes == 5
     service.enable(until(seconds=450), 'PT5M')  # the creation is no request to enable it
@@ -501,7 +503,7 @@ def test_new_pool_with_a_formula_follows_it() -> None:
     assert service.nodes == 0
 
 
-def test_pool_is_not_created_with_a_formula_that_is_not_imitated(service: Service) -> None:
+def test_pool_is_not_created_with_a_formula_that_is_not_imitated(service: ServiceWithPool) -> None:
     spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula='nodes = 5')
 
     with pytest.raises(BatchError) as caught:
@@ -513,7 +515,7 @@ def test_pool_is_not_created_with_a_formula_that_is_not_imitated(service: Servic
 
 @pytest.mark.parametrize(('option', 'state'), [('requeue', 'active'), ('terminate', 'completed')])
 def test_tasks_on_nodes_that_a_formula_takes_away(
-    service: Service, option: str, state: str
+    service: ServiceWithPool, option: str, state: str
 ) -> None:
     start_task(service.account)
     formula = f'$TargetLowPriorityNodes=0;$NodeDeallocationOption={option}'
@@ -525,7 +527,7 @@ def test_tasks_on_nodes_that_a_formula_takes_away(
     assert (task.state.value, service.nodes) == (state, 0)
 
 
-def test_requeued_task_runs_on_nodes_that_come_again(service: Service) -> None:
+def test_requeued_task_runs_on_nodes_that_come_again(service: ServiceWithPool) -> None:
     start_task(service.account)
     service.enable('$TargetLowPriorityNodes=0')
     service.timeline.advance(31)
