@@ -19,7 +19,7 @@ from msrestazure.azure_active_directory import AdalAuthentication
 
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.entra import SKEW
-from tests.local_azure.ondemand import OnDemand
+from tests.local_azure.faults import OnDemand
 
 from .conftest import Wire, a_job, a_task, address_of, an_output, refusal, run_to_end
 

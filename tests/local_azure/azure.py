@@ -22,12 +22,11 @@ from tests.local_azure.batch import signature as auth
 from tests.local_azure.batch.account import Account, Delays
 from tests.local_azure.batch.clock import Timeline
 from tests.local_azure.batch.routes import API_VERSIONS, Batch
-from tests.local_azure.faults import Faults
+from tests.local_azure.faults import Faults, OnDemand
 from tests.local_azure.http_front import Answer, Conditions, Front, Handler
 from tests.local_azure.node.agent import Agent
 from tests.local_azure.node.instant import InstantMachines
 from tests.local_azure.node.machine import Machines
-from tests.local_azure.ondemand import OnDemand
 from tests.local_azure.storage import Azurite
 from tests.local_azure.watchdog import Watchdog
 
@@ -62,7 +61,6 @@ class LocalAzure(OnDemand):
     ) -> None:
         self._delays, self._instant_output, self._with_entra = delays, instant_output, entra
         self._token_life = self.token_life = token_life
-        self.offset = timedelta()
         self.crashes: list[BaseException] = []
 
     # Life
@@ -137,7 +135,7 @@ class LocalAzure(OnDemand):
         """Ends all work, empties both accounts, forgets faults, settings and requests; raises what has crashed."""
         self.batch.clear()
         self.batch.delays = self._delays or Delays()
-        self.conditions.latency, self.offset, self.token_life = 0.0, timedelta(), self._token_life
+        self.token_life = self._token_life
         with self._blob_client(
             self._azurite.url, token=False
         ) as client:  # past the record of requests
@@ -208,8 +206,12 @@ class LocalAzure(OnDemand):
                 raise TimeoutError(f'{describe} did not come true within {timeout} s: {self.batch}')
             time.sleep(0.01)
 
+    def evaluate_autoscale_every(self, seconds: float) -> None:
+        """Autoscale formulas are evaluated so often until `clear`, whatever their pools say."""
+        self.batch.pools.evaluate_autoscale_every(seconds)
+
     def _now(self) -> datetime:
-        return datetime.now(UTC) + self.offset
+        return datetime.now(UTC) + self.faults.clock_offset
 
     def _authenticate(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> None:
         """Refuses a wrong key; a token that has come this far has been looked at."""

@@ -14,7 +14,7 @@ import jwt
 import trustme
 from azure.core.credentials import AccessToken
 
-from tests.local_azure.faults import Faults, RequestFault, Service
+from tests.local_azure.faults import BadTokens, Faults, RequestFault, Service
 from tests.local_azure.http_front import Answer, Handler
 
 AUDIENCES: dict[Service, str] = {
@@ -109,7 +109,7 @@ class Entra:
                 400, {'statusCode': 400, 'message': 'Wrong api-version or no resource'}
             )
         fault = self._faults.take(
-            'bad_tokens',
+            BadTokens,
             lambda fault: fault.service is None or AUDIENCES[fault.service].rstrip('/') in resource,
         )
         token, expiry = self._issue(resource, fault.problem if fault else None)

