@@ -13,7 +13,7 @@ Put the names of your accounts into the settings below, and run
 
     python batch_python_tutorial_ffmpeg.py
 
-Exit codes: 0 every file converted; 1 something failed; 2 nothing contacted; 130 interrupted
+Exit codes: 0 every file converted; 1 something failed; 2 wrong option or setting; 130 interrupted
 
 Part 1 of this file is the tutorial: read it from top to bottom. Part 2 makes it dependable.
 """
@@ -85,6 +85,7 @@ except ModuleNotFoundError as missing:
 
 def setting(variable: str, value: str) -> str:
     """Return the environment variable if it is set, and otherwise the value that stands here."""
+    # What was copied from a file may come with a line end or in quotes.
     return os.getenv(variable, value).strip().strip('\'"').strip()
 
 
@@ -100,7 +101,7 @@ _STORAGE_ACCOUNT_URL = setting(
     'AZURE_STORAGE_SERVICE_ENDPOINT', f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
 )
 
-_INPUT_CONTAINER_NAME = 'input'  # created and deleted by each run
+_INPUT_CONTAINER_NAME = 'input'  # created by each run, and deleted at its end
 _OUTPUT_CONTAINER_NAME = 'output'  # created if it does not exist, never deleted
 
 _POOL_ID = 'LinuxFFmpegPool'
@@ -126,7 +127,7 @@ _OUTPUT_FORMAT = {'extension': '.mp3', 'ffmpeg_options': ''}  # or '.m4a' with '
 # Batch starts a command line without a shell, so each of these starts one.
 #
 # A fresh Ubuntu installs updates when it boots, and holds the lock of apt for minutes. So the start
-# task tries again for a while. It also runs at every reboot, and then finds ffmpeg at once.
+# task tries up to 20 times. It also runs at every reboot, and then finds ffmpeg at once.
 
 _START_TASK_COMMAND = (
     "/bin/bash -c 'export DEBIAN_FRONTEND=noninteractive; "
@@ -138,8 +139,10 @@ _START_TASK_COMMAND = (
 
 # ffmpeg ends with exit code 0 even if half of the video is missing or unreadable, but then it
 # prints errors. A task that printed any ends with an exit code of its own, and keeps its MP3.
-# The errors go through a pipe: in a file they would be lost when the disk is full. grep ends with
-# 1 if there are none, with 0 or 2 if there are some. A video whose audio track holds nothing fails.
+#
+# The errors go through grep, which copies them and ends with 1 only if there are none. (In a file
+# they would be lost when the disk is full.) The option -abort_on lets a video fail whose audio
+# track is empty.
 
 _DAMAGED_EXIT_CODE = 3
 
@@ -152,9 +155,9 @@ def task_command() -> str:
         "/bin/bash -c '"
         'ffmpeg -nostdin -loglevel error -abort_on empty_output_stream -y '
         f'-i input.mp4 {options} {output} 2>&1 | grep -a ^ >&2; '
-        'code=${PIPESTATUS[0]} silent=${PIPESTATUS[1]}; '
+        'code=${PIPESTATUS[0]} grep_code=${PIPESTATUS[1]}; '
         f'if [ $code -ne 0 ]; then rm -f {output}; exit $code; fi; '
-        f"if [ $silent -ne 1 ]; then exit {_DAMAGED_EXIT_CODE}; fi'"
+        f"if [ $grep_code -ne 1 ]; then exit {_DAMAGED_EXIT_CODE}; fi'"
     )
 
 
@@ -167,7 +170,10 @@ def output_name(video: str) -> str:
 
 
 def convert_videos(run: 'Run') -> None:
-    """Take the steps of the tutorial, one after the other."""
+    """Take the steps of the tutorial, one after the other.
+
+    Whatever happens here, step 6 follows: `clean_up`, which is called in `convert_and_clean_up`.
+    """
     batch_client, blob_client, options = run.batch_client, run.blob_client, run.options
 
     run.since = create_container(blob_client, _INPUT_CONTAINER_NAME)
@@ -217,19 +223,21 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
         container.get_container_properties,
     )
 
-    if existing is None or is_ours(existing, this_run=True):
+    if existing is None or is_ours(existing, this_run=True):  # the latter if an answer was lost
         say(f'Container [{container_name}] created.')
     else:
         say(f'Container [{container_name}] exists and is used again.')
-        if is_ours(existing):  # left by an earlier run: this one takes it over
+        if is_ours(existing):  # left by an earlier run; this one takes it over
             container.set_container_metadata(run_metadata())
     return container.get_container_properties().last_modified
 
 
 # A node has no password for the storage account. It gets a URL with a SAS (shared access
 # signature): permission for one thing, for a limited time. Here it is to read this one video, until
-# all time limits of the run have passed. Whoever has the URL has the permission, so it is never
-# printed.
+# the time limits for uploads and tasks have passed, and half an hour more. Whoever has the URL has
+# the permission, so it is never printed.
+#
+# `upload_videos` in part 2 calls this function for each video, for many at once.
 
 
 def upload_file_to_container(
@@ -288,7 +296,8 @@ def get_container_sas_url(
 # A pool is a number of virtual machines, the compute nodes, all of one size and with one image. You
 # pay for each node from the moment it exists until it is gone, whether it works or not: what ends
 # the bill is deleting the pool. Low-priority (Spot) nodes cost a fraction of dedicated ones. In
-# return Azure may take one away at any time, and Batch then runs its task again on another.
+# return Azure may take one away at any time, and Batch then runs its task again on another. (The
+# blobs in Storage bill as well, by their size; jobs and tasks are free.)
 #
 # Each node runs the start task before it takes any other. Here it installs ffmpeg, which is why it
 # runs as administrator. The tasks that follow need no such rights, and do not get them.
@@ -331,8 +340,9 @@ def create_pool(
 
 # --- Step 3: create a job and its tasks -----------------------------------------------------------
 #
-# A job is a collection of tasks that run on one pool. It costs nothing by itself. Its time limit is
-# kept by the service: the tasks end even if this machine disappears.
+# A job is a collection of tasks that run on one pool. The service itself keeps its time limit: the
+# tasks end even if this machine disappears. (The nodes do so too, some minutes later: see
+# `nodes_formula` in part 2.)
 
 
 def create_job(
@@ -353,9 +363,10 @@ def create_job(
     add_job(batch_service_client, job)
 
 
-# A task is one command line on one node. Batch downloads its resource files before it starts, and
-# uploads its output files when it has ended. The files have the same names on every node, so that
-# the name of a video never becomes part of a command.
+# A task is one command line on one node. The node downloads the resource files of the task before
+# it starts, and uploads its output files when it has ended: also after an error, as the MP3 of a
+# damaged video is worth having. The files have the same names on every node, so that the name of a
+# video never becomes part of a command.
 #
 # A task is not tried again: a video that cannot be converted fails the second time, too. (Tasks of
 # nodes that Azure took back are another matter: Batch repeats them by itself.)
@@ -401,8 +412,9 @@ def add_tasks(
 # --- Step 4: wait for the tasks, and look at their results ----------------------------------------
 #
 # The service sends no message when a task ends, so a client has to ask. It asks for numbers: how
-# many tasks are active, running and completed. They may be some seconds old, so before the waiting
-# ends a query looks for a task that is not completed.
+# many tasks are active, running and completed. They may be some seconds old, so the waiting ends
+# only when a query finds no unfinished task. `Monitor` does this, shows how far the tasks are, and
+# notices when they can never be done because the pool has no nodes.
 
 
 def wait_for_tasks_to_complete(
@@ -475,16 +487,16 @@ def judge(task: Any) -> tuple[str, str]:
 
     failure = execution.failure_info
     code = failure.code if failure else 'FailureExitCode'
-    no_output = code.startswith('FileUpload') and execution.exit_code  # nothing to upload
-    if code == 'FailureExitCode' or no_output:
+    if code == 'FailureExitCode' or (code.startswith('FileUpload') and execution.exit_code):
+        # ffmpeg has failed, and left no MP3 to upload.
         return 'failed', f'exit code {execution.exit_code}'
     return 'failed', describe_code(code, failure.message, _BATCH_REMEDIES)
 
 
 # --- Step 5: download the MP3s --------------------------------------------------------------------
 #
-# The truth about an MP3 is in the output container: a task may succeed although its file never
-# arrived. Older files of the same name are of an earlier run, and do not count.
+# A task's success is not enough: its MP3 must be in the output container, complete and not empty.
+# Older files of the same name are of an earlier run, and do not count.
 
 
 def find_outputs(run: 'Run') -> None:
@@ -499,7 +511,7 @@ def find_outputs(run: 'Run') -> None:
         result.output_size = sizes.get(output_name(name), 0)
         if result.output_size == 0 and result.status != 'failed':
             missing = 'empty' if output_name(name) in sizes else 'missing'
-            result.reason = f'the task has ended well, but its MP3 is {missing}'
+            result.reason = f'the task has ended, but its MP3 is {missing}'
             result.status = 'failed'
 
 
@@ -537,7 +549,7 @@ def clean_up(run: 'Run') -> bool:
     """Delete the inputs and, if the user agrees, job and pool. Return whether that worked."""
     cleanup = Cleanup(run)
 
-    if cleanup.tasks_are_unfinished():  # they still need their inputs, if the job is kept
+    if cleanup.tasks_are_unfinished():  # if the user keeps the job, it still needs its inputs
         cleanup.delete_job()
         cleanup.delete_inputs()
     else:
@@ -614,8 +626,8 @@ def minutes(text: str) -> timedelta:
 #
 # What nobody needs to change, in one place.
 
-_MARGIN = timedelta(minutes=30)  # a SAS, the job and the nodes live longer than the tasks may take
-_LONGEST_TIMEOUT = timedelta(days=6)  # a key that signs a SAS without the account key lives 7 days
+_MARGIN = timedelta(minutes=30)  # added to the time limits for SAS, job and nodes
+_LONGEST_TIMEOUT = timedelta(days=6)  # without the account key, a SAS lives 7 days at most
 _DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job that is still being deleted
 _NODES_CHECK = timedelta(minutes=5)  # how often Batch looks at the formula that ends the nodes
 _LEASE_SECONDS = 60  # the longest that Azure Storage has; the shortest is 15
@@ -745,8 +757,8 @@ def wrong_together(options: argparse.Namespace) -> Iterator[str]:
 
 # --- Finding the videos ---------------------------------------------------------------------------
 #
-# Names come from people. Some folders cannot be read, some names mean one file on another disk, and
-# Azure Storage changes or refuses a few. All of that is found before anything is uploaded.
+# Names come from people. Some folders cannot be read, two names may be one file on another disk,
+# and Azure Storage changes or refuses a few. All of that is found before anything is uploaded.
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
@@ -945,7 +957,7 @@ def create_blob_client(credential: DefaultAzureCredential | None) -> BlobService
     )
 
 
-@functools.cache
+@functools.cache  # one key and one expiry for the whole run
 def key_and_expiry(blob_service_client: BlobServiceClient, timeout: timedelta) -> dict[str, Any]:
     """Return the key that signs the SAS, and its expiry: when all time limits have passed."""
     now = datetime.now(UTC)
@@ -1156,13 +1168,13 @@ def upload_videos(
 
 
 def blocks_at_once(files: int) -> int:
-    """Return how many blocks of one file travel at once: few files have the line to share."""
+    """Return how many blocks of one file travel at once: the more, the fewer files there are."""
     return max(1, min(8, _CONNECTIONS // max(1, files)))
 
 
 @contextlib.contextmanager
 def unchanged(path: Path) -> Iterator[None]:
-    """Refuse a file that was written to or cut meanwhile: what was uploaded is neither version."""
+    """Refuse a file that was changed while it was uploaded: the blob is neither version."""
     before = path.stat()
     try:
         yield
@@ -1179,7 +1191,7 @@ class TemporaryError(Exception):
 
 
 def add_in_hundreds(batch_client: Any, job_id: str, tasks: Sequence[Any]) -> None:
-    """Add tasks, 100 in one request, which is the most that it may carry."""
+    """Add tasks, 100 in each request, which is the limit of Batch."""
 
     def add(chunk: Sequence[Any]) -> None:
         confirmed = add_chunk(batch_client, job_id, chunk)
@@ -1311,7 +1323,7 @@ class RunLock:
 
 
 def take_lock(blob_client: BlobServiceClient) -> RunLock:
-    """Return the lock of this run, or raise a SampleError if another run keeps it for a minute."""
+    """Return the lock of this run; SampleError if another run still holds it after a minute."""
     container = blob_client.get_container_client(_OUTPUT_CONTAINER_NAME)
     create_or_find(
         f'Container [{_OUTPUT_CONTAINER_NAME}]',
@@ -1358,7 +1370,7 @@ def run_metadata() -> dict[str, str]:
 
 
 def batch_metadata() -> list[Any]:
-    """Return the same in the form that Batch wants."""
+    """Return the same as metadata items of Batch."""
     return [
         batchmodels.MetadataItem(name=name, value=value) for name, value in run_metadata().items()
     ]
@@ -1451,7 +1463,7 @@ def replace_old_job(run: 'Run') -> None:
 
 
 def may_replace(run: 'Run', job: Any, unfinished: int) -> bool:
-    """Return whether an old job may be deleted. A run of another storage account may be alive."""
+    """Return whether an old job may be deleted. One with another output may be of a live run."""
     same_output = metadata_of(job).get('output') == run_metadata()['output']
     if not is_ours(job) or (unfinished and not same_output):
         return False
@@ -1514,7 +1526,7 @@ def differences(wanted: dict[str, Any], existing: dict[str, Any]) -> Iterator[st
         if name == 'metadata':
             continue
         if name.startswith('target_') and existing.get('enable_auto_scale'):
-            continue  # its formula says how many nodes there are, and this run gives it another
+            continue  # its formula sets the number of nodes, and this run gives it a new one
         if isinstance(value, dict):
             yield from differences(value, found if isinstance(found, dict) else {})
         elif str(found).lower() != str(value).lower():
@@ -1563,7 +1575,7 @@ class Monitor:
         screen.show()
 
     def all_tasks_are_done(self) -> bool:
-        """Ask the service for the counts, and for the truth behind them if they say so."""
+        """Ask for the counts, and confirm by a query if they say that all is done."""
         counts = self.ask_patiently(self._task_counts)
         seems_done = counts.completed > 0 and counts.active + counts.running == 0
         seems_stuck = self._unchanged % 5 == 4
@@ -2167,7 +2179,7 @@ def on_signal(number: int, _frame: Any) -> None:
     """Note that the run has to stop. The second signal leaves at once."""
     if number != signal.SIGINT:
         stop.unattended = True
-        if stop.signals and number not in (signal.SIGINT, signal.SIGTERM):
+        if stop.signals and number != signal.SIGTERM:
             return  # a terminal that closes sends SIGHUP twice
 
     stop.signals += 1
@@ -2497,7 +2509,7 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
 
 
 def prepare_output() -> None:
-    """Let a file name that the terminal cannot show be no error, where the stream allows that."""
+    """Print names that the terminal cannot show with escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
