@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 from tests.local_azure.batch.clock import Action, Timeline
+from tests.local_azure.batch.dispatch import Machines
 from tests.local_azure.batch.model import Node, Outcome, Run
-from tests.local_azure.node.machine import Machines
 
 Done = Callable[[Run, Outcome], None]
 

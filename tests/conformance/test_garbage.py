@@ -17,9 +17,10 @@ from azure.batch import BatchServiceClient
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.local_azure import LocalAzure
+from tests.local_azure.batch import files
 from tests.local_azure.batch.errors import ERRORS, BatchError
 from tests.local_azure.batch.filters import parse_filter
-from tests.local_azure.node import files
+from tests.local_azure.node.files import NodeFile
 
 from .conftest import Wire, a_job, address_of
 from .test_recorded_facts import JOB, POOL, TASK
@@ -216,7 +217,7 @@ def test_file_that_changes_while_it_is_read(
     azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['completed'])
     find = files.get
 
-    def find_and_change(folder: Path, name: str) -> files.NodeFile:
+    def find_and_change(folder: Path, name: str) -> NodeFile:
         file = find(folder, name)
         file.path.unlink() if change == 'removed' else file.path.write_bytes(b'te')
         return file

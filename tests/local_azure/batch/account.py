@@ -17,7 +17,7 @@ from tests.local_azure.batch.times import to_ticks
 from tests.local_azure.faults import Fault, Faults
 
 if TYPE_CHECKING:
-    from tests.local_azure.node.machine import Machines
+    from tests.local_azure.batch.dispatch import Machines
 
 
 @dataclass

@@ -13,14 +13,18 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
 
-from tests.local_azure.batch import documents as wire, filters as odata, request_bodies as schema
+from tests.local_azure.batch import (
+    documents as wire,
+    files,
+    filters as odata,
+    request_bodies as schema,
+)
 from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.errors import BatchError, error_body, invalid_query
 from tests.local_azure.batch.images import IMAGES
 from tests.local_azure.batch.model import Task
 from tests.local_azure.batch.times import format_time, from_ticks, http_date, parse_http_date
 from tests.local_azure.http_front import JSON, Answer, Handler
-from tests.local_azure.node import files
 
 API_VERSIONS = (
     '2024-02-01.19.0',
