@@ -1,10 +1,10 @@
-"""A timeline and machines that stand still until a test says what happens: for every order of events."""
+"""A timeline and machines that stand still until a test says what happens."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from tests.local_azure.batch.clock import Action, Timeline
 from tests.local_azure.batch.dispatch import Machines

@@ -1,4 +1,4 @@
-"""Microsoft Entra ID on this machine: tokens, the endpoint that hands them out, and their checks."""
+"""Microsoft Entra ID on this machine: tokens, the endpoint that issues them, and their checks."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class TokenRefusals:
 
 _REFUSALS: dict[Service, TokenRefusals] = {
     # Code, message, audience: Azure/azure-sdk-for-net#8026; status:
-    # microsoft-authentication-library-for-js#1735. There the audience lacks its last slash, which is
-    # accepted here, since newer clients send it so. The other two details are Azure Resource
+    # microsoft-authentication-library-for-js#1735. There the audience lacks its last slash, which
+    # is accepted here, since newer clients send it so. The other two details are Azure Resource
     # Manager's, whose text for the audience is the same: no source with Batch was found.
     'batch': TokenRefusals(
         code='AuthenticationFailed',
@@ -124,7 +124,7 @@ class Entra:
         return self._issue(scopes[0].removesuffix('/.default'), None)
 
     def _issue(self, resource: str, problem: str | None) -> AccessToken:
-        """A token that the service accepts, but for the problem, of which the client is not told."""
+        """A token that the service accepts, but for a problem of which the client is not told."""
         now = self._now()
         life = self._life()
         start = now - 2 * life if problem == 'expired' else now

@@ -141,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
     # What is wrong with a request
 
     def _read_body_or_refuse(self) -> RequestFault | None:
-        """A refusal if nobody can know where the body ends, and so where the next request begins."""
+        """A refusal if nobody can know where the body ends, and where the next request begins."""
         try:
             self._read_body()
         except ValueError:
