@@ -35,7 +35,12 @@ CHALLENGE = (
     f'Bearer authorization_uri=https://login.microsoftonline.com/{TENANT}/oauth2/authorize '
     'resource_id=https://storage.azure.com'
 )
-UNCHECKED = {'verify_aud': False, 'verify_exp': False, 'verify_nbf': False, 'verify_iat': False}
+UNCHECKED: Any = {
+    'verify_aud': False,
+    'verify_exp': False,
+    'verify_nbf': False,
+    'verify_iat': False,
+}
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,7 @@ class Entra:
     def _what_is_wrong(self, service: Service, token: str) -> str | None:
         says = _REFUSALS[service]
         try:
-            claims = jwt.decode(token, self._secret, algorithms=['HS256'], options=UNCHECKED)  # type: ignore[arg-type]
+            claims = jwt.decode(token, self._secret, algorithms=['HS256'], options=UNCHECKED)
         except jwt.InvalidTokenError:
             return says.wrong_signature
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
-from tests.local_azure.batch.errors import ERRORS, error_body
+from tests.local_azure.batch.errors import ERRORS, BatchError, error_body
 from tests.local_azure.faults import Faults, RequestFault, Scheme, Service, Source
 
 NODE_USER_AGENT = 'local-azure-node'  # who calls itself so is a node, everybody else a client
@@ -122,9 +122,8 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         fault = self._read_body_or_refuse() or self._armed_fault() or self._wrong_token()
 
-        latency = self.server.conditions.latency
-        if latency and self._source == 'client':
-            time.sleep(latency)
+        if self._source == 'client':
+            time.sleep(self.server.conditions.latency)
 
         if fault and fault.cuts_before():  # it also waits for the end of a hold
             self._cut()
@@ -283,8 +282,9 @@ def error_answer(fault: RequestFault, request_id: str) -> Answer:
 
 def _message_of(code: str) -> str:
     """The text of a Batch error; the code itself if it is none."""
-    _, _, text = ERRORS.get(code, f' {code}').partition(' ')
-    return text
+    if code in ERRORS:
+        return BatchError(code).message
+    return code
 
 
 def _storage_error(code: str, message: str, details: Mapping[str, str]) -> bytes:

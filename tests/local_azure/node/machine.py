@@ -75,7 +75,7 @@ class Machine(ABC):
             report = self._execute(assignment)
         except TransferError as error:
             report = Report(None, error.problem)
-        except Exception as error:  # noqa: BLE001 - the thread ends here, and the test must hear of it
+        except Exception as error:  # noqa: BLE001 - the thread ends here
             report = Report(
                 None, Problem('Unknown', f'The node agent failed: {error}', is_users_fault=False)
             )
