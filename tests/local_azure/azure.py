@@ -201,7 +201,7 @@ class LocalAzure(OnDemand):
         with self._key_client(self._azurite.url) as client:  # past the record of requests
             for properties in client.list_containers():
                 container = client.get_container_client(properties.name)
-                if properties.lease.state == 'leased':
+                if properties.lease.status == 'locked':
                     BlobLeaseClient(container).break_lease(lease_break_period=0)
                 container.delete_container()
 
