@@ -103,6 +103,18 @@ def test_two_names_that_azure_makes_one_are_one_blob(blobs: BlobServiceClient) -
         container.upload_blob('a./b', b'2')
 
 
+@pytest.mark.parametrize('name', ['...', 'a/.../b', 'a\\...'])
+def test_name_with_a_part_of_dots_alone_is_not_imitated(
+    blobs: BlobServiceClient, name: str
+) -> None:
+    container = blobs.create_container('box')
+
+    refusal = status_of(lambda: container.upload_blob(name, b''))
+
+    assert refusal == (501, 'NotImplemented')
+    assert names_in(blobs) == []
+
+
 def test_sas_for_one_blob_with_such_a_name_is_not_imitated(
     azure: LocalAzure, blobs: BlobServiceClient
 ) -> None:

@@ -29,6 +29,7 @@ _HOP_BY_HOP = ('connection', 'keep-alive', 'transfer-encoding', 'expect')
 
 # Dots at the end of a part of a path; dots, `/` and `\` may be percent-encoded.
 _DOTS_AT_END = re.compile(r'(?:\.|%2E)+(?=/|\\|%2F|%5C|$)', re.IGNORECASE)
+_ONLY_DOTS = re.compile(r'(?:^|/|\\|%2F|%5C)(?:\.|%2E)+(?=/|\\|%2F|%5C|$)', re.IGNORECASE)
 
 
 class Storage:
@@ -75,16 +76,13 @@ class Storage:
                 message='One of the request inputs is out of range.',
             )
 
+        if _ONLY_DOTS.search(name):  # what Azure makes of them is not known
+            return _not_imitated('a part of a name that has nothing but dots')
+
         # Which name Azure then checks the signature with is not known.
         is_for_one_blob = request.arguments.get('sr') in ('b', 'bs', 'bv')
         if is_for_one_blob and request.path != stored_path(request.path):
-            return RequestFault(
-                service='storage',
-                status=501,
-                code='NotImplemented',
-                message='The local Azure does not imitate a SAS for one blob with a dot at the end '
-                'of a part of its name.',
-            )
+            return _not_imitated('a SAS for one blob with a dot at the end of a part of its name')
         return None
 
     # Containers that are being deleted: a fault
@@ -156,6 +154,15 @@ class Storage:
         if given != as_sent:
             return given
         return storage_signature.authorization(self._account, self._key, request, path)
+
+
+def _not_imitated(what: str) -> RequestFault:
+    return RequestFault(
+        service='storage',
+        status=501,
+        code='NotImplemented',
+        message=f'The local Azure does not imitate {what}.',
+    )
 
 
 def split_path(path: str) -> tuple[str, str]:
