@@ -27,6 +27,7 @@ Part 1 of this file is the tutorial: read it from top to bottom. Part 2 makes it
 #   "msrestazure==0.6.4.post1",
 #   "requests==2.34.2",
 #   "rich==15.0.0",
+#   "urllib3==2.8.0",
 # ]
 # ///
 
@@ -39,6 +40,7 @@ import os
 import re
 import signal
 import sys
+import textwrap
 import threading
 import time
 import unicodedata
@@ -864,7 +866,8 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
 
     client.config.keep_alive = True
     client.config.connection.timeout = (10, 30)  # seconds: to connect, and for an answer
-    client.config.hooks.append(check_added_tasks)
+    client.config.hooks.append(repeat_if_cut)
+    client.config.hooks.append(check_answer)
 
     # The sessions of the client hold this very object, so it is changed, not replaced.
     policy = client.config.retry_policy.policy
@@ -875,6 +878,16 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
     policy.backoff_jitter = 1
     set_patience(client, _FIRST_RETRIES, longest_pause=5)
     return client
+
+
+def repeat_if_cut(response: requests.Response, *_: Any, **options: Any) -> requests.Response | None:
+    """Repeat a request whose answer breaks off, which the retry policy does not notice."""
+    try:
+        response.content  # noqa: B018 - reads the rest of the answer
+        return None
+    except requests.RequestException:
+        session: requests.Session = options['msrest']['session']
+        return session.send(response.request, timeout=options['timeout'])
 
 
 def set_patience(batch_client: Any, retries: int, longest_pause: int = 30) -> None:
@@ -977,10 +990,13 @@ class Screen:
     def _draw(self) -> None:
         if not self.lines:
             return
-        width = terminal_width() - 1
-        text = '\n'.join(line[:width] for line in self.lines)
-        back = f'\033[{len(self.lines) - 1}A' if len(self.lines) > 1 else ''
-        self._write(f'{text}{back}\r')
+        rows: list[str] = []
+        for line in self.lines:
+            rows += textwrap.wrap(line, max(10, terminal_width() - 1))
+        self._write('\n'.join(rows))
+        if len(rows) > 1:
+            self._write(f'\033[{len(rows) - 1}A')  # up to the first row
+        self._write('\r')
 
     def _write(self, text: str) -> None:
         if text:
@@ -1190,13 +1206,13 @@ def add_chunk(batch_client: Any, job_id: str, tasks: Sequence[Any]) -> set[str]:
     raise AssertionError('the last attempt returns or raises')
 
 
-def check_added_tasks(response: requests.Response, *_: Any, **__: Any) -> None:
-    """Refuse an answer with which `task.add_collection` loops for ever, or loses tasks."""
-    if 'addtaskcollection' not in response.request.path_url:
-        return
-    if 'json' not in response.headers.get('Content-Type', ''):
+def check_answer(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Refuse a proxy's page, and an answer with which `task.add_collection` loops for ever."""
+    kind = response.headers.get('Content-Type', '')
+    adds_tasks = 'addtaskcollection' in response.request.path_url
+    if 'html' in kind or (adds_tasks and 'json' not in kind):
         raise SampleError(describe_foreign_answer(response, '_BATCH_ACCOUNT_URL'))
-    if '"servererror"' in response.text.lower():
+    if adds_tasks and '"servererror"' in response.text.lower():
         raise TemporaryError('Batch could not add some of the tasks. Try again later.')
 
 
@@ -1520,10 +1536,9 @@ def add_job(batch_client: Any, job: Any) -> None:
 
 # --- The state of the nodes -----------------------------------------------------------------------
 #
-# A pool may get no nodes (no quota, none free), its start task may fail, somebody may resize
-# it. The
-# tasks would wait until the time limit. And while the run waits, the service may be away for some
-# minutes, without any harm to the tasks.
+# A pool may get no nodes (no quota, none free), its start task may fail, somebody may resize it:
+# the tasks would wait until the time limit. And while the run waits, the service may be away for
+# some minutes, without any harm to the tasks.
 
 
 class Monitor:
@@ -1591,12 +1606,12 @@ class Monitor:
         while True:
             try:
                 return request()
-            except ClientRequestError as error:
+            except ClientRequestError:
                 if time.monotonic() > self._give_up_at:
                     raise
                 warn_once(
-                    f'Batch does not answer at the moment ({describe(error)}). '
-                    'The tasks run on; asking again until it does...'
+                    'Batch does not answer at the moment. The tasks run on; '
+                    'asking again until it does...'
                 )
                 pause(5)
 
@@ -1729,11 +1744,11 @@ def describe_nodes(states: dict[str, int], pool: Any) -> str:
     number = f'{total} nodes' if total >= wanted else f'{total} of {wanted} nodes'
     if total == 0:
         return f'{number}: being allocated'
-    parts = [f'{number} {words(state)}' for state, number in states.items() if number]
+    parts = [f'{number} {state_words(state)}' for state, number in states.items() if number]
     return f'{number}: {", ".join(parts)}'
 
 
-def words(state: str) -> str:
+def state_words(state: str) -> str:
     """Return the state of a node as one says it: 'in start task', 'leaving pool'."""
     return state.replace('waiting_for', 'in').replace('_', ' ')
 
@@ -1787,7 +1802,7 @@ def node_hours(batch_client: Any) -> float:
     return hours
 
 
-# --- What became of the videos ------------------------------------------------------------------------
+# --- What became of the videos --------------------------------------------------------------------
 #
 # With ten thousand videos nobody reads ten thousand lines. The table has the first files, failed
 # ones before others. After it every file that was not converted is named, with the reason.
@@ -2472,7 +2487,10 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
     finally:
         lock.renew()
         if lock.lost:
-            warn('Nothing is deleted: the other run may need it.')
+            warn(
+                'Nothing is deleted, since the other run may use it. When that has ended:\n'
+                f'  {deletion_command("job")}\n  {deletion_command("pool")}'
+            )
         elif not clean_up(run):
             exit_code = 1
     return exit_code

@@ -1,4 +1,4 @@
-"""What all tests share: one local Azure for the session, emptied for each test, and small videos to convert."""
+"""What all tests share: one local Azure, emptied for each test, and small videos to convert."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from tests.local_azure import LocalAzure
 
 MakeVideo = Callable[..., Path]
-signal.signal(
-    signal.SIGINT, signal.default_int_handler
-)  # a shell ignores it for what runs in the background
+
+# A shell lets what runs in the background ignore SIGINT, and the sample would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='session')
@@ -50,7 +50,7 @@ def video_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, bytes]:
 
 @pytest.fixture
 def make_video(tmp_path: Path, video_bytes: dict[bool, bytes]) -> MakeVideo:
-    """A function that puts a video of one second under this name into the input folder, and returns its path."""
+    """A function that puts a video of one second into the input folder, and returns its path."""
 
     def make(name: str, *, audible: bool = True) -> Path:
         path = tmp_path / 'in' / name

@@ -1,1 +1,4 @@
-"""How fast the sample is on the local Azure, beside the tutorial's way: `python -m tests.benchmark`."""
+"""How fast the sample is on the local Azure, beside the tutorial's way.
+
+python -m tests.benchmark
+"""

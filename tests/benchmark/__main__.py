@@ -1,7 +1,9 @@
-"""`python -m tests.benchmark`: measures each phase several times on the local Azure and prints one table of medians.
+"""Measures each phase several times on the local Azure, and prints a table of the medians.
 
-The sample and the tutorial's way run in processes of their own, so that they do not share an interpreter with the
-services. The exit code is 1 when a target is missed.
+    python -m tests.benchmark
+
+The sample and the tutorial's way run in processes of their own, so that they do not share an
+interpreter with the services. The exit code is 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -135,7 +137,10 @@ def uploads(options: argparse.Namespace) -> Iterator[Row]:
 def compare(
     options: argparse.Namespace, ours: tuple[str, str], theirs: tuple[str, str]
 ) -> tuple[Cost, Cost, float]:
-    """Return the medians of the script and of the tutorial's way, measured by turns, and the script's memory."""
+    """Return the medians of the script and of the tutorial's way, and the script's memory.
+
+    The two are measured by turns.
+    """
     measurements: dict[str, list[Measurement]] = {ours[0]: [], theirs[0]: []}
     for _ in range(options.runs):
         with bench(
@@ -310,7 +315,8 @@ def clips(options: argparse.Namespace) -> Iterator[Row]:
                 output,
             ]
             ours.append(seconds_of(command))
-            convert = f'{imageio_ffmpeg.get_ffmpeg_exe()} -nostdin -v error -y -i {{}} -vn {output}/{{}}.mp3'
+            ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+            convert = f'{ffmpeg} -nostdin -v error -y -i {{}} -vn {output}/{{}}.mp3'
             names = '\n'.join(path.name for path in sorted(CLIPS.glob('*.mp4')))
             theirs.append(
                 seconds_of(['xargs', '-P', '2', '-I', '{}', *convert.split()], names, CLIPS)

@@ -1,6 +1,7 @@
 """What is measured, in a process of its own: it shares no interpreter with the local Azure.
 
-`python -m tests.benchmark.client PHASE 'ARGUMENTS AS JSON'` prints what it measured as the last line, in JSON.
+`python -m tests.benchmark.client PHASE 'ARGUMENTS AS JSON'` prints what it measured as JSON, in the
+last line.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class EnoughError(Exception):
 
 def peak_memory() -> float:
     """Return the largest resident memory of this process so far, in MB."""
-    try:  # not getrusage: on Linux, that of a new process begins with the peak of the process that started it
+    # On Linux, getrusage of a new process begins with the peak of the process that started it.
+    try:
         status = Path('/proc/self/status').read_text(encoding='ascii')
         return int(status.partition('VmHWM:')[2].split()[0]) / 1000
     except OSError:
@@ -48,7 +50,10 @@ def _megabytes(maxrss: int) -> float:
 
 @contextmanager
 def measured(result: dict[str, float]) -> Iterator[None]:
-    """Note when the block began and ended (the clock that all processes share), and the memory that it took."""
+    """Note when the block began and ended, and the memory that it took, in MB.
+
+    The times are of the clock that all processes share, in seconds.
+    """
     idle = peak_memory()
     result['began'] = time.monotonic()
     with Path(os.devnull).open('w') as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):

@@ -1,11 +1,11 @@
-"""The tutorial's way, written out: one client, one file at a time, one thread, every task in each poll."""
+"""The tutorial's way: one client, one thread, one file at a time, every task in each poll."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from azure.batch import BatchServiceClient, models
@@ -32,7 +32,8 @@ def upload_file_to_container(
     """Upload a file in a single stream and sign it for the nodes."""
     blob = blob_client.get_blob_client(container_name, file_path.name)
     with file_path.open('rb') as data:
-        # With a checksum: otherwise Azurite computes one in JavaScript, which takes longer than everything else.
+        # With a checksum: otherwise Azurite computes one in JavaScript, which takes longer than
+        # everything else.
         blob.upload_blob(data, overwrite=True, validate_content=True)
     sas_token = generate_blob_sas(
         os.environ['AZURE_STORAGE_ACCOUNT'],

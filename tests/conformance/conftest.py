@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +35,19 @@ def azure(running_azure: LocalAzure) -> Iterator[LocalAzure]:
     )
     yield running_azure
     running_azure.clear()
+
+
+@pytest.fixture(scope='package')
+def running_entra_azure() -> Iterator[LocalAzure]:
+    with LocalAzure(entra=True) as azure:
+        yield azure
+
+
+@pytest.fixture
+def entra_azure(running_entra_azure: LocalAzure) -> Iterator[LocalAzure]:
+    """As `azure`, reached over TLS; it accepts tokens as well as its keys."""
+    yield running_entra_azure
+    running_entra_azure.clear()
 
 
 @pytest.fixture
@@ -75,14 +88,12 @@ class Wire:
 
     def __init__(self, azure: LocalAzure) -> None:
         environment = azure.environment
-        self.url, self._verify = (
-            environment['AZURE_BATCH_ENDPOINT'],
-            environment.get('REQUESTS_CA_BUNDLE'),
-        )
+        self.url = environment['AZURE_BATCH_ENDPOINT']
+        self._verify = environment.get('REQUESTS_CA_BUNDLE')
+
+        account = environment['AZURE_BATCH_ACCOUNT']
+        credentials = SharedKeyCredentials(account, azure.keys['AZURE_BATCH_ACCESS_KEY'])
         self._session = requests.Session()
-        credentials = SharedKeyCredentials(
-            environment['AZURE_BATCH_ACCOUNT'], azure.keys['AZURE_BATCH_ACCESS_KEY']
-        )
         self._session.auth = credentials.auth
 
     def __call__(
@@ -91,33 +102,44 @@ class Wire:
         path: str,
         body: object = None,
         version: str | None = '2025-06-01',
-        **more: Any,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        query = {**({'api-version': version} if version else {}), **more.pop('query', {})}
-        data = (
-            body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        )
-        headers = {
-            'Content-Type': 'application/json; odata=minimalmetadata',
-            **more.pop('headers', {}),
-        }
+        """Send a body of bytes as it is and any other as JSON; without a version send none."""
+        arguments = dict(query or {})
+        if version:
+            arguments = {'api-version': version, **arguments}
+
+        data = None
+        if isinstance(body, bytes):
+            data = body
+        elif body is not None:
+            data = json.dumps(body).encode()
+
+        content_type = {'Content-Type': 'application/json; odata=minimalmetadata'}
         return self._session.request(
             method,
             self.url + path,
-            params=query,
+            params=arguments,
             data=data,
-            headers=headers,
+            headers={**content_type, **(headers or {})},
             timeout=10,
             verify=self._verify,
-            **more,
         )
+
+    def next_page(self, page: dict[str, Any]) -> Any:
+        """The page that comes after this one: its link is sent as it is."""
+        return self._session.get(page['odata.nextLink'], timeout=10, verify=self._verify).json()
+
+    def close(self) -> None:
+        self._session.close()
 
 
 @pytest.fixture
 def wire(azure: LocalAzure) -> Iterator[Wire]:
     sender = Wire(azure)
     yield sender
-    sender._session.close()
+    sender.close()
 
 
 def a_pool(pool_id: str = 'pool', **changes: Any) -> models.PoolAddParameter:
@@ -171,13 +193,44 @@ def run_to_end(
 
 
 def let_time_pass(azure: LocalAzure) -> None:
-    """Whatever the service has planned happens now: with delays that no test outlasts, what comes before is seen."""
+    """Whatever the service has planned happens now.
+
+    A test sets a delay that it cannot outlast, looks at the state in between, and then calls this.
+    """
     scheduler = azure.batch.timeline._scheduler
     with azure.batch.lock:  # not in the middle of something that goes on to plan more
         for event in scheduler.queue:
             with suppress(ValueError):  # it happens by itself at this moment
                 scheduler.cancel(event)
                 event.action()
+
+
+def wait_until_steady(azure: LocalAzure, pool_id: str = 'pool') -> None:
+    def is_steady() -> bool:
+        return azure.batch.pools.get(pool_id).allocation.value == 'steady'
+
+    azure.wait_until(is_steady, describe='a steady pool')
+
+
+def states_of_nodes(azure: LocalAzure, pool_id: str = 'pool') -> list[str]:
+    nodes = list(azure.batch.pools.get(pool_id).nodes.values())
+    return sorted(node.state.value for node in nodes)
+
+
+def wait_for_nodes(azure: LocalAzure, *states: str) -> None:
+    """Wait until the nodes are in these states, given in the order of the alphabet."""
+
+    def are_there() -> bool:
+        return states_of_nodes(azure) == list(states)
+
+    azure.wait_until(are_there, describe=f'nodes in the states {states}')
+
+
+def wait_running(azure: LocalAzure, count: int = 1, job_id: str = 'job') -> None:
+    def is_reached() -> bool:
+        return azure.batch.jobs.get(job_id).counts['running'] == count
+
+    azure.wait_until(is_reached, describe=f'{count} running tasks')
 
 
 def wait_completed(azure: LocalAzure, count: int, job_id: str = 'job') -> None:

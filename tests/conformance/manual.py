@@ -7,10 +7,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from tests.local_azure.batch.clock import Action, Timeline
-from tests.local_azure.batch.dispatch import Machines
-from tests.local_azure.batch.model import Node, Outcome, Run
+from tests.local_azure.batch.model import CommandRun, Node, Outcome
 
-Done = Callable[[Run, Outcome], None]
+Done = Callable[[CommandRun, Outcome], None]
 
 
 class ManualTimeline(Timeline):
@@ -35,11 +34,11 @@ class ManualTimeline(Timeline):
         self._elapsed = end
 
 
-class ManualMachines(Machines):
+class ManualMachines:
     """Runs nothing: a test says how each run ends."""
 
     def __init__(self) -> None:
-        self.running: dict[Run, Done] = {}
+        self.running: dict[CommandRun, Done] = {}
 
     def add_node(self, node: Node) -> None:
         """Nothing to make."""
@@ -47,11 +46,11 @@ class ManualMachines(Machines):
     def remove_node(self, node: Node) -> None:
         """Nothing to remove."""
 
-    def start(self, run: Run, done: Done) -> None:
+    def start(self, run: CommandRun, done: Done) -> None:
         self.running[run] = done
 
-    def stop(self, run: Run) -> None:
+    def stop(self, run: CommandRun) -> None:
         self.running.pop(run, None)
 
-    def finish(self, run: Run, outcome: Outcome) -> None:
+    def finish(self, run: CommandRun, outcome: Outcome) -> None:
         self.running.pop(run)(run, outcome)

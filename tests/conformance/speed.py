@@ -1,4 +1,7 @@
-"""How fast the local Batch service is: `python -m tests.conformance.speed` prints medians, on this machine, now."""
+"""How fast the local Batch service is on this machine.
+
+`python -m tests.conformance.speed` measures it and prints medians.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +37,8 @@ def main() -> None:
                 client.job.get_task_counts(job)
                 counts.append(time.perf_counter() - began)
     print(f'{statistics.median(rates):,.0f} tasks a second added (service time)')
-    print(
-        f'{1000 * statistics.median(counts):.1f} ms for task counts with {TASKS:,} tasks, client included'
-    )
+    milliseconds = 1000 * statistics.median(counts)
+    print(f'{milliseconds:.1f} ms for task counts with {TASKS:,} tasks, client included')
 
 
 if __name__ == '__main__':

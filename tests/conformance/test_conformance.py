@@ -21,6 +21,9 @@ from .conftest import (
     refusal,
     run_to_end,
     wait_completed,
+    wait_for_nodes,
+    wait_running,
+    wait_until_steady,
 )
 from .test_recorded_facts import JOB, POOL, TASK
 
@@ -76,8 +79,7 @@ def test_pool_is_added_listed_read_and_deleted(
 
 def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=1))
-    pool = azure.batch.pools.get('pool')
-    azure.wait_until(lambda: pool.allocation.value == 'steady')
+    wait_until_steady(azure)
     azure.batch.delays.allocation = 60
 
     for target in (3, 1, 0):
@@ -89,7 +91,7 @@ def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClie
             'PoolBeingResized',
         )
         let_time_pass(azure)
-        azure.wait_until(lambda: pool.allocation.value == 'steady')
+        wait_until_steady(azure)
         assert client.pool.get('pool').current_low_priority_nodes == target
         assert len(list(client.compute_node.list('pool'))) == target
 
@@ -130,7 +132,7 @@ def test_stopped_resize_keeps_what_is_there_and_says_so(
 
     assert client.pool.get('pool').allocation_state == models.AllocationState.stopping
     let_time_pass(azure)
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     pool = client.pool.get('pool')
     assert (pool.target_low_priority_nodes, pool.current_low_priority_nodes) == (2, 0)
     assert [error.code for error in pool.resize_errors] == ['ResizeStopped']
@@ -141,7 +143,7 @@ def test_resize_errors_show_when_the_pool_is_steady(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=1))
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     azure.batch.delays.node_leaving = 60
     azure.fail_allocation(dedicated=True)
 
@@ -152,7 +154,7 @@ def test_resize_errors_show_when_the_pool_is_steady(
     pool = client.pool.get('pool')
     assert (pool.allocation_state.value, pool.resize_errors) == ('resizing', None)
     let_time_pass(azure)
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     assert [error.code for error in client.pool.get('pool').resize_errors] == ['AllocationFailed']
 
 
@@ -162,13 +164,13 @@ def test_deletion_of_a_pool_requeues_whatever_the_last_resize_asked_for(
     client.pool.add(a_pool(target_low_priority_nodes=1))
     client.job.add(a_job())
     for target in (2, 1):
-        azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+        wait_until_steady(azure)
         size = models.PoolResizeParameter(
             target_low_priority_nodes=target, node_deallocation_option='terminate'
         )
         client.pool.resize('pool', size)
     client.task.add('job', a_task(command_line='sleep 60'))
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+    wait_running(azure)
 
     client.pool.delete('pool')
 
@@ -177,9 +179,7 @@ def test_deletion_of_a_pool_requeues_whatever_the_last_resize_asked_for(
 
 def test_nodes_are_listed_read_and_counted(azure: LocalAzure, client: BatchServiceClient) -> None:
     client.pool.add(a_pool(target_low_priority_nodes=2, target_dedicated_nodes=1))
-    azure.wait_until(
-        lambda: [node.state.value for node in client.compute_node.list('pool')] == ['idle'] * 3
-    )
+    wait_for_nodes(azure, 'idle', 'idle', 'idle')
 
     nodes = list(client.compute_node.list('pool'))
     assert client.compute_node.get('pool', nodes[0].id).id == nodes[0].id
@@ -199,7 +199,7 @@ def test_node_counts_come_ten_at_a_time(
         wire('POST', '/pools', {**POOL, 'id': f'p{number:02}', 'targetDedicatedNodes': 0})
 
     first = wire('GET', '/nodecounts').json()
-    rest = wire._session.get(first['odata.nextLink'], timeout=10).json()
+    rest = wire.next_page(first)
 
     assert [counts['poolId'] for counts in first['value']] == [
         f'p{number:02}' for number in range(10)
@@ -280,7 +280,7 @@ def test_job_wall_clock_ends_running_tasks_and_leaves_active_ones(
     limit = models.JobConstraints(max_wall_clock_time=timedelta(seconds=60))
     client.job.add(a_job(constraints=limit))
     client.task.add_collection('job', [a_task('1', 'sleep 600'), a_task('2', 'sleep 600')])
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+    wait_running(azure)
 
     let_time_pass(azure)
 
@@ -295,7 +295,7 @@ def test_task_counts_follow_the_tasks(azure: LocalAzure, client: BatchServiceCli
     client.pool.add(a_pool(target_dedicated_nodes=1, task_slots_per_node=2))
     client.job.add(a_job())
     client.task.add_collection('job', [a_task(f'{n}', 'sleep 60') for n in range(3)])
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'] == 2)
+    wait_running(azure, 2)
 
     counts = client.job.get_task_counts('job')
 
@@ -349,12 +349,12 @@ def test_collection_reports_each_task_and_keeps_the_good_ones(client: BatchServi
 
 
 def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
-    azure: LocalAzure, client: BatchServiceClient
+    azure: LocalAzure, client: BatchServiceClient, wire: Wire
 ) -> None:
     client.job.add(a_job())
-    many = models.TaskAddCollectionParameter(value=[a_task(f'{n}') for n in range(101)])
-    body = client.task._serialize.body(many, 'TaskAddCollectionParameter')
-    assert refusal(_post, client, '/jobs/job/addtaskcollection', body)[1] == 'InvalidPropertyValue'
+    many = [{'id': f'{number}', 'commandLine': 'true'} for number in range(101)]
+    answer = wire('POST', '/jobs/job/addtaskcollection', {'value': many})
+    assert (answer.status_code, answer.json()['code']) == (400, 'InvalidPropertyValue')
 
     large = [a_task(f'{n}', 'x' * 30_000) for n in range(100)]
     assert len(client.task.add_collection('job', large).value) == 100
@@ -364,16 +364,6 @@ def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
     ]
     assert 413 in statuses
     assert azure.batch.jobs.get('job').counts['active'] == 100
-
-
-def _post(client: Any, url: str, body: object) -> None:
-    headers = {'Content-Type': 'application/json; odata=minimalmetadata; charset=utf-8'}
-    request = client._client.post(
-        f'{client.config.batch_url}{url}', {'api-version': '2025-06-01'}, headers, body
-    )
-    response = client._client.send(request, stream=False)
-    if response.status_code >= 400:
-        raise models.BatchErrorException(client._deserialize, response)
 
 
 def test_task_files_are_listed_read_in_part_and_described(
@@ -545,7 +535,7 @@ def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(
 
     client.pool.add(pool)
 
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     (error,) = client.pool.get('pool').resize_errors
     assert error.code == 'AllocationFailed'
     assert 'Generation' in error.values[0].value

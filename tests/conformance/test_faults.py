@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import azure.batch.models as models
 import pytest
@@ -17,13 +17,21 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.storage.blob import BlobServiceClient
 
 from tests.local_azure import LocalAzure
-from tests.local_azure.faults import Fault
+from tests.local_azure.faults import Fault, Where
 
-from .conftest import Wire, a_job, a_pool, a_task, an_output, refusal, run_to_end, wait_completed
-
-
-def node_states(azure: LocalAzure) -> list[str]:
-    return sorted(node.state.value for node in azure.batch.pools.get('pool').nodes.values())
+from .conftest import (
+    Wire,
+    a_job,
+    a_pool,
+    a_task,
+    an_output,
+    refusal,
+    run_to_end,
+    wait_completed,
+    wait_for_nodes,
+    wait_running,
+    wait_until_steady,
+)
 
 
 def test_failed_requests_have_the_given_status_code_and_retry_after(
@@ -52,8 +60,8 @@ def test_check_fails_when_a_fault_never_happened(azure: LocalAzure) -> None:
 
 
 @pytest.mark.parametrize(('where', 'executed'), [('before', False), ('after', True)])
-def test_cut_requests(azure: LocalAzure, wire: Wire, where: str, executed: bool) -> None:
-    fault = azure.cut_requests('POST', '/jobs', where=where)  # type: ignore[arg-type]
+def test_cut_requests(azure: LocalAzure, wire: Wire, where: Where, executed: bool) -> None:
+    fault = azure.cut_requests('POST', '/jobs', where=where)
 
     with pytest.raises(requests.ConnectionError):
         wire('POST', '/jobs', {'id': 'job', 'poolInfo': {'poolId': 'p'}})
@@ -138,8 +146,8 @@ def test_download_cut_in_the_middle_is_repeated_by_the_storage_client(
 
 
 @pytest.mark.parametrize('where', ['before', 'after'])
-def test_storage_connection_cut(azure: LocalAzure, blobs: BlobServiceClient, where: str) -> None:
-    azure.cut_requests('PUT', 'restype=container', service='storage', where=where)  # type: ignore[arg-type]
+def test_storage_connection_cut(azure: LocalAzure, blobs: BlobServiceClient, where: Where) -> None:
+    azure.cut_requests('PUT', 'restype=container', service='storage', where=where)
     path = f'{azure.environment["AZURE_STORAGE_SERVICE_ENDPOINT"]}/box?restype=container'
 
     with pytest.raises(requests.ConnectionError):
@@ -212,7 +220,7 @@ def test_core_quota(
 
     client.pool.add(a_pool(**targets))
 
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     pool = client.pool.get('pool')
     assert [error.code for error in pool.resize_errors] == [code]
     assert pool.current_dedicated_nodes + pool.current_low_priority_nodes == nodes
@@ -237,7 +245,7 @@ def test_failed_allocation_of_one_kind_of_node(
 
     client.pool.add(a_pool(target_dedicated_nodes=1, target_low_priority_nodes=3))
 
-    azure.wait_until(lambda: client.pool.get('pool').allocation_state == 'steady')
+    wait_until_steady(azure)
     pool = client.pool.get('pool')
     assert [(error.code, error.message) for error in pool.resize_errors] == [
         ('AllocationFailed', 'No capacity')
@@ -257,26 +265,27 @@ def test_slow_allocation_and_slow_nodes(azure: LocalAzure, client: BatchServiceC
         a_pool(target_dedicated_nodes=4, start_task=models.StartTask(command_line='true'))
     )
 
-    azure.wait_until(lambda: azure.batch.pools.get('pool').allocation.value == 'steady')
+    wait_until_steady(azure)
     assert time.monotonic() - started >= 0.2
     slow.check()
-    azure.wait_until(
-        lambda: node_states(azure) == ['creating', 'idle', 'starting', 'waitingforstarttask']
-    )
+    wait_for_nodes(azure, 'creating', 'idle', 'starting', 'waitingforstarttask')
 
 
 @pytest.mark.parametrize(
     ('nodes', 'states'), [('all', ['starttaskfailed'] * 2), (1, ['idle', 'starttaskfailed'])]
 )
 def test_failing_start_task(
-    azure: LocalAzure, client: BatchServiceClient, nodes: object, states: list[str]
+    azure: LocalAzure,
+    client: BatchServiceClient,
+    nodes: Literal['all'] | int,
+    states: list[str],
 ) -> None:
-    fault = azure.fail_start_task(nodes, stderr='E: lock\n', exit_code=100)  # type: ignore[arg-type]
+    fault = azure.fail_start_task(nodes, stderr='E: lock\n', exit_code=100)
     start = models.StartTask(command_line='true', max_task_retry_count=1)
 
     client.pool.add(a_pool(target_dedicated_nodes=2, start_task=start))
 
-    azure.wait_until(lambda: node_states(azure) == states)
+    wait_for_nodes(azure, *states)
     failed = next(
         n
         for n in client.compute_node.list('pool')
@@ -311,7 +320,7 @@ def test_preempted_node_comes_back_and_its_task_runs_again(
     fault.check()
     assert client.task.get('job', 'long').execution_info.result.value == 'success'
     assert client.task.get('job', 'long').execution_info.retry_count == 0
-    azure.wait_until(lambda: node_states(azure) == ['idle'])
+    wait_for_nodes(azure, 'idle')
 
 
 def test_files_of_a_preempted_node_do_not_come_back_with_it(
@@ -336,11 +345,11 @@ def test_preempted_node_without_return_stays_listed_and_counted(
     client.pool.add(a_pool(target_low_priority_nodes=1))
     client.job.add(a_job())
     client.task.add('job', a_task(command_line='sleep 60'))
-    azure.wait_until(lambda: azure.batch.jobs.get('job').counts['running'])
+    wait_running(azure)
 
     azure.preempt_node(restore=False)  # while it runs already
 
-    azure.wait_until(lambda: node_states(azure) == ['preempted'])
+    wait_for_nodes(azure, 'preempted')
     assert client.pool.get('pool').current_low_priority_nodes == 1
     assert client.task.get('job', 'task').state == models.TaskState.active
 
@@ -356,7 +365,7 @@ def test_unusable_node_gives_its_task_to_another(
 
     wait_completed(azure, 1)
     fault.check()
-    azure.wait_until(lambda: node_states(azure) == ['idle', 'unusable'])
+    wait_for_nodes(azure, 'idle', 'unusable')
     broken = next(
         n for n in client.compute_node.list('pool') if n.state == models.ComputeNodeState.unusable
     )
@@ -421,7 +430,7 @@ def test_clear_leaves_nothing_running_and_nothing_stored(
     )
     client.job.add(a_job())
     client.task.add('job', a_task(command_line='sleep 60'))
-    azure.wait_until(lambda: node_states(azure) == ['waitingforstarttask'])
+    wait_for_nodes(azure, 'waitingforstarttask')
 
     azure.clear()
 

@@ -6,7 +6,7 @@ import base64
 import hmac
 import json
 import socket
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 from azure.batch import BatchServiceClient
+from azure.batch.batch_auth import SharedKeyCredentials
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.local_azure import LocalAzure
@@ -87,12 +88,13 @@ BAD_VALUES: list[Any] = [
 def test_values(wire: Wire, path: str, good: dict[str, Any]) -> None:
     wire('POST', '/jobs', JOB)
     names = {
-        '/pools': 'id displayName vmSize virtualMachineConfiguration targetDedicatedNodes resizeTimeout startTask '
-        'taskSlotsPerNode taskSchedulingPolicy metadata userAccounts networkConfiguration enableAutoScale',
-        '/jobs': 'id displayName priority maxParallelTasks constraints poolInfo onAllTasksComplete metadata '
-        'commonEnvironmentSettings usesTaskDependencies',
-        '/jobs/Job1/tasks': 'id displayName commandLine resourceFiles outputFiles environmentSettings constraints '
-        'requiredSlots userIdentity affinityInfo',
+        '/pools': 'id displayName vmSize virtualMachineConfiguration targetDedicatedNodes '
+        'resizeTimeout startTask taskSlotsPerNode taskSchedulingPolicy metadata userAccounts '
+        'networkConfiguration enableAutoScale',
+        '/jobs': 'id displayName priority maxParallelTasks constraints poolInfo '
+        'onAllTasksComplete metadata commonEnvironmentSettings usesTaskDependencies',
+        '/jobs/Job1/tasks': 'id displayName commandLine resourceFiles outputFiles '
+        'environmentSettings constraints requiredSlots userIdentity affinityInfo',
     }[path]
     for name in names.split():
         for number, value in enumerate(BAD_VALUES):
@@ -269,15 +271,18 @@ def test_authorization(wire: Wire, authorization: str | None) -> None:
 
 
 @pytest.mark.parametrize('change', ['key', 'path', 'query', 'method', 'signed header', 'account'])
-def test_what_was_changed_after_signing_is_refused(wire: Wire, change: str) -> None:
-    session = wire._session
+def test_what_was_changed_after_signing_is_refused(azure: LocalAzure, change: str) -> None:
+    account = azure.environment['AZURE_BATCH_ACCOUNT']
+    key = azure.keys['AZURE_BATCH_ACCESS_KEY']
     if change == 'key':
-        session.auth._key = base64.b64encode(b'x' * 64).decode()  # type: ignore[union-attr]
+        key = base64.b64encode(b'x' * 64).decode()
     if change == 'account':
-        session.auth._account_name = 'other'  # type: ignore[union-attr]
-    prepared = session.prepare_request(
-        requests.Request('GET', f'{wire.url}/jobs/a%20b/tasks?api-version=2025-06-01')
-    )
+        account = 'other'
+    prepared = requests.Request(
+        'GET',
+        f'{azure.environment["AZURE_BATCH_ENDPOINT"]}/jobs/a%20b/tasks?api-version=2025-06-01',
+        auth=SharedKeyCredentials(account, key).auth,
+    ).prepare()
     assert prepared.url
     if change == 'path':
         prepared.url = prepared.url.replace('a%20b', 'c')
@@ -288,7 +293,8 @@ def test_what_was_changed_after_signing_is_refused(wire: Wire, change: str) -> N
     if change == 'signed header':
         prepared.headers['If-Match'] = '*'
 
-    answer = session.send(prepared, timeout=5)
+    with requests.Session() as session:
+        answer = session.send(prepared, timeout=5)
 
     assert (answer.status_code, answer.json()['code']) == (403, 'AuthenticationFailed')
     assert answer.json()['values'][0]['key'] == 'AuthenticationErrorDetail'
@@ -309,7 +315,10 @@ def test_signature_covers_encoded_paths_and_decoded_queries(
 
 @pytest.mark.parametrize('also_ocp_date', [False, True])
 def test_date_is_signed_empty_beside_an_ocp_date(azure: LocalAzure, also_ocp_date: bool) -> None:
-    """REST reference, "Authenticate requests to the Azure Batch service", for a client that does not use the SDK."""
+    """A client without the SDK signs like this.
+
+    REST reference, "Authenticate requests to the Azure Batch service".
+    """
     now, account = (
         format_datetime(datetime.now(UTC), usegmt=True),
         azure.environment['AZURE_BATCH_ACCOUNT'],
@@ -446,7 +455,7 @@ def test_file_name_that_is_not_utf_8_fails_its_upload_and_can_be_listed(
 
     query = {'recursive': 'true', 'maxresults': '6'}
     page = wire('GET', '/jobs/Job1/tasks/myTask/files', query=query).json()
-    last = wire._session.get(page['odata.nextLink'], timeout=10).json()
+    last = wire.next_page(page)
 
     assert not azure.crashes
     info = wire('GET', '/jobs/Job1/tasks/myTask').json()['executionInfo']

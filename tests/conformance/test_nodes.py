@@ -1,4 +1,4 @@
-"""What a task finds and leaves on a node: environment, resource files, output files, limits, retries."""
+"""What a task finds and leaves on a node: environment, files in and out, limits, retries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from tests.local_azure import LocalAzure
 
 from .conftest import a_job, a_pool, a_task, an_output, run_to_end, wait_completed
 
-INSTALL = 'bash -c "apt-get -o DPkg::Lock::Timeout=60 update && apt-get install -y --no-install-recommends ffmpeg"'
+INSTALL = (
+    'bash -c "apt-get -o DPkg::Lock::Timeout=60 update '
+    '&& apt-get install -y --no-install-recommends ffmpeg"'
+)
 
 
 def stdout(client: BatchServiceClient, task_id: str = 'task') -> str:
@@ -201,8 +204,8 @@ def test_output_files_by_condition_path_and_wildcard(
         an_output('a.mp3', url, 'never', 'taskfailure'),
     ]
     make = (
-        'bash -c "echo hi; mkdir -p d/e; touch a.mp3 b.txt .hidden.txt d/no.txt; echo 1 > d/e/f.log; '
-        'ln -s d/no.txt link.txt"'
+        'bash -c "echo hi; mkdir -p d/e; touch a.mp3 b.txt .hidden.txt d/no.txt; '
+        'echo 1 > d/e/f.log; ln -s d/no.txt link.txt"'
     )
 
     run_to_end(azure, a_task(command_line=make, output_files=outputs))
@@ -282,7 +285,8 @@ def test_upload_failure_has_the_words_of_the_documentation(
     assert (failure.category.value, failure.code, failure.message) == (
         'usererror',
         'FileUploadContainerNotFound',
-        'One of the specified Azure container(s) was not found while attempting to upload an output file',
+        'One of the specified Azure container(s) was not found '
+        'while attempting to upload an output file',
     )
 
 

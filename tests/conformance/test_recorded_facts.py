@@ -1,8 +1,8 @@
 """The local service's answers against facts from recorded traffic with the real one.
 
-The recordings are those of the public tests of azure-sdk-for-python, azure-cli, azure-powershell and azure-sdk-for-java
-(2016 to 2024). Only what they establish stands here: names, order and types of fields, defaults, headers, status codes,
-the order of states.
+The recordings are those of the public tests of azure-sdk-for-python, azure-cli, azure-powershell
+and azure-sdk-for-java (2016 to 2024). Only what they establish stands here: names, order and types
+of fields, defaults, headers, status codes, the order of states.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 
 from tests.local_azure import LocalAzure
 
-from .conftest import Wire, let_time_pass
+from .conftest import Wire, let_time_pass, wait_until_steady
 
 TIME = re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z')
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
@@ -57,9 +57,10 @@ def test_new_pool_is_active_and_resizing_with_these_fields_and_defaults(
     pool = wire('GET', '/pools/Pool1').json()
 
     names = (
-        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime allocationState '
-        'allocationStateTransitionTime vmSize resizeTimeout currentDedicatedNodes targetDedicatedNodes '
-        'currentLowPriorityNodes targetLowPriorityNodes enableAutoScale enableInterNodeCommunication taskSlotsPerNode '
+        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime '
+        'allocationState allocationStateTransitionTime vmSize resizeTimeout '
+        'currentDedicatedNodes targetDedicatedNodes currentLowPriorityNodes '
+        'targetLowPriorityNodes enableAutoScale enableInterNodeCommunication taskSlotsPerNode '
         'taskSchedulingPolicy virtualMachineConfiguration'
     )
     assert list(pool) == names.split()
@@ -86,7 +87,7 @@ def test_etag_is_the_ticks_of_the_last_call_and_not_moved_by_the_service(
     azure: LocalAzure, wire: Wire
 ) -> None:
     created = wire('POST', '/pools', POOL)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
 
     read = wire('GET', '/pools/Pool1')
 
@@ -141,7 +142,7 @@ def test_status_and_headers(
     wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
     wire('POST', '/jobs', JOB)
     wire('POST', '/jobs/Job1/tasks', TASK)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
 
     answer = wire(method, path, body)
 
@@ -166,8 +167,9 @@ def test_new_job_has_these_fields_and_defaults(wire: Wire) -> None:
     job = wire('GET', '/jobs/Job1').json()
 
     names = (
-        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime priority maxParallelTasks '
-        'usesTaskDependencies allowTaskPreemption constraints poolInfo executionInfo onAllTasksComplete onTaskFailure'
+        'odata.metadata id url eTag lastModified creationTime state stateTransitionTime priority '
+        'maxParallelTasks usesTaskDependencies allowTaskPreemption constraints poolInfo '
+        'executionInfo onAllTasksComplete onTaskFailure'
     )
     assert list(job) == names.split()
     assert job['constraints'] == {'maxWallClockTime': FOREVER, 'maxTaskRetryCount': 0}
@@ -263,8 +265,8 @@ def test_new_task_has_these_fields_and_defaults(wire: Wire) -> None:
     task = wire('GET', '/jobs/Job1/tasks/myTask').json()
 
     names = (
-        'odata.metadata id url eTag creationTime lastModified state stateTransitionTime commandLine outputFiles '
-        'userIdentity constraints requiredSlots executionInfo'
+        'odata.metadata id url eTag creationTime lastModified state stateTransitionTime '
+        'commandLine outputFiles userIdentity constraints requiredSlots executionInfo'
     )
     assert list(task) == names.split()
     # Retries come from the job, the wall clock does not.
@@ -395,8 +397,8 @@ def test_task_counts_and_node_counts(azure: LocalAzure, wire: Wire) -> None:
     assert counts['odata.metadata'] == f'{wire.url}/$metadata#taskcountsresult/@Element'
     assert counts['taskCounts'] == counts['taskSlotCounts'] == zeros
     names = (
-        'creating idle leavingPool offline preempted rebooting reimaging running starting startTaskFailed unusable '
-        'unknown upgradingOS waitingForStartTask total'
+        'creating idle leavingPool offline preempted rebooting reimaging running starting '
+        'startTaskFailed unusable unknown upgradingOS waitingForStartTask total'
     )
     assert list(old) == ['poolId', 'dedicated', 'lowPriority']
     assert list(old['dedicated']) == names.split()
@@ -424,9 +426,10 @@ def test_node_of_each_kind(azure: LocalAzure, wire: Wire) -> None:
     nodes = {node['id'][-2:]: node for node in wire('GET', '/pools/Pool1/nodes').json()['value']}
 
     names = (
-        'id url state schedulingState stateTransitionTime lastBootTime allocationTime ipAddress affinityId vmSize '
-        'totalTasksRun totalTasksSucceeded runningTasksCount runningTaskSlotsCount startTask startTaskInfo isDedicated '
-        'nodeAgentInfo virtualMachineInfo'
+        'id url state schedulingState stateTransitionTime lastBootTime allocationTime ipAddress '
+        'affinityId vmSize totalTasksRun totalTasksSucceeded runningTasksCount '
+        'runningTaskSlotsCount startTask startTaskInfo isDedicated nodeAgentInfo '
+        'virtualMachineInfo'
     )
     assert list(nodes['_d']) == names.split()
     assert (nodes['_d']['isDedicated'], nodes['_p']['isDedicated']) == (True, False)
@@ -463,7 +466,7 @@ def test_stopped_resize_has_errors_for_each_kind_and_keeps_targets(
 
     stopping = wire('GET', '/pools/Pool1').json()
     let_time_pass(azure)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
     steady = wire('GET', '/pools/Pool1').json()
 
     assert (stopping['allocationState'], 'resizeErrors' in stopping) == ('stopping', False)
@@ -546,8 +549,8 @@ def test_errors(
             'POST',
             '/jobs/Job1/tasks/myTask/reactivate',
             'TaskNotCompleted',
-            'The specified task is not in a completed state, and the requested operation can be performed only on '
-            'completed tasks.',
+            'The specified task is not in a completed state, and the requested operation can be '
+            'performed only on completed tasks.',
         ),
         ('GET', '/jobs/none', 'JobNotFound', 'The specified job does not exist.'),
         (
@@ -570,7 +573,7 @@ def test_errors_without_a_recording_have_the_words_of_the_documentation(
     wire('POST', '/pools', {**POOL, 'targetDedicatedNodes': 0})
     wire('POST', '/jobs', {**JOB, 'poolInfo': {'poolId': 'none'}})
     wire('POST', '/jobs/Job1/tasks', TASK)
-    azure.wait_until(lambda: azure.batch.pools.get('Pool1').allocation.value == 'steady')
+    wait_until_steady(azure, 'Pool1')
 
     answer = wire(method, path)
 

@@ -13,22 +13,21 @@ TASKS = 10_000
 
 
 def test_ten_thousand_tasks_are_added_counted_and_listed(azure: LocalAzure, wire: Wire) -> None:
+    tasks = [{'id': f't{number:05}', 'commandLine': 'true'} for number in range(TASKS)]
     wire('POST', '/jobs', {'id': 'job', 'poolInfo': {'poolId': 'pool'}})
     for start in range(0, TASKS, 100):
-        body = [
-            {'id': f't{number:05}', 'commandLine': 'true'} for number in range(start, start + 100)
-        ]
-        assert wire('POST', '/jobs/job/addtaskcollection', {'value': body}).ok
+        collection = {'value': tasks[start : start + 100]}
+        assert wire('POST', '/jobs/job/addtaskcollection', collection).ok
 
     counts = wire('GET', '/jobs/job/taskcounts').json()
-    ids, page = [], wire('GET', '/jobs/job/tasks', query={'$select': 'id,state'}).json()
+    page = wire('GET', '/jobs/job/tasks', query={'$select': 'id'}).json()
+    found = page['value']
     while 'odata.nextLink' in page:
-        ids += [task['id'] for task in page['value']]
-        page = wire._session.get(page['odata.nextLink'], timeout=10).json()
-    ids += [task['id'] for task in page['value']]
+        page = wire.next_page(page)
+        found += page['value']
 
     assert counts['taskCounts']['active'] == TASKS
-    assert ids == [f't{number:05}' for number in range(TASKS)]
+    assert found == [{'id': task['id']} for task in tasks]
     assert azure.batch.jobs.get('job').counts['active'] == TASKS
 
 
@@ -36,21 +35,20 @@ def test_instant_tasks_deliver_their_output() -> None:
     with LocalAzure(instant_output=b'ID3 instant') as azure, azure.blob_service_client() as blobs:
         client = azure.batch_client()
         container = container_with_sas(azure, blobs, 'out')
-        client.pool.add(
-            a_pool(target_dedicated_nodes=5, start_task=models.StartTask(command_line='x'))
-        )
+        start_task = models.StartTask(command_line='x')
+        client.pool.add(a_pool(target_dedicated_nodes=5, start_task=start_task))
         client.job.add(a_job())
-        tasks = [
-            a_task(f'{n}', output_files=[an_output('output.mp3', container, f'{n}.mp3')])
-            for n in range(300)
-        ]
+        tasks = []
+        for number in range(300):
+            output = an_output('output.mp3', container, f'{number}.mp3')
+            tasks.append(a_task(f'{number}', output_files=[output]))
+
         client.task.add_collection('job', tasks)
         wait_completed(azure, 300)
 
         assert azure.batch.jobs.get('job').counts['succeeded'] == 300
-        assert sum(
-            blob.size for blob in blobs.get_container_client('out').list_blobs()
-        ) == 300 * len(b'ID3 instant')
+        sizes = [blob.size for blob in blobs.get_container_client('out').list_blobs()]
+        assert sizes == [len(b'ID3 instant')] * 300
 
 
 def test_large_blob_passes_the_proxy_in_blocks(azure: LocalAzure, blobs: BlobServiceClient) -> None:

@@ -1,7 +1,7 @@
 """Random sequences of operations against the state machines, without HTTP, processes or real time.
 
-After every step: every move was legal (an illegal one raises), no task is lost, counts are what a list gives, slots are
-not exceeded, and a terminal state is never left.
+After every step: every move was legal (an illegal one raises), no task is lost, counts are what a
+list gives, slots are not exceeded, and a terminal state is never left.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.model import ALIVE, COUNTERS, Failure, Outcome, Task
 from tests.local_azure.batch.states import JobState, PoolState, TaskState
-from tests.local_azure.faults import Fault
+from tests.local_azure.faults import (
+    FailedAllocation,
+    FailedStartTask,
+    NodeLoss,
+    PreemptedNode,
+    Quota,
+    UnusableNode,
+)
 
 from .manual import ManualMachines, ManualTimeline
 
@@ -33,7 +40,7 @@ class BatchMachine(RuleBasedStateMachine):
         super().__init__()
         self.timeline, self.machines = ManualTimeline(), ManualMachines()
         self.account = Account(self.timeline, self.machines)
-        self.quota = Fault('set_quota')
+        self.quota = Quota()
         self.expected: dict[str, set[str]] = {}  # the tasks that each job must have
         self.terminal: dict[Task, tuple[TaskState, str | None]] = {}
         self.ended_jobs: set[object] = set()
@@ -201,27 +208,21 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule(unusable=st.booleans(), restore=st.booleans())
     def node_is_lost(self, unusable: bool, restore: bool) -> None:
-        kind = 'make_node_unusable' if unusable else 'preempt_node'
-        fault = self.account.faults.add(Fault(kind, task='*', after=0, restore=restore, count=1))
-        self.account.nodes.armed(fault)
+        loss: NodeLoss = (
+            UnusableNode(count=1) if unusable else PreemptedNode(restore=restore, count=1)
+        )
+        self.account.faults.add(loss)
         self.timeline.advance(0)
 
     @rule(low=st.sampled_from([None, 0, 1, 3]), pools=st.sampled_from([None, 1]))
     def quota_changes(self, low: int | None, pools: int | None) -> None:
         self.quota.remove()
-        limits = {'dedicated_cores': None, 'low_priority_cores': low, 'pools': pools, 'jobs': None}
-        self.quota = self.account.faults.add(Fault('set_quota', **limits))
+        self.quota = self.account.faults.add(Quota(low_priority_cores=low, pools=pools))
 
     @rule()
     def allocation_and_start_task_will_fail_once(self) -> None:
-        allocation = {
-            'code': 'AllocationFailed',
-            'message': None,
-            'dedicated': None,
-            'allocated': 1,
-        }
-        self.account.faults.add(Fault('fail_allocation', **allocation, count=1))
-        self.account.faults.add(Fault('fail_start_task', nodes=1, exit_code=1, stderr='', count=1))
+        self.account.faults.add(FailedAllocation(allocated=1, count=1))
+        self.account.faults.add(FailedStartTask(nodes=1, stderr='', count=1))
 
     # What must always hold
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,11 @@ import pytest
 
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.faults import Fault
+from tests.screen import Screen
 
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
 TIMEOUT = 60  # seconds; a run takes three
-needs_tmux = pytest.mark.skipif(
-    not shutil.which('tmux') and 'CI' not in os.environ,
-    reason='needs tmux (where CI is set, it must be there)',
-)
+OpenScreen = Callable[..., Screen]
 
 
 @dataclass
@@ -42,7 +39,8 @@ class Sample:
 
     def command(self, *options: str) -> list[str | Path]:
         changed = (
-            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import {SCRIPT.stem} as sample; '
+            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); '
+            f'import {SCRIPT.stem} as sample; '
             f'{self.changes}sys.exit(sample.main())'
         )
         program = ['-c', changed] if self.changes else [SCRIPT]
@@ -75,7 +73,7 @@ class Sample:
         return process
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run the sample to its end without a terminal; neither keys nor a SAS may be in what it says."""
+        """Run the sample to its end without a terminal; what it says may hold no secret."""
         process = self.start(*options)
         return self.finish(process)
 
@@ -85,7 +83,7 @@ class Sample:
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run_past_polls(self) -> subprocess.CompletedProcess[str]:
-        """Run the sample; a.mp4 is not converted before all nodes have come or failed and two polls have seen it."""
+        """Run the sample; a.mp4 waits until two polls have seen all nodes ready or failed."""
         held = self.azure.hold_requests('GET', '/input/a.mp4', service='storage', source='node')
         process = self.start('-y')
         self.azure.wait_until(
@@ -111,7 +109,10 @@ class Sample:
         return sum('nodecounts' in request.path for request in list(self.azure.requests))
 
     def assert_refused(self, *words: str, options: tuple[str, ...] = ('-y',)) -> str:
-        """Run the sample: exit code 1 within 30 seconds, one error message with these words. Return stderr."""
+        """Run the sample, and return stderr.
+
+        It must end within 30 seconds, with exit code 1 and one error message with these words.
+        """
         began = time.monotonic()
 
         result = self.run(*options)
@@ -158,6 +159,25 @@ class Sample:
 def sample(azure: LocalAzure, tmp_path: Path) -> Sample:
     (tmp_path / 'in').mkdir(exist_ok=True)
     return Sample(azure, tmp_path / 'in', tmp_path / 'out')
+
+
+@pytest.fixture
+def open_screen(sample: Sample) -> Iterator[OpenScreen]:
+    """A function that starts the sample, with these options, in a terminal of this size."""
+    screens: list[Screen] = []
+
+    def start(*options: str, width: int = 80, height: int = 24) -> Screen:
+        environment = {**script_environment(sample.azure), **sample.environment}
+        folder = sample.output.parent
+        screen = Screen(sample.command(*options), environment, folder, width, height)
+        screens.append(screen)
+        return screen
+
+    yield start
+
+    for screen in screens:
+        screen.close()
+        sample.check_secrets(screen.output)
 
 
 @pytest.fixture(scope='session')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +13,10 @@ from .conftest import Sample
 
 
 def assert_only_b_failed(sample: Sample, *words: str) -> str:
-    """Run the sample on a.mp4, b.mp4 and c.mp4: b.mp4 is named with these words, the others arrive. Return stderr."""
+    """Run the sample on a.mp4, b.mp4 and c.mp4, and return stderr.
+
+    It must name b.mp4 with these words, and the other two must arrive.
+    """
     result = sample.run('-y')
 
     assert result.returncode == 1

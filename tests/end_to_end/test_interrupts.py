@@ -52,7 +52,7 @@ MOMENTS = [container_exists, pool_exists, job_exists, is_monitoring]
 def start_until(
     sample: Sample, moment: Callable[[Sample], bool], *options: str, start_task: float = 60
 ) -> subprocess.Popen[str]:
-    """Start the sample and return in that moment; the nodes are so slow (seconds) that it cannot be over."""
+    """Start the sample, and return at that moment. The nodes are slow: it cannot be over."""
     sample.azure.slow_nodes(start_task=start_task)
     process = sample.start(*options)
     sample.azure.wait_until(lambda: moment(sample))

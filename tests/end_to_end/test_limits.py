@@ -1,4 +1,7 @@
-"""Time limits and a full disk. The script stays as it is: a setting is changed as a user would, then main() runs."""
+"""Time limits and a full disk.
+
+The script stays as it is: a setting is changed as a user would do it, then main() runs.
+"""
 
 from __future__ import annotations
 

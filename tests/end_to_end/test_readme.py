@@ -14,7 +14,7 @@ import pytest
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.azurite import cache_folder
 
-from .conftest import SCRIPT, TIMEOUT, needs_tmux
+from .conftest import SCRIPT, TIMEOUT
 
 ROOT = SCRIPT.parent
 README = (ROOT / 'README.md').read_text('utf-8')
@@ -24,21 +24,24 @@ COMMANDS = {
     line for language, block in BLOCKS if not language for line in block.splitlines()
 } | set(INLINE)
 
+INSTALL = 'python3 -m venv .venv && . .venv/bin/activate && pip install -r'
 PLAIN = 'python batch_python_tutorial_ffmpeg.py'
 RUN = (PLAIN, f'{PLAIN} --check', 'python -m tests.local_azure --entra -y')
 RUN_ELSEWHERE = {  # as a part or with other folders, below
-    'python -m pip install -r tests/requirements.txt && python -m tests.local_azure',
+    f'{INSTALL} tests/local_azure/requirements.txt && python -m tests.local_azure',
     'python -m tests.local_azure --input ~/Videos --output ~/Music -y',
     'python -m tests.local_azure --serve',
-    'python -m tests.make_pictures',
+    'python -m tests.media.make_pictures',
 }
 COLLECTED = ('python -m pytest tests/unit/test_tasks.py', 'python -m pytest -k preempted')
-NOT_RUN = (  # they need an Azure account or a package index, take minutes, or would start these tests again
+
+# They need an Azure account or a package index, take minutes, or would start these tests again.
+NOT_RUN = (
     'az ',
     'ME=$(az ',
     'export AZURE_',
     'python -m pip install -r requirements.txt',
-    'python -m pip install -r tests/requirements.txt && python -m pytest',
+    f'{INSTALL} tests/requirements.txt && python -m pytest',
     'python -m tests.benchmark',
 )
 MP3S = [f'LowPriVMs-{number}.mp3' for number in range(1, 6)]
@@ -117,16 +120,15 @@ def test_arguments_go_through_to_the_script(copy: Path, tmp_path: Path) -> None:
     assert mp3s(tmp_path / 'Music') == MP3S
 
 
-@needs_tmux
 def test_the_pictures_are_of_a_real_run(copy: Path) -> None:
-    shutil.rmtree(copy / 'tests' / 'pictures')
+    shutil.rmtree(copy / 'tests' / 'media' / 'pictures')
 
-    result = run('python -m tests.make_pictures', copy)
+    result = run('python -m tests.media.make_pictures', copy)
 
     assert result.returncode == 0, result.stderr
     named = re.findall(r'!\[.*\]\((.*)\)', README)
     assert sorted(named) == sorted(
-        path.relative_to(copy).as_posix() for path in copy.glob('tests/pictures/*')
+        path.relative_to(copy).as_posix() for path in copy.glob('tests/media/pictures/*')
     )
     texts = [(copy / name).read_text('utf-8') for name in named]
     for text, words in zip(

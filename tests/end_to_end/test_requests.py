@@ -51,7 +51,7 @@ STORAGE_REQUESTS = [
 def assert_survived(
     sample: Sample, fault: str, requests: list[tuple[str, str]], service: str
 ) -> None:
-    """Run the sample while each of these requests meets the fault once: all files converted, nothing left."""
+    """Run the sample; each of these requests fails once, all files arrive, nothing is left."""
     kind, options = FAULTS[fault]
     faults = [
         getattr(sample.azure, kind)(method, path, service=service, **options)

@@ -1,20 +1,17 @@
-"""What a person sees: the screens of a real terminal (tmux) while the sample runs."""
+"""What a person sees: the screen of a terminal while the sample runs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.conftest import MakeVideo
-from tests.local_azure import script_environment
 from tests.local_azure.faults import Fault
-from tests.screen import Screen
+from tests.screen import CTRL_C, ENTER
 
-from .conftest import Sample, needs_tmux
+from .conftest import OpenScreen, Sample
 
-pytestmark = needs_tmux
 SIZES = [(80, 24), (120, 40)]
 TRANSCRIPT = (
     'Sample start: ',
@@ -32,24 +29,12 @@ TRANSCRIPT = (
     'Elapsed time: ',
     'Delete job? [Y/n]',
 )
-OpenScreen = Callable[[int, int], Screen]
 
 
-@pytest.fixture
-def open_screen(sample: Sample, make_video: MakeVideo) -> Iterator[OpenScreen]:
-    """Starts the sample with three videos in a terminal of a given size."""
-    screens: list[Screen] = []
+@pytest.fixture(autouse=True)
+def videos(make_video: MakeVideo) -> None:
     for name in 'abc':
         make_video(f'{name}.mp4')
-
-    def start(width: int, height: int) -> Screen:
-        environment = {**script_environment(sample.azure), **sample.environment}
-        screens.append(Screen(sample.command(), environment, sample.output.parent, width, height))
-        return screens[-1]
-
-    yield start
-    for screen in screens:
-        screen.close()
 
 
 @pytest.fixture
@@ -69,7 +54,7 @@ def test_a_run_is_seen_at_a_glance(
     upload = sample.azure.hang_requests('PUT', '/input/c.mp4', service='storage')
     download = sample.azure.hang_requests('GET', '/output/', service='storage')
 
-    screen = open_screen(width, height)
+    screen = open_screen(width=width, height=height)
 
     screen.wait_for(r'^Uploading: +\d+%\|.+\| [\d.]+k?/38\.\d+?k \[.*B/s\]$')
     upload.remove()
@@ -77,7 +62,7 @@ def test_a_run_is_seen_at_a_glance(
         r'^Tasks: +0%\|.*\| 0/3 \[.*, 3 queued, 0 running, 0 failed\]\n'
         r'0 of 5 nodes ready: 5 in start task  ttttt'
     )
-    screen.wait_for(  # one comes after the other, and so from another moment: wait for the state that lasts
+    screen.wait_for(  # the state that lasts: the two lines are not of the same moment
         r'^Tasks: +67%\|.*\| 2/3 \[.*<\d\d:\d\d.*, 0 queued, 1 running, 0 failed\]\n'
         r'5 of 5 nodes ready  (?=[iR]{5}$)i*Ri*'
     )
@@ -85,14 +70,14 @@ def test_a_run_is_seen_at_a_glance(
     screen.wait_for(r'^Downloading: +\d+%\|.+\| \d/3 \[')
     download.remove()
     screen.wait_for(r'^Delete job\? \[Y/n\]')
-    whole = screen.look('-S', '-')
+    whole = screen.look_back()
     places = [whole.index(text) for text in TRANSCRIPT]
     assert places == sorted(places)
     assert not re.search('Uploading:|Tasks:|Downloading:|nodes ready', whole)
-    screen.type('Enter')
+    screen.type(ENTER)
     screen.wait_for(r'^Delete pool\? \[Y/n\]')
-    screen.type('Enter')
-    screen.wait_for(r'^Exit code: 0\.$')
+    screen.type(ENTER)
+    assert screen.finish() == 0
 
 
 @pytest.mark.parametrize(('width', 'height'), SIZES)
@@ -101,7 +86,7 @@ def test_the_table_at_the_end_fits_the_screen(
 ) -> None:
     (sample.input / 'b.mp4').write_text('no video')
 
-    shown = open_screen(width, height).wait_for(r'^Delete job\? \[Y/n\]')
+    shown = open_screen(width=width, height=height).wait_for(r'^Delete job\? \[Y/n\]')
 
     rows = shown[shown.index('File ') :].splitlines()
     time_and_size = r' +\w{6}_p +\d+\.\d s +\d+\.\d s +[\d.]+k?B +[\d.]+k?B  '
@@ -122,7 +107,10 @@ def test_the_table_at_the_end_fits_the_screen(
     a, c = (row for row in rows if row.endswith('  ok'))
     assert re.fullmatch(f'a.mp4{time_and_size}ok', a)
     assert re.fullmatch(f'c.mp4{time_and_size}ok', c)
-    totals = r'Work: \d+\.\d s in \d+\.\d s(, \d\.\d times as fast as one node)?\. Pool: \d+\.\d\d node-hours\.'
+    totals = (
+        r'Work: \d+\.\d s in \d+\.\d s(, \d\.\d times as fast as one node)?\. '
+        r'Pool: \d+\.\d\d node-hours\.'
+    )
     assert any(re.fullmatch(totals, row) for row in rows)
     assert 'Error: 1 of 3 files failed.' in rows
 
@@ -133,30 +121,33 @@ def test_nodes_are_coloured_unless_no_color_is_set(
     open_screen: OpenScreen, sample: Sample, no_color: bool
 ) -> None:
     sample.environment = {'NO_COLOR': '1'} if no_color else {}
-    screen = open_screen(80, 24)
+    screen = open_screen()
 
     screen.wait_for('^5 of 5 nodes ready  i*Ri*$')
 
-    green = re.search(r'nodes ready.*\x1b\[[\d;]*42m.*R', screen.look('-e'))
-    assert bool(green) is not no_color
-    assert ('\x1b' in screen.look('-e')) is not no_color
+    cells = [cell for row in screen.cells() for cell in row]
+    backgrounds = {cell.bg for cell in cells}
+    foregrounds = {cell.fg for cell in cells}
+    running = [cell for cell in cells if cell.data == 'R' and cell.bg == 'green']
+    assert len(running) == (0 if no_color else 1)
+    assert ((backgrounds | foregrounds) == {'default'}) is no_color
 
 
 @pytest.mark.usefixtures('endless')
 def test_ctrl_c_leaves_no_torn_bar(open_screen: OpenScreen, sample: Sample) -> None:
-    screen = open_screen(80, 24)
+    screen = open_screen()
     screen.wait_for('^Tasks: ')
     screen.wait_for('^5 of 5 nodes ready')
 
-    screen.type('C-c')
+    screen.type(CTRL_C)
 
     shown = screen.wait_for(r'^Delete job\? \[Y/n\]')
     lines = [line for line in shown.splitlines() if line]
     place = lines.index('Interrupted: cleaning up. Once more leaves at once.')
     assert lines[place - 1].startswith('Monitoring all tasks')
     assert not re.search('Tasks:|nodes ready', shown)
-    screen.type('Enter')
+    screen.type(ENTER)
     screen.wait_for(r'^Delete pool\? \[Y/n\]')
-    screen.type('Enter')
-    screen.wait_for(r'^Exit code: 130\.$')
+    screen.type(ENTER)
+    assert screen.finish() == 130
     assert sample.nothing_is_left()

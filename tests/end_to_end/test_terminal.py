@@ -1,19 +1,20 @@
-"""On a real terminal: the two questions; and what happens where a terminal, or a reader, is missing."""
+"""On a terminal: the questions; and what happens where a terminal, or a reader, is missing."""
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeVideo
+from tests.screen import CTRL_C, CTRL_D, ENTER, Screen
 
-from .conftest import TIMEOUT, Sample
+from .conftest import OpenScreen, Sample
+
+DELETE_JOB = r'Delete job\? \[Y/n\]'
+DELETE_POOL = r'Delete pool\? \[Y/n\]'
 
 
 @pytest.fixture(autouse=True)
@@ -21,117 +22,92 @@ def video(make_video: MakeVideo) -> None:
     make_video('a.mp4')
 
 
-class Terminal:
-    """The sample on a pseudo-terminal."""
-
-    def __init__(self, sample: Sample, *options: str) -> None:
-        self.master, slave = pty.openpty()
-        self.process = sample.start(
-            *options, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
-        )
-        os.close(slave)
-        self.text = ''
-
-    def read_until(self, words: str) -> None:
-        """Return when `words` are on the screen."""
-        while words not in self.text:
-            assert select.select([self.master], [], [], TIMEOUT)[0], (
-                f'{words!r} never came: {self.text}'
-            )
-            try:
-                self.text += os.read(self.master, 4096).decode()
-            except OSError:  # Linux: nobody holds the other end any more
-                pytest.fail(f'{words!r} never came: {self.text}')
-
-    def type(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def is_waiting(self) -> bool:
-        """Whether the sample sleeps, which after a question means that it waits for the answer."""
-        return (
-            Path(f'/proc/{self.process.pid}/stat').read_text().rpartition(')')[2].split()[0] == 'S'
-        )
-
-    def finish(self) -> int:
-        try:
-            while select.select([self.master], [], [], TIMEOUT)[0]:
-                self.text += os.read(self.master, 4096).decode()
-        except OSError:
-            pass
-        os.close(self.master)
-        return self.process.wait(timeout=TIMEOUT)
+def sleeps(screen: Screen) -> bool:
+    """Whether the sample sleeps, which after a question means that it waits for the answer."""
+    status = Path(f'/proc/{screen.process.pid}/stat').read_text()
+    state = status.rpartition(')')[2].split()[0]
+    return state == 'S'
 
 
-def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(sample: Sample) -> None:
-    terminal = Terminal(sample)
+def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    screen = open_screen()
 
-    terminal.read_until('Delete job? [Y/n] ')
-    terminal.type('maybe\n')
-    terminal.read_until("Please answer 'yes' or 'no'")
-    terminal.type('n\n')
-    terminal.read_until('Delete pool? [Y/n] ')
-    terminal.type('\n')
+    screen.wait_for(DELETE_JOB)
+    screen.type(f'maybe{ENTER}')
+    screen.wait_for("Please answer 'yes' or 'no'")
+    screen.type(f'n{ENTER}')
+    screen.wait_for(DELETE_POOL)
+    screen.type(ENTER)
 
-    assert terminal.finish() == 0
-    assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], [])
-
-
-def test_a_terminal_of_unknown_size_gets_plain_lines(sample: Sample) -> None:
-    terminal = Terminal(sample, '-y')  # openpty() gives one of 0 columns and 0 rows
-
-    assert terminal.finish() == 0
-    assert ' nodes ready' in terminal.text
-    assert '\x1b' not in terminal.text
+    assert screen.finish() == 0
+    assert sample.jobs() == ['LinuxFFmpegJob']
+    assert sample.pools() == []
 
 
-def test_the_end_of_input_answers_with_the_default(sample: Sample) -> None:
-    terminal = Terminal(sample)
+def test_a_terminal_of_unknown_size_gets_plain_lines(open_screen: OpenScreen) -> None:
+    screen = open_screen('-y', width=0, height=0)
 
-    for question in ('Delete job? [Y/n] ', 'Delete pool? [Y/n] '):
-        terminal.read_until(question)
-        terminal.type('\x04')
+    assert screen.finish() == 0
+    assert ' nodes ready' in screen.output
+    assert '\x1b' not in screen.output
 
-    assert terminal.finish() == 0
+
+def test_the_end_of_input_answers_with_the_default(open_screen: OpenScreen, sample: Sample) -> None:
+    screen = open_screen()
+
+    screen.wait_for(DELETE_JOB)
+    screen.type(CTRL_D)
+    screen.wait_for(DELETE_POOL)
+    screen.type(CTRL_D)
+
+    assert screen.finish() == 0
     assert sample.nothing_is_left()
 
 
-def test_an_old_job_is_asked_about_and_yes_goes_on(sample: Sample) -> None:
+def test_an_old_job_is_asked_about_and_yes_goes_on(open_screen: OpenScreen, sample: Sample) -> None:
     assert sample.run('--keep').returncode == 0
-    terminal = Terminal(sample)
+    screen = open_screen()
 
-    terminal.read_until('Delete it and go on? [y/N] ')
-    assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in terminal.text
-    terminal.type('y\n')
-    for question in ('Delete job? [Y/n] ', 'Delete pool? [Y/n] '):
-        terminal.read_until(question)
-        terminal.type('y\n')
+    shown = screen.wait_for(r'Delete it and go on\? \[y/N\]')
+    assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in shown
+    screen.type(f'y{ENTER}')
+    screen.wait_for(DELETE_JOB)
+    screen.type(f'y{ENTER}')
+    screen.wait_for(DELETE_POOL)
+    screen.type(f'y{ENTER}')
 
-    assert terminal.finish() == 0
+    assert screen.finish() == 0
     assert sample.nothing_is_left()
 
 
-def test_sigterm_at_a_question_answers_both_with_the_default(sample: Sample) -> None:
-    terminal = Terminal(sample)
+def test_sigterm_at_a_question_answers_both_with_the_default(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    screen = open_screen()
 
-    terminal.read_until('Delete job? [Y/n] ')
-    sample.azure.wait_until(terminal.is_waiting)
-    terminal.process.send_signal(signal.SIGTERM)
+    screen.wait_for(DELETE_JOB)
+    sample.azure.wait_until(lambda: sleeps(screen))
+    screen.process.send_signal(signal.SIGTERM)
 
-    assert terminal.finish() == 130
+    assert screen.finish() == 130
     assert sample.nothing_is_left()
 
 
-def test_ctrl_c_at_a_question_answers_it_with_the_default(sample: Sample) -> None:
-    terminal = Terminal(sample)
+def test_ctrl_c_at_a_question_answers_it_with_the_default(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    screen = open_screen()
 
-    terminal.read_until('Delete job? [Y/n] ')
-    sample.azure.wait_until(terminal.is_waiting)  # as long as a person takes at least
-    terminal.process.send_signal(signal.SIGINT)
-    terminal.read_until('Interrupted: cleaning up.')
-    terminal.read_until('Delete pool? [Y/n] ')
-    terminal.type('y\n')
+    screen.wait_for(DELETE_JOB)
+    sample.azure.wait_until(lambda: sleeps(screen))  # as long as a person takes at least
+    screen.type(CTRL_C)
+    screen.wait_for(r'Interrupted: cleaning up\.')
+    screen.wait_for(DELETE_POOL)
+    screen.type(f'y{ENTER}')
 
-    assert terminal.finish() == 130
+    assert screen.finish() == 130
     assert sample.nothing_is_left()
 
 

@@ -12,7 +12,7 @@ from .conftest import Sample
 
 
 def assert_refused(sample: Sample, *words: str, options: tuple[str, ...] = ('-y',)) -> None:
-    """Run the sample: one line with these words on stderr, nothing on stdout, exit code 2, no request."""
+    """Run the sample: one line with these words on stderr, exit code 2, no request."""
     result = sample.run(*options)
 
     assert result.returncode == 2

@@ -24,14 +24,13 @@ from tests.local_azure.batch.account import Account, Delays
 from tests.local_azure.batch.clock import Timeline
 from tests.local_azure.batch.dispatch import Machines
 from tests.local_azure.batch.routes import API_VERSIONS, Batch
-from tests.local_azure.faults import Faults
+from tests.local_azure.faults import Faults, OnDemand
 from tests.local_azure.http_front import NODE_USER_AGENT, Answer, Conditions, Front, Handler
 from tests.local_azure.node.agent import Agent
 from tests.local_azure.node.blobs import BlobClient
 from tests.local_azure.node.image import NodeImage
 from tests.local_azure.node.instant import InstantMachine
 from tests.local_azure.node.machine import Equipment, Machine, ProcessMachine
-from tests.local_azure.ondemand import OnDemand
 from tests.local_azure.storage import Storage
 from tests.local_azure.watchdog import Watchdog
 
@@ -72,7 +71,6 @@ class LocalAzure(OnDemand):
         self._token_life = token_life
 
         self.token_life = token_life
-        self.offset = timedelta()
         self.crashes: list[BaseException] = []
 
     # Life
@@ -190,8 +188,6 @@ class LocalAzure(OnDemand):
         """
         self.batch.clear()
         self.batch.delays = self._delays or Delays()
-        self.conditions.latency = 0.0
-        self.offset = timedelta()
         self.token_life = self._token_life
         self._delete_containers()
         self.conditions.requests.clear()
@@ -277,8 +273,12 @@ class LocalAzure(OnDemand):
                 raise TimeoutError(f'{describe} did not come true within {timeout} s: {self.batch}')
             time.sleep(0.01)
 
+    def evaluate_autoscale_every(self, seconds: float) -> None:
+        """Autoscale formulas are evaluated so often until `clear`, whatever their pools say."""
+        self.batch.pools.evaluate_autoscale_every(seconds)
+
     def _now(self) -> datetime:
-        return datetime.now(UTC) + self.offset
+        return datetime.now(UTC) + self.faults.clock_offset
 
     def _authenticate(self, method: str, path: str, query: str, headers: Mapping[str, str]) -> None:
         """Refuses a wrong key; a token that has come this far has been looked at."""

@@ -15,7 +15,7 @@ import jwt
 import trustme
 from azure.core.credentials import AccessToken
 
-from tests.local_azure.faults import Faults, RequestFault, Service
+from tests.local_azure.faults import BadTokens, Faults, RequestFault, Service
 from tests.local_azure.http_front import Answer, Handler
 
 AUDIENCES: dict[Service, str] = {
@@ -173,13 +173,12 @@ class Entra:
     def _armed_problem(self, resource: str) -> str | None:
         """What shall be wrong with a token for the resource: a fault."""
 
-        def concerns(fault: Any) -> bool:
+        def concerns(fault: BadTokens) -> bool:
             if fault.service is None:
                 return True
-            audience: str = AUDIENCES[fault.service]
-            return audience.rstrip('/') in resource
+            return AUDIENCES[fault.service].rstrip('/') in resource
 
-        fault = self._faults.take('bad_tokens', concerns)
+        fault = self._faults.take(BadTokens, concerns)
         return fault.problem if fault else None
 
     # Checks

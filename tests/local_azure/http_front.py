@@ -58,13 +58,12 @@ class Answer(NamedTuple):
 
 @dataclass
 class Conditions:
-    """What all fronts share: faults, latency in seconds, and the record of requests.
+    """What all fronts share: faults, and the record of requests.
 
     `refusal` is asked with the service and the Authorization header of each request.
     """
 
     faults: Faults
-    latency: float = 0.0
     requests: list[Request] = field(default_factory=list)
     refusal: Callable[[Service, str], RequestFault | None] | None = None
 
@@ -123,7 +122,7 @@ class Handler(BaseHTTPRequestHandler):
         fault = self._read_body_or_refuse() or self._armed_fault() or self._wrong_token()
 
         if self._source == 'client':
-            time.sleep(self.server.conditions.latency)
+            time.sleep(self.server.conditions.faults.latency)
 
         if fault and fault.cuts_before():  # it also waits for the end of a hold
             self._cut()
@@ -155,8 +154,7 @@ class Handler(BaseHTTPRequestHandler):
         def concerns(fault: RequestFault) -> bool:
             return fault.concerns(service, self.command, self._target, self._source, scheme)
 
-        fault: RequestFault | None = self.server.conditions.faults.take('requests', concerns)
-        return fault
+        return self.server.conditions.faults.take(RequestFault, concerns)
 
     def _wrong_token(self) -> RequestFault | None:
         refusal = self.server.conditions.refusal

@@ -20,7 +20,7 @@ from urllib3 import HTTPConnectionPool, HTTPHeaderDict, connection_from_url
 
 from tests.local_azure import storage_signature
 from tests.local_azure.azurite import Azurite
-from tests.local_azure.faults import Faults, RequestFault
+from tests.local_azure.faults import ContainerBeingDeleted, Faults, RequestFault
 from tests.local_azure.http_front import Answer, Handler, error_answer
 
 LONGEST_NAME = 1024  # characters
@@ -90,23 +90,23 @@ class Storage:
     def _is_being_deleted(self, request: Handler) -> bool:
         container = _container_itself(request)
 
-        def concerns(fault: Any) -> bool:
-            return bool(fault.container == container and fault.armed)
+        def concerns(fault: ContainerBeingDeleted) -> bool:
+            return fault.container == container and fault.armed
 
         if request.command != 'PUT':
             return False
-        return self._faults.take('container_being_deleted', concerns) is not None
+        return self._faults.take(ContainerBeingDeleted, concerns) is not None
 
-    def _armed_by_deletion(self, request: Handler) -> Any:
+    def _armed_by_deletion(self, request: Handler) -> ContainerBeingDeleted | None:
         """The fault that begins if this request deletes its container."""
         container = _container_itself(request)
 
-        def concerns(fault: Any) -> bool:
-            return bool(fault.container == container)
+        def concerns(fault: ContainerBeingDeleted) -> bool:
+            return fault.container == container
 
         if request.command != 'DELETE':
             return None
-        return self._faults.find('container_being_deleted', concerns)
+        return self._faults.find(ContainerBeingDeleted, concerns)
 
     # The way to Azurite
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.local_azure.batch.model import Failure, Node, Outcome, Run
+from tests.local_azure.batch.model import CommandRun, Failure, Node, Outcome
 from tests.local_azure.node.assignment import (
     Assignment,
     OutputFile,
@@ -21,7 +21,7 @@ from tests.local_azure.node.assignment import (
 )
 from tests.local_azure.node.machine import Machine
 
-Done = Callable[[Run, Outcome], None]
+Done = Callable[[CommandRun, Outcome], None]
 MakeMachine = Callable[[Path], Machine]
 
 DEFAULT_FILE_MODE = '0770'  # SDK14 ResourceFile.file_mode
@@ -46,7 +46,7 @@ class Machines:
         self._make_machine = make_machine
         self._task_delay = task_delay
         self._machines: dict[Node, Machine] = {}
-        self._under_way: dict[Run, tuple[Machine, Assignment]] = {}
+        self._under_way: dict[CommandRun, tuple[Machine, Assignment]] = {}
         self._cleaner = ThreadPoolExecutor(1, 'cleaner')
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Machines:
         if machine:
             self._cleaner.submit(machine.remove)
 
-    def start(self, run: Run, done: Done) -> None:
+    def start(self, run: CommandRun, done: Done) -> None:
         """Has it run on its node; `done` is called from another thread, unless it was stopped."""
         machine = self._machines[run.node]
         assignment = self._describe(run)
@@ -78,14 +78,14 @@ class Machines:
 
         machine.start(assignment, ended)
 
-    def stop(self, run: Run) -> None:
+    def stop(self, run: CommandRun) -> None:
         """Whatever it is doing, it ends."""
         under_way = self._under_way.pop(run, None)
         if under_way:
             machine, assignment = under_way
             machine.stop(assignment)
 
-    def _describe(self, run: Run) -> Assignment:
+    def _describe(self, run: CommandRun) -> Assignment:
         """What the node needs to know."""
         resource_files = run.spec.get('resourceFiles', ())
         output_files = run.spec.get('outputFiles', ())
@@ -104,7 +104,7 @@ class Machines:
             assignment.pretended_end = PretendedEnd(*run.forced)
         return assignment
 
-    def _environment_of(self, run: Run) -> dict[str, str]:
+    def _environment_of(self, run: CommandRun) -> dict[str, str]:
         """Azure docs, batch-compute-node-environment-variables; the node adds its folders."""
         node = run.node
         environment = {

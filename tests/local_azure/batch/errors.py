@@ -14,6 +14,7 @@ from typing import Any
 _KINDS = ('Job', 'Pool', 'Task')
 ERRORS = {
     'NotModified': '304 Not Modified',
+    'AutoScalingFormulaTooLong': '400 The specified auto-scaling formula exceeds lengths limit.',
     'InvalidPropertyValue': '400 The value provided for one of the properties in the request body is invalid.',
     'InvalidQueryParameterValue': '400 Value for one of the query parameters specified in the request URI is invalid.',
     'InvalidRequestBody': '400 The specified Request Body is not syntactically valid.',
@@ -45,6 +46,7 @@ ERRORS = {
     'InternalError': '500 The server encountered an internal error. Please retry the request.',
     'OperationTimedOut': '500 Operation could not be completed within the specified time.',
     'NotImplemented': '501 The local Batch service does not imitate this.',
+    'TooManyEnableAutoScaleRequests': '503 Too many Enable Pool AutoScale requests are issued on the pool.',
     'ServerBusy': '503 The server is currently unable to receive requests. Please retry your request.',
     **{
         f'{what}NotFound': f'404 The specified {what.lower()} does not exist.'

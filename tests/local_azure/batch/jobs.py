@@ -1,36 +1,38 @@
-"""Jobs and their tasks: adding, scheduling on nodes, ends, retries, requeues."""
+"""Jobs and their tasks: adding, running, ends, retries, requeues."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from tests.local_azure.batch.clock import Action
+from tests.local_azure.batch import scheduling
+from tests.local_azure.batch.core import Core
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.model import (
-    ALIVE,
+    COUNTERS,
     NEVER,
+    CommandRun,
     Execution,
     Failure,
     Job,
     Node,
     Outcome,
     Pool,
-    Run,
     Spec,
     Task,
 )
 from tests.local_azure.batch.states import JobState, NodeState, TaskState
 from tests.local_azure.batch.times import SECOND, format_duration, parse_duration
+from tests.local_azure.faults import StaleTaskCounts
 
-if TYPE_CHECKING:
-    from tests.local_azure.batch.account import Account
+Counts = dict[str, int]
 
-ENDED = Failure(
-    'TaskEnded', 'Task Was Ended by User Request'
-)  # recorded traffic: GET /jobs/{id}/tasks, 2018-12-01.8.0
+# Recorded traffic: GET /jobs/{id}/tasks, 2018-12-01.8.0.
+ENDED = Failure('TaskEnded', 'Task Was Ended by User Request')
 # The code is documented (Azure docs: error-handling, constraints); this text is ours.
 OVERTIME = Failure('TaskEnded', 'The task exceeded its maximum wall clock time')
 KILLED = 137  # exit code of a process that was killed; what a Linux node reports is not documented
+
+# Why a job that is not active takes no changes.
 _NOT_ACTIVE = {
     'deleting': 'JobBeingDeleted',
     'terminating': 'JobBeingTerminated',
@@ -38,69 +40,99 @@ _NOT_ACTIVE = {
 }
 
 
+def _ignore(_: CommandRun) -> None:
+    """Nobody wants to know."""
+
+
 class Jobs:
-    def __init__(self, account: Account) -> None:
-        self._account = account
-        self.by_key: dict[str, Job] = {}
+    """`on_task_start` is called whenever a task begins to run."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.by_key = core.jobs
+        self.on_task_start: Callable[[CommandRun], None] = _ignore
 
     # Jobs
 
     def get(self, job_id: str) -> Job:
-        if job := self.by_key.get(job_id.lower()):
-            return job
-        raise BatchError('JobNotFound')
+        job = self.by_key.get(job_id.lower())
+        if job is None:
+            raise BatchError('JobNotFound')
+        return job
 
     def add(self, spec: Spec) -> Job:
         """A new active job; its pool need not exist yet (SDK14 PoolInformation.pool_id)."""
-        account = self._account
-        with account.lock:
-            account.check_new('Job', spec, self.by_key)
-            unfinished = sum(job.state is not JobState.completed for job in self.by_key.values())
-            if account.quota('jobs', unfinished + 1) is not None:
-                raise BatchError('ActiveJobAndScheduleQuotaReached')
-            job = Job(spec['id'], dict(spec), account.stamp)
+        with self._core.lock:
+            self._check_new(spec['id'])
+            job = Job(spec['id'], dict(spec), self._core.stamp)
             self.by_key[job.key] = job
             self._begin(job)
             return job
 
+    def _check_new(self, job_id: str) -> None:
+        existing = self.by_key.get(job_id.lower())
+        if existing and existing.state is JobState.deleting:
+            raise BatchError('JobBeingDeleted')
+        if existing:
+            raise BatchError('JobExists')
+
+        unfinished = sum(job.state is not JobState.completed for job in self.by_key.values())
+        if self._core.exceeded_quota('jobs', unfinished + 1) is not None:
+            raise BatchError('ActiveJobAndScheduleQuotaReached')
+
     def patch(self, job_id: str, spec: Spec) -> Job:
         """Replaces whole properties (recorded traffic: PATCH /jobs/{id} with constraints)."""
-        with self._account.lock:
+        with self._core.lock:
             job = self._active(job_id)
             # SDK14 JobPatchParameter.pool_info: only while the job is disabled; the code is ours.
             if 'poolInfo' in spec:
                 raise BatchError('OperationInvalidForCurrentState')
-            job.modified = self._account.stamp()
+            job.modified = self._core.stamp()
             job.spec.update(spec)
             self._begin(job)
             return job
 
     def terminate(self, job_id: str, reason: str) -> Job:
-        with self._account.lock:
+        with self._core.lock:
             job = self._active(job_id)
             self._terminate(job, reason)
             return job
 
     def delete(self, job_id: str) -> None:
-        """Deleting, which moves no ETag, then gone (recorded traffic: GET /jobs/{id} after DELETE)."""
-        with self._account.lock:
+        """Deleting, which moves no ETag, then gone.
+
+        Recorded traffic: GET /jobs/{id} after DELETE.
+        """
+        with self._core.lock:
             job = self.get(job_id)
             if job.state is JobState.deleting:
                 raise BatchError('JobBeingDeleted')
             job.move(JobState.deleting)
             self._end_running(job, ENDED)
-            self._account.later(
-                job, self._account.delays.job_deleting, lambda: self.by_key.pop(job.key)
-            )
+            self._core.later(job, self._core.delays.job_deleting, self._deleted, job)
 
-    def counts(self, job_id: str) -> tuple[dict[str, int], dict[str, int]]:
-        """Tasks and slots by state; may lag on Azure, here only by the fault for it (SDK14 TaskCounts)."""
-        with self._account.lock:
+    def counts(self, job_id: str) -> tuple[Counts, Counts]:
+        """Tasks and slots by state (SDK14 TaskCounts).
+
+        They may lag on Azure, here only by the fault for it.
+        """
+        with self._core.lock:
             job = self.get(job_id)
-            counts = dict(job.counts), dict(job.slots)
-            if fault := self._account.faults.take('stale_task_counts'):
-                counts = fault.counts or fault.frozen.setdefault(job.key, counts)
-            return counts
+            now = _copy_counts(job)
+            stale = self._core.faults.take(StaleTaskCounts)
+            if stale is None:
+                return now
+
+            if stale.counts:
+                given = {**dict.fromkeys(COUNTERS, 0), **stale.counts}
+                return given, given
+            frozen: tuple[Counts, Counts] = stale.frozen.setdefault(job.key, now)
+            return frozen
+
+    def freeze_counts(self, stale: StaleTaskCounts) -> None:
+        """Keeps the counts of this moment in the fault."""
+        for job in self.by_key.values():
+            stale.frozen[job.key] = _copy_counts(job)
 
     def _active(self, job_id: str) -> Job:
         job = self.get(job_id)
@@ -110,25 +142,27 @@ class Jobs:
 
     def _begin(self, job: Job) -> None:
         """maxWallClockTime counts from the creation of the job (SDK14 JobConstraints)."""
-        self._account.cancel(job)
-        self._limit(job, job.created, lambda: self._terminate(job, 'MaxWallClockTimeExpiry'))
+        self._core.cancel(job)
+        seconds = self._seconds_left(job.spec, job.created)
+        if seconds is not None:
+            self._core.later(job, seconds, self._terminate, job, 'MaxWallClockTimeExpiry')
         self.proceed(job)
 
-    def _limit(self, item: Job | Run, start: int, action: Action) -> None:
-        ticks = parse_duration(item.spec['constraints']['maxWallClockTime'])
-        if ticks < NEVER:
-            self._account.later(
-                item, max(0, start + ticks - self._account.stamp()) / SECOND, action
-            )
+    def _seconds_left(self, spec: Spec, start: int) -> float | None:
+        """Until the wall clock limit of a job or task; None without one."""
+        limit = parse_duration(spec['constraints']['maxWallClockTime'])
+        if limit >= NEVER:
+            return None
+        return max(0, start + limit - self._core.stamp()) / SECOND
 
     def proceed(self, job: Job) -> None:
-        """Goes on. A job without tasks counts as complete (SDK14 JobAddParameter.on_all_tasks_complete)."""
-        unfinished = job.counts['active'] + job.counts['running']
-        if (
-            job.state is JobState.active
-            and job.spec['onAllTasksComplete'] == 'terminatejob'
-            and not unfinished
-        ):
+        """What follows when tasks have ended or gone.
+
+        A job without tasks counts as complete (SDK14 JobAddParameter.on_all_tasks_complete).
+        """
+        is_complete = job.counts['active'] == 0 and job.counts['running'] == 0
+        ends = job.spec['onAllTasksComplete'] == 'terminatejob'
+        if job.state is JobState.active and is_complete and ends:
             self._terminate(job, 'AllTasksComplete')
         self.schedule()
 
@@ -140,14 +174,16 @@ class Jobs:
         job.reason = reason
         job.move(JobState.terminating)
         job.modified = job.changed
-        self._end_running(job, OVERTIME if reason == 'MaxWallClockTimeExpiry' else ENDED)
-        self._account.later(
-            job, self._account.delays.job_terminating, lambda: self._terminated(job)
-        )
+        is_late = reason == 'MaxWallClockTimeExpiry'
+        self._end_running(job, OVERTIME if is_late else ENDED)
+        self._core.later(job, self._core.delays.job_terminating, self._terminated, job)
 
     def _terminated(self, job: Job) -> None:
         job.move(JobState.completed)
         job.ended = job.changed
+
+    def _deleted(self, job: Job) -> None:
+        del self.by_key[job.key]
 
     def _end_running(self, job: Job, failure: Failure) -> None:
         for task in job.tasks.values():
@@ -158,44 +194,56 @@ class Jobs:
     # Tasks
 
     def task(self, job_id: str, task_id: str) -> Task:
-        if task := self.get(job_id).tasks.get(task_id.lower()):
-            return task
-        raise BatchError('TaskNotFound')
+        task = self.get(job_id).tasks.get(task_id.lower())
+        if task is None:
+            raise BatchError('TaskNotFound')
+        return task
 
     def add_task(self, job_id: str, spec: Spec) -> Task:
-        (result,) = self.add_tasks(job_id, [spec])
-        if isinstance(result, BatchError):
-            raise result
-        return result
+        with self._core.lock:
+            task = self._add(self._active(job_id), spec)
+            self.schedule()
+            return task
 
     def add_tasks(self, job_id: str, specs: list[Spec | BatchError]) -> list[Task | BatchError]:
         """One result for each, in order; what is wrong with one does not keep the others out."""
-        with self._account.lock:
+        with self._core.lock:
             job = self._active(job_id)
-            results = [
-                spec if isinstance(spec, BatchError) else self._add(job, spec) for spec in specs
-            ]
+            results: list[Task | BatchError] = []
+            for spec in specs:
+                if isinstance(spec, BatchError):
+                    results.append(spec)
+                    continue
+                try:
+                    results.append(self._add(job, spec))
+                except BatchError as error:
+                    results.append(error)
             self.schedule()
             return results
 
-    def _add(self, job: Job, spec: Spec) -> Task | BatchError:
+    def _add(self, job: Job, spec: Spec) -> Task:
         if spec['id'].lower() in job.tasks:
-            return BatchError('TaskExists')
-        constraints = {  # retries come from the job, its wall clock does not (recorded: GET /jobs/{id}/tasks/{id})
+            raise BatchError('TaskExists')
+
+        # Retries come from the job, its wall clock does not (recorded: GET /jobs/{id}/tasks/{id}).
+        constraints = {
             'maxWallClockTime': format_duration(NEVER),
             'retentionTime': 'P7D',
             'maxTaskRetryCount': job.spec['constraints']['maxTaskRetryCount'],
             **spec.get('constraints', {}),
         }
-        task = Task(spec['id'], {**spec, 'constraints': constraints}, self._account.stamp, job)
+        task = Task(spec['id'], {**spec, 'constraints': constraints}, self._core.stamp, job)
         job.tasks[task.key] = task
         task.count(1)
         job.queue.append(task)
         return task
 
     def terminate_task(self, job_id: str, task_id: str) -> Task:
-        """Completed at once, whether it has run or not (recorded traffic: GET after POST .../terminate)."""
-        with self._account.lock:
+        """Completed at once, whether it has run or not.
+
+        Recorded traffic: GET after POST .../terminate.
+        """
+        with self._core.lock:
             task = self.task(job_id, task_id)
             if task.state is TaskState.completed:
                 raise BatchError('TaskCompleted')
@@ -209,96 +257,82 @@ class Jobs:
 
         Recorded traffic: GET after POST .../reactivate; SDK14 task.reactivate.
         """
-        with self._account.lock:
-            job, task = self._active(job_id), self.task(job_id, task_id)
+        with self._core.lock:
+            job = self._active(job_id)
+            task = self.task(job_id, task_id)
             if task.state is not TaskState.completed:
                 raise BatchError('TaskNotCompleted')
             if task.execution.result == 'success':
                 raise BatchError('TaskSucceeded')
+
             task.move(TaskState.active)
             task.modified = task.changed
-            task.node, task.execution = None, Execution()
+            task.node = None
+            task.execution = Execution()
             job.queue.append(task)
             self.schedule()
             return task
 
     def delete_task(self, job_id: str, task_id: str) -> None:
         """Gone at once, also a running one (recorded traffic: GET after DELETE)."""
-        with self._account.lock:
+        with self._core.lock:
             task = self.task(job_id, task_id)
             self._end(task, ENDED)
             task.count(-1)
             del task.job.tasks[task.key]
             self.proceed(task.job)
 
-    # Scheduling
+    # Running tasks
 
     def schedule(self) -> None:
-        """Gives waiting tasks to free slots: jobs by priority, tasks in their order, nodes by the pool's fill type.
+        """Gives waiting tasks to free slots: jobs by priority, tasks in their order."""
+        for job in scheduling.by_priority(self.by_key.values()):
+            pool = self._core.pools.get(job.pool_key)
+            if pool:
+                self._schedule_job(job, pool)
 
-        A task that needs more slots than a node has left lets others go first (Azure docs: batch-parallel-node-tasks).
-        """
-        for job in sorted(self.by_key.values(), key=lambda job: -job.spec['priority']):
-            pool = self._account.pools.by_key.get(job.pool_key)
-            while (
-                pool
-                and (free := self._free_slots(pool))
-                and (task := self._next_task(job, max(free.values())))
-            ):
-                job.queue.remove(task)
-                task.node = node = self._choose(pool, task, free)
-                task.execution.start = self._account.stamp()
-                task.move(TaskState.running)
-                self._run(task, node)
+    def _schedule_job(self, job: Job, pool: Pool) -> None:
+        while True:
+            _drop_old_entries(job)
+            free = scheduling.free_slots(pool)
+            task = scheduling.next_task(job, room=max(free.values(), default=0))
+            if task is None:
+                return
 
-    def _free_slots(self, pool: Pool) -> dict[Node, int]:
-        return {
-            n: pool.spec['taskSlotsPerNode'] - n.used_slots
-            for n in pool.nodes.values()
-            if n.state in ALIVE
-        }
-
-    def _next_task(self, job: Job, room: int) -> Task | None:
-        if (
-            not room
-            or job.state is not JobState.active
-            or 0 <= job.spec['maxParallelTasks'] <= job.counts['running']
-        ):
-            return None
-        while job.queue and job.queue[0].state is not TaskState.active:
-            job.queue.popleft()
-        fitting = (
-            t for t in job.queue if t.state is TaskState.active and t.spec['requiredSlots'] <= room
-        )
-        return next(fitting, None)
-
-    def _choose(self, pool: Pool, task: Task, free: dict[Node, int]) -> Node:
-        fitting = [node for node in free if free[node] >= task.spec['requiredSlots']]
-        choose = max if pool.spec['taskSchedulingPolicy']['nodeFillType'] == 'Spread' else min
-        return choose(fitting, key=lambda node: free[node])
+            node = scheduling.choose_node(pool, task, free)
+            job.queue.remove(task)
+            task.node = node
+            task.execution.start = self._core.stamp()
+            task.move(TaskState.running)
+            self._run(task, node)
 
     def _run(self, task: Task, node: Node) -> None:
-        run = node.runs[task] = Run(node, task.spec, task)
+        run = CommandRun(node, task.spec, task)
+        node.runs[task] = run
         if node.state is NodeState.idle:
             node.move(NodeState.running)
-        self._limit(run, self._account.stamp(), lambda: self._expired(task))
-        self._account.nodes.arm_loss(run)
-        self._account.machines.start(run, self._done)
+
+        seconds = self._seconds_left(task.spec, self._core.stamp())
+        if seconds is not None:
+            self._core.later(run, seconds, self._expired, task)
+        self.on_task_start(run)
+        self._core.host.start(run, self._done)
 
     def _expired(self, task: Task) -> None:
         """Ends the whole process group; not retried (Azure docs: error-handling, constraints)."""
         self._end(task, OVERTIME)
         self.proceed(task.job)
 
-    def _done(self, run: Run, outcome: Outcome) -> None:
-        with self._account.lock:
+    def _done(self, run: CommandRun, outcome: Outcome) -> None:
+        """The node reports how a command line has ended."""
+        with self._core.lock:
             task = run.task
-            if run.over.is_set() or not task:
+            if run.over.is_set() or task is None:
                 return
-            if task.execution.retried(
-                outcome, task.spec['constraints']['maxTaskRetryCount'], self._account.stamp()
-            ):
-                self._account.stop(run)
+
+            limit = task.spec['constraints']['maxTaskRetryCount']
+            if task.execution.retried(outcome, limit, self._core.stamp()):
+                self._core.stop(run)
                 self._run(task, run.node)
             else:
                 self._complete(task, outcome)
@@ -306,39 +340,52 @@ class Jobs:
 
     def _end(self, task: Task, failure: Failure) -> None:
         """Completes an active or running task from outside."""
-        if task.state is not TaskState.completed:
-            self._complete(
-                task, Outcome(KILLED if task.state is TaskState.running else None, failure)
-            )
+        if task.state is TaskState.running:
+            self._complete(task, Outcome(KILLED, failure))
+        elif task.state is TaskState.active:
+            self._complete(task, Outcome(None, failure))
 
     def _complete(self, task: Task, outcome: Outcome) -> None:
-        task.execution.ended(outcome, self._account.stamp())
+        task.execution.ended(outcome, self._core.stamp())
         task.move(TaskState.completed)
-        if node := task.node:
+        node = task.node
+        if node:
             node.tasks_run += 1
-            node.tasks_succeeded += not task.execution.failure
+            if not task.execution.failure:
+                node.tasks_succeeded += 1
             self._release(task, node)
 
     def _release(self, task: Task, node: Node) -> None:
-        self._account.stop(node.runs.pop(task))
+        self._core.stop(node.runs.pop(task))
         if node.state is NodeState.running and not node.runs:
             node.move(NodeState.idle)
 
-    def node_lost(self, task: Task, node: Node, dealloc: str | None) -> None:
-        """The node of a running task goes away. `dealloc`: what the user asked for; None: it was lost.
-
-        The task runs again from the front of the queue; only a requeue on request is counted (SDK14
-        TaskExecutionInformation.requeue_count).
-        """
-        if dealloc == 'terminate':
+    def node_leaves(self, task: Task, node: Node, deallocation: str) -> None:
+        """Somebody takes the node of a running task away (SDK14 ComputeNodeDeallocationOption)."""
+        if deallocation == 'terminate':
             self._end(task, ENDED)
             self.proceed(task.job)
             return
+
+        # Only this requeue is counted (SDK14 TaskExecutionInformation.requeue_count).
+        task.execution.requeues += 1
+        task.execution.last_requeue = self._core.stamp()
+        self.node_lost(task, node)
+
+    def node_lost(self, task: Task, node: Node) -> None:
+        """A task whose node is gone runs again, from the front of the queue."""
         task.execution.start = None
-        if dealloc:
-            task.execution.requeues += 1
-            task.execution.last_requeue = self._account.stamp()
         task.move(TaskState.active)
         self._release(task, node)
         task.node = None
         task.job.queue.appendleft(task)
+
+
+def _copy_counts(job: Job) -> tuple[Counts, Counts]:
+    return dict(job.counts), dict(job.slots)
+
+
+def _drop_old_entries(job: Job) -> None:
+    """A task that was active when it was queued may have ended since then."""
+    while job.queue and job.queue[0].state is not TaskState.active:
+        job.queue.popleft()

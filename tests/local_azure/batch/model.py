@@ -1,7 +1,8 @@
-"""What the account holds: pools, nodes, jobs, tasks, runs of command lines.
+"""What the account holds: pools, nodes, jobs, tasks, executions of command lines.
 
-Times are .NET ticks (100 ns since the year 1), because the service's times have 7 decimals and its ETags are the ticks
-of the last change (recorded traffic: lastModified 2022-09-06T23:44:11.5153711Z, eTag 0x8DA9061B2F7BB2F).
+Times are .NET ticks (100 ns since the year 1), because the service's times have 7 decimals and its
+ETags are the ticks of the last change (recorded traffic: lastModified 2022-09-06T23:44:11.5153711Z,
+eTag 0x8DA9061B2F7BB2F).
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from tests.local_azure.batch import states
+from tests.local_azure.batch.autoscale import FormulaResult
 from tests.local_azure.batch.states import (
     AllocationState,
     JobState,
@@ -22,12 +24,13 @@ from tests.local_azure.batch.states import (
     TaskState,
 )
 
-Spec = Mapping[str, Any]  # a request body after `schema` has checked it, defaults filled in
+Spec = Mapping[str, Any]  # a request body after it has been checked, defaults filled in
 COUNTERS = ('active', 'running', 'completed', 'succeeded', 'failed')  # of tasks, and of their slots
-NEVER = (
-    10675199 * 86_400 * 10**7 + 100_854_775_807
-)  # ticks of P10675199DT2H48M5.4775807S, the service's "no limit"
+NEVER = 10675199 * 86_400 * 10**7 + 100_854_775_807  # P10675199DT2H48M5.4775807S: "no limit"
 ALIVE = (NodeState.idle, NodeState.running)
+
+
+# Executions of command lines
 
 
 class Failure(NamedTuple):
@@ -45,14 +48,14 @@ FAILURE_EXIT = Failure('FailureExitCode', _EXIT_TEXT, details=(('Message', _EXIT
 
 
 class Outcome(NamedTuple):
-    """How one run ended; `exit_code` is None when the command line never started."""
+    """How a command line ended; `exit_code` is None when it never started."""
 
     exit_code: int | None
     failure: Failure | None = None
 
 
 @dataclass(eq=False)
-class Run:
+class CommandRun:
     """One execution of a command line on a node."""
 
     node: Node
@@ -60,13 +63,28 @@ class Run:
     task: Task | None = None  # None: the node's start task
     forced: tuple[int, str] | None = None  # exit code and stderr instead of running: a fault
     delay: float = 0.0  # seconds before the command line starts: a fault
-    over: threading.Event = field(
-        default_factory=threading.Event
-    )  # nobody waits for its end any more
+    over: threading.Event = field(default_factory=threading.Event)  # nobody waits for its end
 
     @property
     def directory(self) -> str:
-        return self.task.directory if self.task else 'startup'
+        if self.task is None:
+            return 'startup'
+        return self.task.directory
+
+
+class NodeHost(Protocol):
+    """Where the nodes live: it is told what to run, and reports how that ended.
+
+    `done` is called from any thread, and not for a run that is over.
+    """
+
+    def add_node(self, node: Node) -> None: ...
+
+    def remove_node(self, node: Node) -> None: ...
+
+    def start(self, run: CommandRun, done: Callable[[CommandRun, Outcome], None]) -> None: ...
+
+    def stop(self, run: CommandRun) -> None: ...
 
 
 @dataclass
@@ -84,20 +102,36 @@ class Execution:
     last_requeue: int | None = None
 
     def ended(self, outcome: Outcome, now: int) -> None:
-        self.end, self.exit_code = now, outcome.exit_code
-        self.failure = outcome.failure or (FAILURE_EXIT if outcome.exit_code else None)
+        self.end = now
+        self.exit_code = outcome.exit_code
+        self.failure = outcome.failure
+        if outcome.exit_code and not outcome.failure:
+            self.failure = FAILURE_EXIT
         self.result = 'failure' if self.failure else 'success'
 
     def retried(self, outcome: Outcome, limit: int, now: int) -> bool:
-        """Whether it runs once more: only exit codes are retried, not failed downloads or uploads.
+        """Whether it runs once more; a negative limit is none.
 
-        SDK14 TaskConstraints.max_task_retry_count, StartTask.max_task_retry_count.
+        Only exit codes are retried, not failed downloads or uploads (SDK14
+        TaskConstraints.max_task_retry_count, StartTask.max_task_retry_count).
         """
-        if not outcome.exit_code or outcome.failure or 0 <= limit <= self.retries:
+        is_bad_exit_code = bool(outcome.exit_code) and outcome.failure is None
+        is_limit_reached = 0 <= limit <= self.retries
+        if not is_bad_exit_code or is_limit_reached:
             return False
+
         self.retries += 1
-        self.start = self.last_retry = now
+        self.start = now
+        self.last_retry = now
         return True
+
+
+# Resources
+
+
+class PreviousState(NamedTuple):
+    state: Any
+    changed: int
 
 
 @dataclass(eq=False)
@@ -107,37 +141,65 @@ class Resource:
     id: str
     spec: Spec
     stamp: Callable[[], int] = field(repr=False)
-    previous: tuple[Any, int] | None = field(default=None, init=False)
+    previous: PreviousState | None = field(default=None, init=False)
     state: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.key = self.id.lower()
-        self.created = self.modified = self.changed = self.stamp()
+        self.key = self.id.lower()  # case does not count (SDK14 PoolAddParameter.id)
+        self.created = self.stamp()
+        self.modified = self.created
+        self.changed = self.created
 
     def move(self, state: Any) -> None:
-        if (
-            self.state is not JobState.terminating
-        ):  # recorded traffic: a completed job says previousState active
-            self.previous = (self.state, self.changed)
-        self.state, self.changed = states.move(self.state, state), self.stamp()
+        self.previous = PreviousState(self.state, self.changed)
+        self.state = states.move(self.state, state)
+        self.changed = self.stamp()
+
+
+class ResizeError(NamedTuple):
+    code: str
+    message: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class AutoScaleRun:
+    """The result of one evaluation of a formula (SDK14 AutoScaleRun)."""
+
+    timestamp: int
+    results: str  # e.g. $TargetDedicatedNodes=0;$TargetLowPriorityNodes=5;...
+    error: Failure | None = None  # of the formulas that are imitated none can fail when evaluated
+
+
+@dataclass(eq=False)
+class AutoScale:
+    """How a pool is scaled by its formula."""
+
+    formula: str
+    interval: str  # between evaluations, a duration
+    wanted: FormulaResult  # of the last evaluation
+    run: AutoScaleRun  # the same, as the service shows it
 
 
 @dataclass(eq=False)
 class Pool(Resource):
-    targets: dict[bool, int]  # by dedicated
+    targets: dict[bool, int]  # numbers of nodes: True for dedicated, False for low priority
     resize_timeout: int
     state: PoolState = field(default=PoolState.active, init=False)
     allocation: AllocationState = AllocationState.steady
     allocation_changed: int = 0
-    resize_errors: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    resize_errors: list[ResizeError] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
-    dealloc: str = 'requeue'
+    dealloc: str = 'requeue'  # what becomes of the tasks on nodes that leave
+    autoscale: AutoScale | None = None
+    autoscale_enabled: int | None = None  # when that was last asked for
 
     def count(self, dedicated: bool) -> int:
         return sum(node.dedicated is dedicated for node in self.nodes.values())
 
     def allocate(self, state: AllocationState) -> None:
-        self.allocation, self.allocation_changed = states.move(self.allocation, state), self.stamp()
+        self.allocation = states.move(self.allocation, state)
+        self.allocation_changed = self.stamp()
 
 
 @dataclass(eq=False)
@@ -147,9 +209,9 @@ class Node(Resource):
     address: str
     state: NodeState = field(default=NodeState.creating, init=False)
     booted: int | None = None
-    start: Execution | None = None
-    start_run: Run | None = None
-    runs: dict[Task, Run] = field(default_factory=dict)
+    start: Execution | None = None  # of the start task
+    start_run: CommandRun | None = None  # while the start task runs
+    runs: dict[Task, CommandRun] = field(default_factory=dict)
     errors: list[Failure] = field(default_factory=list)
     tasks_run: int = 0
     tasks_succeeded: int = 0
@@ -160,22 +222,34 @@ class Node(Resource):
         return sum(run.spec['requiredSlots'] for run in self.runs.values())
 
 
+def _no_counts() -> dict[str, int]:
+    return dict.fromkeys(COUNTERS, 0)
+
+
 @dataclass(eq=False)
 class Job(Resource):
     spec: dict[str, Any]
     state: JobState = field(default=JobState.active, init=False)
     ended: int | None = None
-    reason: str | None = None
+    reason: str | None = None  # of its end
     tasks: dict[str, Task] = field(default_factory=dict)
-    queue: deque[Task] = field(
-        default_factory=deque
-    )  # active tasks, and entries that are active no more
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
-    slots: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    queue: deque[Task] = field(default_factory=deque)  # active tasks, and some that were active
+    counts: dict[str, int] = field(default_factory=_no_counts)
+    slots: dict[str, int] = field(default_factory=_no_counts)
 
     @property
     def pool_key(self) -> str:
         return str(self.spec['poolInfo']['poolId']).lower()
+
+    def move(self, state: Any) -> None:
+        """A completed job says previousState active (recorded traffic): terminating is skipped."""
+        is_skipped = self.state is JobState.terminating
+        before = self.previous
+
+        super().move(state)
+
+        if is_skipped:
+            self.previous = before
 
 
 @dataclass(eq=False)

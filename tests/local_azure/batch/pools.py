@@ -1,94 +1,105 @@
-"""Pools: adding, resizing, quotas, deletion."""
+"""Pools: adding, changing, resizing, autoscaling, deletion."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from tests.local_azure.batch.errors import BatchError
-from tests.local_azure.batch.images import VM_SIZES, image_of
-from tests.local_azure.batch.model import Node, Pool, Spec
-from tests.local_azure.batch.states import AllocationState, NodeState, PoolState
+from tests.local_azure.batch.allocation import Allocation
+from tests.local_azure.batch.autoscale import FormulaResult, evaluate
+from tests.local_azure.batch.core import Core
+from tests.local_azure.batch.errors import BatchError, invalid_property
+from tests.local_azure.batch.model import AutoScale, AutoScaleRun, Node, Pool, Spec
+from tests.local_azure.batch.nodes import Nodes
+from tests.local_azure.batch.states import AllocationState, PoolState
 from tests.local_azure.batch.times import SECOND, parse_duration
 
-if TYPE_CHECKING:
-    from tests.local_azure.batch.account import Account
-
-_KIND = {True: 'dedicated', False: 'low priority'}  # the words of recorded resizeErrors
-_NOT_ALLOCATED = 'Desired number of {kind} nodes could not be allocated'
-# Codes: .NET PoolResizeErrorCodes. Texts of ResizeStopped are recorded, the others are quoted by users
-# (MicrosoftDocs/azure-docs issue 53298, Azure/batch-shipyard issue 191).
-_RESIZE_TEXTS = {
-    'AccountCoreQuotaReached': 'The specified account has reached core quota',
-    'AccountLowPriorityCoreQuotaReached': 'The specified account has reached low priority core quota',
-    'AllocationTimedOut': f'{_NOT_ALLOCATED} as the resize timeout was reached',
-    'ResizeStopped': f'{_NOT_ALLOCATED} due to a stop resize operation',
-}
+# Of evaluations (SDK14 PoolEnableAutoScaleParameter.auto_scale_evaluation_interval).
+_DEFAULT_INTERVAL = 'PT15M'
+_SHORTEST_INTERVAL = 5 * 60 * SECOND
+_LONGEST_INTERVAL = 168 * 3600 * SECOND
 
 
 class Pools:
-    def __init__(self, account: Account) -> None:
-        self._account = account
-        self.by_key: dict[str, Pool] = {}
+    def __init__(self, core: Core, nodes: Nodes) -> None:
+        self._core = core
+        self._allocation = Allocation(core, nodes)
+        self._nodes = nodes
+        self.by_key = core.pools
 
     # Operations
 
     def get(self, pool_id: str) -> Pool:
-        if pool := self.by_key.get(pool_id.lower()):
-            return pool
-        raise BatchError('PoolNotFound')
+        pool = self.by_key.get(pool_id.lower())
+        if pool is None:
+            raise BatchError('PoolNotFound')
+        return pool
 
     def node(self, pool_id: str, node_id: str) -> Node:
-        if node := self.get(pool_id).nodes.get(node_id.lower()):
-            return node
-        raise BatchError('NodeNotFound')
+        node = self.get(pool_id).nodes.get(node_id.lower())
+        if node is None:
+            raise BatchError('NodeNotFound')
+        return node
 
     def add(self, spec: Spec) -> Pool:
-        """A new pool, already resizing to its targets (recorded traffic: GET /pools/{id} just after POST)."""
-        account = self._account
-        with account.lock:
-            account.check_new('Pool', spec, self.by_key)
-            if account.quota('pools', len(self.by_key) + 1) is not None:
-                raise BatchError('PoolQuotaReached')
+        """A new pool, already resizing to its targets.
+
+        Recorded traffic: GET /pools/{id} just after POST.
+        """
+        with self._core.lock:
+            self._check_new(spec['id'])
             targets = {True: spec['targetDedicatedNodes'], False: spec['targetLowPriorityNodes']}
-            pool = Pool(
-                spec['id'], spec, account.stamp, targets, parse_duration(spec['resizeTimeout'])
-            )
+            timeout = parse_duration(spec['resizeTimeout'])
+            pool = Pool(spec['id'], spec, self._core.stamp, targets, timeout)
+            if spec.get('enableAutoScale'):
+                pool.autoscale = self._new_autoscale(pool, spec)
+                pool.targets = pool.autoscale.wanted.targets
+                self._plan_evaluation(pool, pool.autoscale.interval)
             self.by_key[pool.key] = pool
-            self._begin_resize(pool)
+            self._allocation.begin(pool)
             return pool
+
+    def _check_new(self, pool_id: str) -> None:
+        existing = self.by_key.get(pool_id.lower())
+        if existing and existing.state is PoolState.deleting:
+            raise BatchError('PoolBeingDeleted')
+        if existing:
+            raise BatchError('PoolExists')
+        if self._core.exceeded_quota('pools', len(self.by_key) + 1) is not None:
+            raise BatchError('PoolQuotaReached')
 
     def patch(self, pool_id: str, spec: Spec) -> Pool:
         """Replaces whole properties, as for a job (SDK14 PoolPatchParameter)."""
-        with self._account.lock:
+        with self._core.lock:
             pool = self._updatable(pool_id)
-            pool.modified = self._account.stamp()
+            pool.modified = self._core.stamp()
             pool.spec = {**pool.spec, **spec}
             return pool
 
     def resize(self, pool_id: str, spec: Spec) -> Pool:
-        """Only of a steady pool (SDK14 pool.resize)."""
-        with self._account.lock:
+        """Only of a steady pool without a formula: both 409 (SDK14 pool.resize)."""
+        with self._core.lock:
             pool = self._updatable(pool_id)
-            if pool.allocation is not AllocationState.steady:
-                raise BatchError('PoolBeingResized')
-            pool.modified = self._account.stamp()
+            if pool.autoscale:
+                # The code and this text are ours.
+                text = 'The pool is configured for automatic scaling and cannot be resized.'
+                raise BatchError('OperationInvalidForCurrentState', text)
+            self._check_steady(pool)
+
+            pool.modified = self._core.stamp()
             pool.targets[True] = spec.get('targetDedicatedNodes', pool.targets[True])
             pool.targets[False] = spec.get('targetLowPriorityNodes', pool.targets[False])
             pool.resize_timeout = parse_duration(spec.get('resizeTimeout', 'PT15M'))
             pool.dealloc = spec['nodeDeallocationOption']
-            self._begin_resize(pool)
+            self._allocation.begin(pool)
             return pool
 
     def stop_resize(self, pool_id: str) -> Pool:
-        """First `stopping`, then `steady` with errors; targets stay (recorded traffic: POST /pools/{id}/stopresize)."""
-        with self._account.lock:
+        """Recorded traffic: POST /pools/{id}/stopresize."""
+        with self._core.lock:
             pool = self._updatable(pool_id)
             if pool.allocation is not AllocationState.resizing:
                 raise BatchError('OperationInvalidForCurrentState')
-            pool.allocate(AllocationState.stopping)
-            self._account.later(
-                pool, self._account.delays.allocation, lambda: self._steady(pool, 'ResizeStopped')
-            )
+            self._allocation.stop(pool)
             return pool
 
     def delete(self, pool_id: str) -> None:
@@ -96,15 +107,22 @@ class Pools:
 
         SDK14 pool.delete; recorded traffic.
         """
-        account = self._account
-        with account.lock:
+        with self._core.lock:
             pool = self._updatable(pool_id)
             pool.move(PoolState.deleting)
-            pool.modified, pool.targets, pool.dealloc = pool.changed, {True: 0, False: 0}, 'requeue'
+            pool.modified = pool.changed
+            pool.targets = {True: 0, False: 0}
+            pool.dealloc = 'requeue'
+            self._core.cancel(_evaluations_of(pool))
             if pool.allocation is not AllocationState.resizing:
                 pool.allocate(AllocationState.resizing)
-            account.nodes.leave(pool.nodes.values())
-            account.later(pool, account.delays.pool_deleting, lambda: self._deleted(pool))
+            self._nodes.leave(pool.nodes.values())
+            self._core.later(pool, self._core.delays.pool_deleting, self._deleted, pool)
+
+    def _deleted(self, pool: Pool) -> None:
+        for node in list(pool.nodes.values()):
+            self._nodes.gone(node)
+        del self.by_key[pool.key]
 
     def _updatable(self, pool_id: str) -> Pool:
         pool = self.get(pool_id)
@@ -112,77 +130,113 @@ class Pools:
             raise BatchError('PoolBeingDeleted')
         return pool
 
-    def _deleted(self, pool: Pool) -> None:
-        for node in list(pool.nodes.values()):
-            self._account.nodes.gone(node)
-        del self.by_key[pool.key]
+    def _check_steady(self, pool: Pool) -> None:
+        if pool.allocation is not AllocationState.steady:
+            raise BatchError('PoolBeingResized')
 
-    # Allocation
+    # Autoscaling
 
-    def _begin_resize(self, pool: Pool) -> None:
-        account = self._account
-        pool.allocate(AllocationState.resizing)
-        pool.resize_errors = []
-        slow = account.faults.take('slow_allocation')
-        seconds = account.delays.allocation + (slow.seconds if slow else 0)
-        timeout = pool.resize_timeout / SECOND
-        if seconds > timeout:
-            account.later(pool, timeout, lambda: self._steady(pool, 'AllocationTimedOut'))
-        else:
-            account.later(pool, seconds, lambda: self._allocate(pool))
+    def enable_autoscale(self, pool_id: str, spec: Spec) -> Pool:
+        """Gives a pool a formula, or changes its formula or interval, and evaluates it at once.
 
-    def _allocate(self, pool: Pool) -> None:
-        leaving: list[Node] = []
-        for dedicated, target in pool.targets.items():
-            nodes = [node for node in pool.nodes.values() if node.dedicated is dedicated]
-            if len(nodes) < target:
-                self._add_nodes(pool, dedicated, target - len(nodes))
-            nodes.sort(
-                key=lambda node: node.state is not NodeState.running
-            )  # the idle ones leave first
-            leaving += nodes[target:]
-        self._account.nodes.leave(leaving)
-        self._account.later(
-            pool, self._account.delays.node_leaving if leaving else 0, lambda: self._steady(pool)
-        )
+        Documented (REST reference, "Enable pool auto scale"): not during a resize; not twice in 30
+        seconds for one pool, with its own code and 503; a new interval begins a new schedule. Ours:
+        the code during a resize, which is that of another resize; only what was accepted counts as
+        a call. That the pool shows a run at once: the .NET client's tests, TestPoolAutoscaleVerbs.
+        """
+        with self._core.lock:
+            pool = self._updatable(pool_id)
+            self._check_steady(pool)
+            self._check_pause(pool)
+            new = self._new_autoscale(pool, spec)
+            is_schedule_new = pool.autoscale is None or 'autoScaleEvaluationInterval' in spec
+            pool.autoscale = new
+            pool.autoscale_enabled = self._core.stamp()
+            pool.modified = pool.autoscale_enabled
+            if is_schedule_new:
+                self._plan_evaluation(pool, new.interval)
+            self._allocation.follow_formula(pool)
+            return pool
 
-    def _steady(self, pool: Pool, error: str | None = None) -> None:
-        for node in list(pool.nodes.values()):
-            if node.state is NodeState.leaving_pool:
-                self._account.nodes.gone(node)
-        for dedicated, target in pool.targets.items():
-            if error and pool.count(dedicated) != target:
-                self._resize_error(pool, error, dedicated)
-        pool.allocate(AllocationState.steady)
+    def disable_autoscale(self, pool_id: str) -> Pool:
+        """The pool keeps its size. Without a formula nothing changes: ours."""
+        with self._core.lock:
+            pool = self._updatable(pool_id)
+            if pool.autoscale:
+                self._core.cancel(_evaluations_of(pool))
+                pool.autoscale = None
+                pool.modified = self._core.stamp()
+            return pool
 
-    def _resize_error(
-        self, pool: Pool, code: str, dedicated: bool, message: str | None = None, **values: str
-    ) -> None:
-        text = message or _RESIZE_TEXTS.get(code, _NOT_ALLOCATED)
-        pool.resize_errors.append((code, text.format(kind=_KIND[dedicated]), values))
+    def evaluate_autoscale(self, pool_id: str, spec: Spec) -> AutoScaleRun:
+        """What a formula would give, for a pool that has one (SDK14 pool.evaluate_auto_scale)."""
+        with self._core.lock:
+            pool = self._updatable(pool_id)
+            if pool.autoscale is None:
+                # The code and this text are ours.
+                text = 'The pool is not configured for automatic scaling.'
+                raise BatchError('OperationInvalidForCurrentState', text)
+            result = self._evaluate(pool, spec['autoScaleFormula'])
+            return AutoScaleRun(self._core.stamp(), str(result))
 
-    def _add_nodes(self, pool: Pool, dedicated: bool, wanted: int) -> None:
-        account, size = self._account, VM_SIZES[pool.spec['vmSize']]
-        image = image_of(pool.spec['virtualMachineConfiguration']['imageReference'])
-        assert image  # the schema has found it
-        if image.generation not in size.generations:
-            # That the allocation fails is confirmed (Azure-Samples/azure-batch-samples pull request 328); the text is
-            # Compute's.
-            reason = f"The selected VM size '{pool.spec['vmSize']}' cannot boot Hypervisor Generation '{image.generation}'."
-            self._resize_error(pool, 'AllocationFailed', dedicated, Reason=reason)
+    def evaluate_autoscale_every(self, seconds: float) -> None:
+        """From now on, whatever the intervals of the pools are."""
+        with self._core.lock:
+            self._core.delays = replace(self._core.delays, autoscale_interval=seconds)
+            for pool in self.by_key.values():
+                if pool.autoscale and pool.state is PoolState.active:
+                    self._plan_evaluation(pool, pool.autoscale.interval)
+
+    def _check_pause(self, pool: Pool) -> None:
+        if pool.autoscale_enabled is None:
             return
-        if fault := account.faults.take(
-            'fail_allocation', lambda fault: fault.dedicated in (None, dedicated)
-        ):
-            self._resize_error(pool, fault.code, dedicated, fault.message)
-            wanted = min(wanted, fault.allocated)
-        used = sum(
-            VM_SIZES[p.spec['vmSize']].cores * p.count(dedicated) for p in self.by_key.values()
-        )
-        limit = 'dedicated_cores' if dedicated else 'low_priority_cores'
-        if (quota := account.quota(limit, used + wanted * size.cores)) is not None:
-            kind = 'AccountCoreQuotaReached' if dedicated else 'AccountLowPriorityCoreQuotaReached'
-            self._resize_error(pool, kind, dedicated)
-            wanted = max(0, (quota - used) // size.cores)
-        for _ in range(wanted):
-            account.nodes.create(pool, dedicated)
+        pause = self._core.delays.autoscale_pause * SECOND
+        if self._core.stamp() < pool.autoscale_enabled + pause:
+            raise BatchError('TooManyEnableAutoScaleRequests')
+
+    def _new_autoscale(self, pool: Pool, spec: Spec) -> AutoScale:
+        """What a request asks for; what it leaves out stays as it is."""
+        formula = spec.get('autoScaleFormula')
+        interval = spec.get('autoScaleEvaluationInterval', _DEFAULT_INTERVAL)
+        if pool.autoscale:
+            formula = formula or pool.autoscale.formula
+            interval = spec.get('autoScaleEvaluationInterval', pool.autoscale.interval)
+
+        if not formula:  # that it is required is documented, the code is ours
+            raise BatchError('MissingRequiredProperty', PropertyName='autoScaleFormula')
+        _check_interval(interval)
+        wanted = self._evaluate(pool, formula)
+        run = AutoScaleRun(self._core.stamp(), str(wanted))
+        return AutoScale(formula, interval, wanted, run)
+
+    def _evaluate(self, pool: Pool, formula: str) -> FormulaResult:
+        now = self._core.timeline.now()
+        return evaluate(formula, now, pool.targets[True], pool.targets[False])
+
+    def _plan_evaluation(self, pool: Pool, interval: str) -> None:
+        seconds = self._core.delays.autoscale_interval
+        if seconds is None:
+            seconds = parse_duration(interval) / SECOND
+        self._core.later(_evaluations_of(pool), seconds, self._evaluate_again, pool)
+
+    def _evaluate_again(self, pool: Pool) -> None:
+        """Moves no ETag, as all that the service does by itself."""
+        scale = pool.autoscale
+        assert scale  # disabling cancels the plan
+        scale.wanted = self._evaluate(pool, scale.formula)
+        scale.run = AutoScaleRun(self._core.stamp(), str(scale.wanted))
+        self._allocation.follow_formula(pool)
+        self._plan_evaluation(pool, scale.interval)
+
+
+def _evaluations_of(pool: Pool) -> object:
+    """Under this the next evaluation is planned; under the pool itself, its resize."""
+    return ('evaluations', pool)
+
+
+def _check_interval(interval: str) -> None:
+    """SDK14 PoolEnableAutoScaleParameter.auto_scale_evaluation_interval."""
+    ticks = parse_duration(interval)
+    if not _SHORTEST_INTERVAL <= ticks <= _LONGEST_INTERVAL:
+        reason = 'the value must be between 5 minutes and 168 hours'
+        raise invalid_property('autoScaleEvaluationInterval', reason, interval)

@@ -1,8 +1,8 @@
-"""The states of pools, allocations, nodes, jobs and tasks, and the moves between them that are legal.
+"""The states of pools, allocations, nodes, jobs and tasks, and the legal moves between them.
 
-The states are the SDK's, and so are the moves (SDK14: the docs of the states and of the operations that lead to them;
-recorded traffic for pools, jobs and tasks). What only operations outside of this subset lead to (disabling, rebooting,
-preparing, ...) is not in the table.
+The states are the SDK's, and so are the moves (SDK14: the docs of the states and of the operations
+that lead to them; recorded traffic for pools, jobs and tasks). What only operations outside of this
+subset lead to (disabling, rebooting, preparing, ...) is not in the table.
 """
 
 from __future__ import annotations
@@ -19,38 +19,84 @@ from azure.batch.models import (
 
 __all__ = ['MOVES', 'AllocationState', 'JobState', 'NodeState', 'PoolState', 'TaskState', 'move']
 
-_LOST = 'unusable preempted leavingpool'
-MOVES: dict[Any, dict[str, str]] = {  # a state that is not here is final
-    PoolState: {'active': 'deleting'},
+# Each state, and those that it can become. A state that is not here is final. There is a table for
+# each enumeration, since members of two of them are equal when their words on the wire are.
+MOVES: dict[Any, dict[Any, set[Any]]] = {
+    PoolState: {
+        PoolState.active: {PoolState.deleting},
+    },
     AllocationState: {
-        'steady': 'resizing',
-        'resizing': 'stopping steady',
-        'stopping': 'steady resizing',  # resizing: the pool is deleted
+        AllocationState.steady: {AllocationState.resizing},
+        AllocationState.resizing: {AllocationState.stopping, AllocationState.steady},
+        AllocationState.stopping: {
+            AllocationState.steady,
+            AllocationState.resizing,  # the pool is deleted
+        },
     },
     NodeState: {
-        'creating': f'starting {_LOST}',
-        'starting': f'waitingforstarttask idle {_LOST}',
-        'waitingforstarttask': f'idle starttaskfailed {_LOST}',
-        'starttaskfailed': _LOST,
-        'idle': f'running {_LOST}',
-        'running': f'idle {_LOST}',
-        'unusable': 'preempted leavingpool',
-        'preempted': 'creating leavingpool',  # creating: capacity has come back
+        NodeState.creating: {
+            NodeState.starting,
+            NodeState.unusable,
+            NodeState.preempted,
+            NodeState.leaving_pool,
+        },
+        NodeState.starting: {
+            NodeState.waiting_for_start_task,
+            NodeState.idle,
+            NodeState.unusable,
+            NodeState.preempted,
+            NodeState.leaving_pool,
+        },
+        NodeState.waiting_for_start_task: {
+            NodeState.idle,
+            NodeState.start_task_failed,
+            NodeState.unusable,
+            NodeState.preempted,
+            NodeState.leaving_pool,
+        },
+        NodeState.start_task_failed: {
+            NodeState.unusable,
+            NodeState.preempted,
+            NodeState.leaving_pool,
+        },
+        NodeState.idle: {
+            NodeState.running,
+            NodeState.unusable,
+            NodeState.preempted,
+            NodeState.leaving_pool,
+        },
+        NodeState.running: {
+            NodeState.idle,
+            NodeState.unusable,
+            NodeState.preempted,
+            NodeState.leaving_pool,
+        },
+        NodeState.unusable: {NodeState.preempted, NodeState.leaving_pool},
+        NodeState.preempted: {
+            NodeState.creating,  # capacity has come back
+            NodeState.leaving_pool,
+        },
     },
     JobState: {
-        'active': 'terminating deleting',
-        'terminating': 'completed deleting',
-        'completed': 'deleting',
+        JobState.active: {JobState.terminating, JobState.deleting},
+        JobState.terminating: {JobState.completed, JobState.deleting},
+        JobState.completed: {JobState.deleting},
     },
     TaskState: {
-        'active': 'running completed',
-        'running': 'completed active',  # active: requeued, its node is gone
-        'completed': 'active',  # by reactivation of a failed task, by nothing else
+        TaskState.active: {TaskState.running, TaskState.completed},
+        TaskState.running: {
+            TaskState.completed,
+            TaskState.active,  # requeued: its node is gone
+        },
+        TaskState.completed: {
+            TaskState.active,  # by reactivation of a failed task, by nothing else
+        },
     },
 }
 
 
 def move(old: Any, new: Any) -> Any:
     """The new state; an illegal move is a bug in the local service."""
-    assert new.value in MOVES[type(new)].get(old.value, '').split(), f'{old} -> {new}'
+    legal = MOVES[type(new)].get(old, set())
+    assert new in legal, f'{old} -> {new}'
     return new

@@ -5,11 +5,10 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any
 
-from tests.local_azure.faults import Faults
+from tests.local_azure.faults import Faults, LostOutput, OutputFault, RefusedUpload
 from tests.local_azure.node.assignment import (
     Assignment,
     OutputFile,
@@ -76,16 +75,17 @@ class Agent:
     def upload(self, assignment: Assignment, output: OutputFile, blob: str, content: bytes) -> None:
         """Puts one output file into its container, unless a fault is armed for it."""
 
-        def concerns(fault: Any) -> bool:
-            return fnmatchcase(blob, fault.pattern) or fnmatchcase(assignment.name, fault.pattern)
+        def concerns(fault: OutputFault) -> bool:
+            return fault.concerns(assignment.name, blob)
 
-        fault = self._faults.take('refuse_upload lose_output', concerns)
-        if not fault:
-            self._blobs.upload(output.container_url, blob, content)
-        elif fault.kind == 'refuse_upload':
+        fault = self._faults.take(OutputFault, concerns)
+        if isinstance(fault, RefusedUpload):
             raise TransferError('FileUploadAccessDenied', FilePath=blob)
-        elif fault.empty:
-            self._blobs.upload(output.container_url, blob, b'')
+        if isinstance(fault, LostOutput):
+            if not fault.empty:
+                return
+            content = b''
+        self._blobs.upload(output.container_url, blob, content)
 
 
 def applies(output: OutputFile, report: Report) -> bool:

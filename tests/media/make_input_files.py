@@ -1,11 +1,13 @@
-"""Makes the sample videos InputFiles/LowPriVMs-1.mp4 to LowPriVMs-5.mp4: narrated title cards on Spot VMs in Batch.
+"""Makes the sample videos InputFiles/LowPriVMs-1.mp4 to LowPriVMs-5.mp4.
 
-    python -m tests.make_input_files
+    python -m tests.media.make_input_files
 
-The clips are part of the repository, so neither the sample nor its tests need this script or what it uses. To make
-the clips again, install the speech synthesizer, fontconfig and the typeface beside tests/requirements.txt, on Debian
-or Ubuntu: apt-get install flite fontconfig fonts-lato. With the same versions of these tools the clips come out the
-same, byte for byte. The licences of flite, its voice slt and Lato allow free use of what is made with them.
+They are narrated title cards on Spot VMs in Batch. The clips are part of the repository, so neither
+the sample nor its tests need this script or what it uses. To make the clips again, install the
+speech synthesizer, fontconfig and the typeface beside tests/requirements.txt, on Debian or Ubuntu:
+apt-get install flite fontconfig fonts-lato. With the same versions of these tools the clips come
+out the same, byte for byte. The licences of flite, its voice slt and Lato allow free use of what is
+made with them.
 """
 
 import shutil
@@ -17,7 +19,7 @@ from typing import NamedTuple
 
 import imageio_ffmpeg
 
-OUTPUT = Path(__file__).resolve().parent.parent / 'InputFiles'
+OUTPUT = Path(__file__).resolve().parents[2] / 'InputFiles'
 WIDTH, HEIGHT, FPS = 640, 360, 25
 VOICE = ('-voice', 'slt', '--setf', 'duration_stretch=1.08')  # a little slower than normal
 LEAD_IN, PAUSE, LEAD_OUT, FADE = 0.8, 0.4, 1.2, 0.5  # seconds
@@ -26,8 +28,9 @@ BACKGROUND, WHITE, GREY = '0x101828', '0xF9FAFB', '0x98A2B3'
 HEADER = 'Spot nodes in Azure Batch'
 NEEDED = 'The clips need: apt-get install flite fontconfig fonts-lato'
 
-# What is shown and said, a block for each clip. Its lines: title | subtitle | accent colour; the spoken introduction;
-# then each point, as shown and as said. What is said is written for the ear: 'A P I' is spelled out, 'VMs' avoided.
+# What is shown and said, a block for each clip. Its lines: title | subtitle | accent colour; the
+# spoken introduction; then each point, as shown and as said. What is said is written for the ear:
+# 'A P I' is spelled out, 'VMs' avoided. A backslash joins two lines.
 SCRIPT = """
 What are Spot VMs? | Low-priority nodes under their present name | 0x36BFFA
 A Batch pool can run on capacity that Azure has to spare.
@@ -45,7 +48,8 @@ There is no service level agreement, and capacity is not guaranteed.
 The price varies
 The price differs between regions and between sizes of machine, and it changes over time.
 Repeated work is paid for, too
-The price can come close to the normal one, and work repeated after an eviction is paid for again. So check first.
+The price can come close to the normal one, and work repeated after an eviction is paid for \
+again. So check first.
 
 When a node is preempted | What Batch does, and what it cannot do | 0xFDB022
 Azure can take a Spot node back at any time.
@@ -54,21 +58,24 @@ In Batch this happens only when Azure needs the capacity.
 The task is requeued automatically
 Batch puts the interrupted task back in the queue by itself. It starts again when a node is free.
 Local data on the VM is lost
-Data on the lost machine is gone. So keep results in storage, and write tasks that can safely run twice.
+Data on the lost machine is gone. So keep results in storage, and write tasks that can \
+safely run twice.
 
 Which workloads fit? | Work that can stop and start again | 0xA48AFB
 Spot nodes suit work that can be interrupted.
 Many short, independent tasks
 Best are many short, independent tasks. When one is interrupted, little time is lost.
 Media conversion, rendering, tests
-Rendering, software tests and media conversion are good examples. Turning this video into sound is another.
+Rendering, software tests and media conversion are good examples. Turning this video into \
+sound is another.
 Flexible deadlines, saved progress
 The deadline should be flexible. A long task should save its progress, and continue from there.
 
 Mix dedicated and Spot nodes | And when not to use Spot at all | 0xFD6F8E
 One pool can hold both kinds of node.
 Dedicated nodes: a dependable base
-Dedicated nodes are not preempted, and form a dependable base. Spot nodes add power when there is some to spare.
+Dedicated nodes are not preempted, and form a dependable base. Spot nodes add power \
+when there is some to spare.
 One target and one quota for each kind
 Each kind has its own target, and its own quota.
 Not for urgent or unbroken work
@@ -102,7 +109,10 @@ def tool(name: str) -> str:
 
 
 def speak(texts: list[str], speech: Path) -> tuple[list[float], float]:
-    """Returns the second at which each text begins, and the length of the clip; writes the narration to `speech`."""
+    """Writes the narration to `speech`.
+
+    Returns the second at which each text begins, and the length of the clip in seconds.
+    """
     starts, parts, rate = [], b'', 0
     for text in texts:
         command = [tool('flite'), *VOICE, '-t', text, '-o', str(speech)]
@@ -119,7 +129,10 @@ def speak(texts: list[str], speech: Path) -> tuple[list[float], float]:
 
 
 def draw(folder: Path, clip: Clip, heading: str, starts: list[float], length: float) -> str:
-    """Returns the filters that draw the card; each text stands in a file of its own, so none needs escaping."""
+    """Returns the filters that draw the card.
+
+    Each text stands in a file of its own, so none needs escaping.
+    """
     filters = [f'drawbox=x=40:y=84:w=5:h=74:color={clip.accent}:t=fill']
 
     def write(
@@ -143,7 +156,8 @@ def draw(folder: Path, clip: Clip, heading: str, starts: list[float], length: fl
     line = (
         f'color={clip.accent}:s={WIDTH}x5:r={FPS}[line];[card][line]overlay=x=-w+w*t/{length}:y=H-h'
     )
-    return f'{card};{line},fade=d={FADE},fade=out:st={length - FADE:.2f}:d={FADE},format=yuv420p[video]'
+    fades = f'fade=d={FADE},fade=out:st={length - FADE:.2f}:d={FADE}'
+    return f'{card};{line},{fades},format=yuv420p[video]'
 
 
 def make(clip: Clip, heading: str, target: Path) -> None:

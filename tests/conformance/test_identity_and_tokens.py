@@ -1,11 +1,11 @@
-"""Signing in with Microsoft Entra ID: azure-identity gets tokens, both services check them, and no key is needed."""
+"""Microsoft Entra ID: azure-identity gets tokens, both services check them, no key is needed."""
 
 from __future__ import annotations
 
 import socket
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -19,7 +19,7 @@ from msrestazure.azure_active_directory import AdalAuthentication
 
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.entra import SKEW
-from tests.local_azure.ondemand import OnDemand
+from tests.local_azure.faults import OnDemand
 
 from .conftest import Wire, a_job, a_task, address_of, an_output, refusal, run_to_end
 

@@ -1,4 +1,4 @@
-"""`python -m tests.local_azure`: exit codes and signals pass through, and nothing is left behind."""
+"""`python -m tests.local_azure` passes exit codes and signals through and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.conftest import address_of
 from tests.local_azure.__main__ import FAREWELL
-
-from .conftest import address_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # Stands in for the sample: tells what it got, then does as it was told.
@@ -28,7 +27,8 @@ def on_signal(number, frame):
     sys.exit(130)
 signal.signal(signal.SIGINT, on_signal)
 signal.signal(signal.SIGTERM, on_signal)
-print('arguments', sys.argv[1:], sorted(name for name in os.environ if name.startswith('AZURE_')), flush=True)
+variables = sorted(name for name in os.environ if name.startswith('AZURE_'))
+print('arguments', sys.argv[1:], variables, flush=True)
 if 'exit' in sys.argv:
     sys.exit(7)
 if 'kill' in sys.argv:
@@ -36,6 +36,14 @@ if 'kill' in sys.argv:
 print('waiting', flush=True)
 time.sleep(60)
 """
+VARIABLES = (
+    'AZURE_BATCH_ACCOUNT',
+    'AZURE_BATCH_ACCESS_KEY',
+    'AZURE_BATCH_ENDPOINT',
+    'AZURE_STORAGE_ACCOUNT',
+    'AZURE_STORAGE_KEY',
+    'AZURE_STORAGE_SERVICE_ENDPOINT',
+)
 RUNNER = """
 import sys
 from pathlib import Path
@@ -103,8 +111,7 @@ def test_arguments_environment_and_exit_code(
 
     assert process.returncode == code
     assert f"arguments ['{argument}', '--input', 'a b']" in output
-    names = 'AZURE_BATCH_ACCESS_KEY AZURE_BATCH_ACCOUNT AZURE_BATCH_ENDPOINT AZURE_STORAGE_ACCOUNT AZURE_STORAGE_KEY'
-    assert all(name in output for name in [*names.split(), 'AZURE_STORAGE_SERVICE_ENDPOINT'])
+    assert all(name in output for name in VARIABLES)
 
 
 def test_entra_gives_the_script_an_identity_and_no_key(
@@ -138,7 +145,8 @@ def test_ctrl_c_on_a_terminal_arrives_once(temporary: dict[str, str], script: Pa
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
-        os.execve(sys.executable, [sys.executable, '-c', RUNNER, str(script)], temporary)  # noqa: S606 - the child of a fork
+        command = [sys.executable, '-c', RUNNER, str(script)]
+        os.execve(sys.executable, command, temporary)  # noqa: S606 - the child of a fork
     with open(terminal, 'r+b', buffering=0) as stream:  # noqa: PTH123 - a file descriptor
         output = b''
         while b'waiting' not in output:

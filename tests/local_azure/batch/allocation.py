@@ -1,0 +1,150 @@
+"""Resizing: how the nodes of a pool come and go, and what keeps them from coming."""
+
+from __future__ import annotations
+
+from tests.local_azure.batch.core import Core
+from tests.local_azure.batch.images import VM_SIZES, image_of
+from tests.local_azure.batch.model import Node, Pool, ResizeError
+from tests.local_azure.batch.nodes import Nodes
+from tests.local_azure.batch.states import AllocationState, NodeState
+from tests.local_azure.batch.times import SECOND
+from tests.local_azure.faults import FailedAllocation, QuotaName, SlowAllocation
+
+_NOT_ALLOCATED = 'Desired number of {kind} nodes could not be allocated'
+# Codes: .NET PoolResizeErrorCodes. The text of ResizeStopped is recorded, the others are quoted by
+# users (MicrosoftDocs/azure-docs issue 53298, Azure/batch-shipyard issue 191).
+_RESIZE_TEXTS = {
+    'AccountCoreQuotaReached': 'The specified account has reached core quota',
+    'AccountLowPriorityCoreQuotaReached': (
+        'The specified account has reached low priority core quota'
+    ),
+    'AllocationTimedOut': f'{_NOT_ALLOCATED} as the resize timeout was reached',
+    'ResizeStopped': f'{_NOT_ALLOCATED} due to a stop resize operation',
+}
+
+
+class Allocation:
+    """Brings pools to their targets."""
+
+    def __init__(self, core: Core, nodes: Nodes) -> None:
+        self._core = core
+        self._nodes = nodes
+
+    def begin(self, pool: Pool) -> None:
+        pool.allocate(AllocationState.resizing)
+        pool.resize_errors = []
+        seconds = self._core.delays.allocation
+        slow = self._core.faults.take(SlowAllocation)
+        if slow:
+            seconds += slow.seconds
+
+        timeout = pool.resize_timeout / SECOND
+        if seconds > timeout:
+            self._core.later(pool, timeout, self._steady, pool, 'AllocationTimedOut')
+        else:
+            self._core.later(pool, seconds, self._allocate, pool)
+
+    def stop(self, pool: Pool) -> None:
+        """First `stopping`, then `steady` with errors; the targets stay."""
+        pool.allocate(AllocationState.stopping)
+        seconds = self._core.delays.allocation
+        self._core.later(pool, seconds, self._steady, pool, 'ResizeStopped')
+
+    def follow_formula(self, pool: Pool) -> None:
+        """Resizes a pool to what its formula gave last, as soon as it is steady."""
+        if pool.autoscale is None or pool.allocation is not AllocationState.steady:
+            return
+        wanted = pool.autoscale.wanted
+        if wanted.targets != pool.targets:
+            pool.targets = wanted.targets
+            pool.dealloc = wanted.deallocation
+            self.begin(pool)
+
+    def _allocate(self, pool: Pool) -> None:
+        leaving: list[Node] = []
+        for dedicated, target in pool.targets.items():
+            nodes = [node for node in pool.nodes.values() if node.dedicated is dedicated]
+            if len(nodes) < target:
+                self._add_nodes(pool, dedicated, target - len(nodes))
+            nodes.sort(key=_is_idle)  # the idle ones come last, and leave
+            leaving += nodes[target:]
+
+        self._nodes.leave(leaving)
+        seconds = self._core.delays.node_leaving if leaving else 0
+        self._core.later(pool, seconds, self._steady, pool)
+
+    def _steady(self, pool: Pool, error: str | None = None) -> None:
+        for node in list(pool.nodes.values()):
+            if node.state is NodeState.leaving_pool:
+                self._nodes.gone(node)
+        if error:
+            for dedicated, target in pool.targets.items():
+                if pool.count(dedicated) != target:
+                    _add_resize_error(pool, error, dedicated)
+        pool.allocate(AllocationState.steady)
+        self.follow_formula(pool)
+
+    def _add_nodes(self, pool: Pool, dedicated: bool, wanted: int) -> None:
+        """As many as nothing speaks against; what does is a resize error."""
+        reason = _boot_problem(pool)
+        if reason:
+            _add_resize_error(pool, 'AllocationFailed', dedicated, Reason=reason)
+            return
+
+        wanted = self._limit_by_fault(pool, dedicated, wanted)
+        wanted = self._limit_by_quota(pool, dedicated, wanted)
+        for _ in range(wanted):
+            self._nodes.create(pool, dedicated)
+
+    def _limit_by_fault(self, pool: Pool, dedicated: bool, wanted: int) -> int:
+        fault = self._core.faults.take(
+            FailedAllocation, lambda fault: fault.dedicated in (None, dedicated)
+        )
+        if fault is None:
+            return wanted
+        _add_resize_error(pool, fault.code, dedicated, fault.message)
+        return min(wanted, fault.allocated)
+
+    def _limit_by_quota(self, pool: Pool, dedicated: bool, wanted: int) -> int:
+        name: QuotaName = 'dedicated_cores' if dedicated else 'low_priority_cores'
+        cores = _cores(pool)
+        used = 0
+        for other in self._core.pools.values():
+            used += _cores(other) * other.count(dedicated)
+        quota = self._core.exceeded_quota(name, used + wanted * cores)
+        if quota is None:
+            return wanted
+
+        kind = '' if dedicated else 'LowPriority'
+        _add_resize_error(pool, f'Account{kind}CoreQuotaReached', dedicated)
+        return max(0, (quota - used) // cores)
+
+
+def _is_idle(node: Node) -> bool:
+    return node.state is not NodeState.running
+
+
+def _cores(pool: Pool) -> int:
+    return VM_SIZES[pool.spec['vmSize']].cores
+
+
+def _boot_problem(pool: Pool) -> str | None:
+    """Why the image cannot start on this size, in Compute's words.
+
+    That the allocation fails then: Azure-Samples/azure-batch-samples pull request 328.
+    """
+    size = pool.spec['vmSize']
+    image = image_of(pool.spec['virtualMachineConfiguration']['imageReference'])
+    assert image  # it was found when the request was checked
+    if image.generation in VM_SIZES[size].generations:
+        return None
+    generation = image.generation
+    return f"The selected VM size '{size}' cannot boot Hypervisor Generation '{generation}'."
+
+
+def _add_resize_error(
+    pool: Pool, code: str, dedicated: bool, message: str | None = None, **values: str
+) -> None:
+    text = message or _RESIZE_TEXTS.get(code, _NOT_ALLOCATED)
+    kind = 'dedicated' if dedicated else 'low priority'  # the words of recorded resizeErrors
+    pool.resize_errors.append(ResizeError(code, text.format(kind=kind), values))
