@@ -122,6 +122,24 @@ class Resource:
         self.state, self.changed = states.move(self.state, state), self.stamp()
 
 
+@dataclass(frozen=True)
+class AutoScaleRun:
+    """The result of one evaluation of a formula (SDK14 AutoScaleRun)."""
+
+    timestamp: int
+    results: str  # e.g. $TargetDedicatedNodes=0;$TargetLowPriorityNodes=5;...
+    error: Failure | None = None  # of the formulas that are imitated none can fail when evaluated
+
+
+@dataclass(eq=False)
+class AutoScale:
+    """How a pool is scaled by its formula."""
+
+    formula: str
+    interval: str  # between evaluations, a duration
+    run: AutoScaleRun  # the last one
+
+
 @dataclass(eq=False)
 class Pool(Resource):
     targets: dict[bool, int]  # by dedicated
@@ -132,6 +150,7 @@ class Pool(Resource):
     resize_errors: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     dealloc: str = 'requeue'
+    autoscale: AutoScale | None = None
 
     def count(self, dedicated: bool) -> int:
         return sum(node.dedicated is dedicated for node in self.nodes.values())

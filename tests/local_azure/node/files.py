@@ -60,7 +60,7 @@ def task_folder(task: Task) -> Path:
     if task.node is None:
         active = task.state is TaskState.active
         text = 'state is still active' if active else 'moved to completed state without running'
-        raise BatchError('OperationInvalidForCurrentState', f'{_MOVED}{text}.')
+        raise BatchError('OperationInvalidForCurrentState', Reason=f'{_MOVED}{text}')
     started, booted = task.execution.start or 0, task.node.booted or 0
     if task.node.root is None or started < booted:
         raise BatchError('TaskFilesUnavailable')
