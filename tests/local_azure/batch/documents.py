@@ -381,6 +381,18 @@ def task_document(task: Task, view: View) -> Document:
     )
 
 
+_SHOWN_AS_SENT = (
+    'displayName',
+    'commandLine',
+    'resourceFiles',
+    'outputFiles',
+    'environmentSettings',
+    'affinityInfo',
+    'userIdentity',
+    'constraints',
+)
+
+
 def task_property(task: Task, view: View, name: str) -> Any:
     """One property of `task_document`, without writing all of it for each of 10,000 tasks."""
     if name == 'id':
@@ -391,10 +403,14 @@ def task_property(task: Task, view: View, name: str) -> Any:
         return format_time(task.changed)
     if name == 'creationTime':
         return format_time(task.created)
+    if name == 'lastModified':
+        return format_time(task.modified)
     if name == 'executionInfo':
         return execution_document(task.execution)
     if name == 'nodeInfo':
         return _node_info(task, view)
+    if name in _SHOWN_AS_SENT:
+        return task.spec.get(name)
     return task_document(task, view).get(name)
 
 

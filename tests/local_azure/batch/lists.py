@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -103,7 +104,7 @@ def _first(
     """As many as are wanted of those that fulfil the condition, behind those of earlier pages."""
     after = call.arguments.get('$skiptoken', '')
     found: list[Any] = []
-    for item in sorted(items, key=_key):
+    for item in sorted(items, key=attrgetter('key')):
         if item.key <= after:
             continue
 
@@ -115,10 +116,6 @@ def _first(
         if len(found) == count:
             break
     return found
-
-
-def _key(item: Any) -> str:
-    return str(item.key)
 
 
 def _next_link(call: Call, last_key: str) -> str:
