@@ -20,11 +20,24 @@ def pool(spec: Spec, _: str) -> None:
     spec.setdefault('taskSlotsPerNode', 1)
     spec['vmSize'] = spec['vmSize'].lower()  # it comes back so (recorded traffic)
 
-    if spec['enableAutoScale']:
-        raise not_imitated('enableAutoScale of a new pool (POST .../enableautoscale is imitated)')
-    if 'autoScaleFormula' in spec or 'autoScaleEvaluationInterval' in spec:
-        raise invalid_property('autoScaleFormula', 'only with enableAutoScale')
+    _check_scaling(spec)
+    spec.setdefault('targetDedicatedNodes', 0)
+    spec.setdefault('targetLowPriorityNodes', 0)
     check_slots(spec['taskSlotsPerNode'], spec['vmSize'])
+
+
+def _check_scaling(spec: Spec) -> None:
+    """SDK14 PoolAddParameter: numbers of nodes or a formula, and not both. The codes are ours."""
+    if spec['enableAutoScale']:
+        forbidden = ('targetDedicatedNodes', 'targetLowPriorityNodes')
+        reason = 'The property must not be specified if enableAutoScale is true'
+    else:
+        forbidden = ('autoScaleFormula', 'autoScaleEvaluationInterval')
+        reason = 'The property must not be specified if enableAutoScale is false'
+
+    for name in forbidden:
+        if name in spec:
+            raise invalid_property(name, reason, spec[name])
 
 
 def pool_patch(spec: Spec, _: str) -> None:

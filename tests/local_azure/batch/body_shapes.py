@@ -496,8 +496,6 @@ POOL = Shape(
     required=('id', 'vmSize', 'virtualMachineConfiguration'),
     defaults={
         'resizeTimeout': 'PT15M',
-        'targetDedicatedNodes': 0,
-        'targetLowPriorityNodes': 0,
         'enableAutoScale': False,
         'enableInterNodeCommunication': False,
         'taskSchedulingPolicy': {'nodeFillType': 'Spread'},
