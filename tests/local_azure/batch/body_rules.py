@@ -38,6 +38,8 @@ def _check_scaling(spec: Spec) -> None:
     for name in forbidden:
         if name in spec:
             raise invalid_property(name, reason, spec[name])
+    if spec['enableAutoScale'] and not spec.get('autoScaleFormula'):
+        raise BatchError('MissingRequiredProperty', PropertyName='autoScaleFormula')
 
 
 def pool_patch(spec: Spec, _: str) -> None:
