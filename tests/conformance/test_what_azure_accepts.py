@@ -7,12 +7,14 @@ the REST reference, "Batch service REST API versioning".
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.local_azure import LocalAzure
+from tests.local_azure.batch import document_shapes
 from tests.local_azure.batch.versions import ANSWERED, PUBLISHED_BUT_NOT_ANSWERED
 
 from .conftest import Wire
@@ -123,6 +125,12 @@ def test_string_that_is_no_boolean_is_refused(wire: Wire, value: object) -> None
     answer = wire('POST', '/pools', {**POOL, 'enableInterNodeCommunication': value})
 
     assert answer.status_code == 400
+
+
+def test_body_that_begins_with_a_byte_order_mark(wire: Wire) -> None:
+    body = json.dumps(JOB).encode('utf-8-sig')
+
+    assert wire('POST', '/jobs', body).status_code == 201
 
 
 # Versions of the API
@@ -251,6 +259,22 @@ def test_supported_images_came_with_2019_06_01(wire: Wire) -> None:
     assert wire('GET', '/supportedimages', version='2019-06-01.9.0').status_code == 200
 
 
+@pytest.mark.parametrize('state', ['active', 'completed'])
+def test_selected_properties_of_a_task_are_those_of_the_whole_document(
+    azure: LocalAzure, wire: Wire, state: str
+) -> None:
+    wire('POST', '/pools', {**EMPTY_POOL, 'targetDedicatedNodes': int(state == 'completed')})
+    wire('POST', '/jobs', JOB)
+    wire('POST', '/jobs/Job1/tasks', {**TASK, 'displayName': 'a', 'environmentSettings': []})
+    azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts[state])
+
+    whole = wire('GET', '/jobs/Job1/tasks/myTask').json()
+    names = list(document_shapes.TASK.properties)
+    selected = wire('GET', '/jobs/Job1/tasks/myTask', query={'$select': ','.join(names)}).json()
+
+    assert selected == whole
+
+
 # Properties that a later version knows
 
 
@@ -342,9 +366,9 @@ def test_patch_that_azure_takes_of_an_empty_pool_only_is_501_with_nodes(
     wait_steady()
 
     size = wire('PATCH', '/pools/Pool1', {'vmSize': 'standard_d2s_v3'})
-    name = wire('PATCH', '/pools/Pool1', {'displayName': 'x'})
+    metadata = wire('PATCH', '/pools/Pool1', {'metadata': [{'name': 'a', 'value': 'b'}]})
 
-    assert (size.status_code, name.status_code) == (501, 200)
+    assert (size.status_code, metadata.status_code) == (501, 200)
     assert 'vmSize' in size.json()['message']['value']
 
 

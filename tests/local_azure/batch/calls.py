@@ -66,7 +66,8 @@ class Call:
         if not body:
             return None
         try:
-            return json.loads(body.decode(), parse_constant=_refuse_constant)
+            text = body.decode('utf-8-sig')  # some clients begin with a byte order mark
+            return json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise BatchError('InvalidRequestBody', Reason='the body is not JSON') from error
 

@@ -76,6 +76,7 @@ def patch_pool(call: Call, pool_id: str) -> Result:
 
 # Azure changes these only while a pool is empty (SDK15 BatchPoolUpdateOptions).
 _ONLY_OF_EMPTY_POOLS = (
+    'displayName',
     'vmSize',
     'enableInterNodeCommunication',
     'virtualMachineConfiguration',
@@ -83,6 +84,7 @@ _ONLY_OF_EMPTY_POOLS = (
     'taskSchedulingPolicy',
     'networkConfiguration',
     'userAccounts',
+    'upgradePolicy',
 )
 
 
