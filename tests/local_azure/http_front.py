@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
-from tests.local_azure.batch.errors import error_body, message_of
+from tests.local_azure.batch.errors import ERRORS, BatchError, error_body
 from tests.local_azure.faults import Faults, RequestFault, Scheme, Service, Source
 from tests.local_azure.node.agent import AGENT
 
@@ -189,7 +189,9 @@ def cut_off(connection: Any) -> None:
 
 def error_answer(fault: RequestFault, request_id: str) -> Answer:
     """An error in the service's form (REST references: "Status and error codes"), or a broken gateway's HTML."""
-    message = fault.message or message_of(fault.code)
+    message = fault.message
+    if not message:
+        message = BatchError(fault.code).message if fault.code in ERRORS else fault.code
     detail = {'AuthenticationErrorDetail': fault.detail} if fault.detail else {}
     error = error_body(fault.code, message, detail, request_id, '2026-01-01T00:00:00.0000001Z')
     if fault.html:

@@ -130,13 +130,6 @@ class BatchError(Exception):
         self.values = values
 
 
-def message_of(code: str) -> str:
-    """The service's text for a code, or the code itself where none is known."""
-    if code in ERRORS:
-        return ERRORS[code].message
-    return code
-
-
 def error_body(
     code: str, message: str, values: Mapping[str, str], request_id: str, time: str
 ) -> dict[str, Any]:
