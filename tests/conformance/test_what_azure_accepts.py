@@ -259,6 +259,20 @@ def test_supported_images_came_with_2019_06_01(wire: Wire) -> None:
     assert wire('GET', '/supportedimages', version='2019-06-01.9.0').status_code == 200
 
 
+def test_node_agents_were_listed_before(wire: Wire) -> None:
+    """As azure-batch 6.0.0 and its samples choose an image."""
+    query = {'$filter': "osType eq 'linux'"}
+
+    agents = wire('GET', '/nodeagentskus', version=OLDEST, query=query).json()['value']
+
+    skus = {
+        agent['id']: [image['sku'] for image in agent['verifiedImageReferences']]
+        for agent in agents
+    }
+    assert skus['batch.node.ubuntu 24.04'] == ['server', 'server-gen1']
+    assert wire('GET', '/nodeagentskus', version='2019-06-01.9.0').status_code == 501
+
+
 @pytest.mark.parametrize('state', ['active', 'completed'])
 def test_selected_properties_of_a_task_are_those_of_the_whole_document(
     azure: LocalAzure, wire: Wire, state: str

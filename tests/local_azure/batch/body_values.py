@@ -181,6 +181,10 @@ class Shape(Value):
     until: Mapping[str, str] = field(default_factory=dict)
     rule: Rule | None = None
 
+    def read_body(self, body: object, version: str) -> dict[str, Any]:
+        """What a whole body of this shape says."""
+        return self.read('the body', body, version)
+
     def read(self, name: str, value: object, version: str) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise wrong_type(name)

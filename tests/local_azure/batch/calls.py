@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.documents import Document, View, etag
@@ -17,8 +17,16 @@ from tests.local_azure.batch.pools import Pools
 from tests.local_azure.batch.times import format_time, from_ticks, parse_http_date
 from tests.local_azure.http_front import Handler
 
+Checked = TypeVar('Checked')
+
 MAX_COLLECTION = 1 << 20  # recorded traffic: POST .../addtaskcollection, 413 with MaxLimit 1048576
 MAX_BODY = 8 << 20
+
+
+class Changing(Protocol):
+    """What has an ETag: a resource with the time of its last change."""
+
+    modified: int
 
 
 @dataclass
@@ -87,14 +95,18 @@ class Call:
             )
         return number
 
-    def check_conditions(self, modified: int) -> None:
+    def checked_body(self, check: Callable[[object, str], Checked]) -> Checked:
+        """What a function of `request_bodies` makes of the body."""
+        return check(self.body(), self.version)
+
+    def check_conditions(self, resource: Changing) -> None:
         """If-Match and its kin: 412 on writes, 304 on reads.
 
         Recorded traffic: PUT /jobs/{id}; SDK14 operations.
         """
         headers = self.request.headers
-        tag = etag(modified)
-        moment = from_ticks(modified).replace(microsecond=0)
+        tag = etag(resource.modified)
+        moment = from_ticks(resource.modified).replace(microsecond=0)
         until = self._date('If-Unmodified-Since')
         since = self._date('If-Modified-Since')
 
@@ -128,19 +140,26 @@ class Call:
 
     # Results
 
-    def created(self, path: str, modified: int) -> Result:
+    def created(self, path: str, resource: Changing) -> Result:
         url = f'{self.account.url}{path}'
         links = {'DataServiceId': url, 'Location': url}
-        return Result(201, None, modified, links)
+        return Result(201, None, resource.modified, links)
 
-    def changed(self, status: int, modified: int) -> Result:
+    def changed(self, status: int, resource: Changing) -> Result:
         """A change of a resource that is still there."""
-        return Result(status, None, modified, {'DataServiceId': self.url})
+        links = {'DataServiceId': self.url}
+        return Result(status, None, resource.modified, links)
 
-    def element(self, what: str, document: Document, modified: int | None = None) -> Result:
-        """One document; `what` is its kind in the service's metadata."""
-        body = {'odata.metadata': f'{self.account.url}/$metadata#{what}', **document}
-        return Result(200, body, modified)
+    def element(self, what: str, document: Document, resource: Changing | None = None) -> Result:
+        """One document; `what` is its kind in the service's metadata.
+
+        Without its resource the answer has no ETag.
+        """
+        metadata = f'{self.account.url}/$metadata#{what}'
+        body = {'odata.metadata': metadata, **document}
+        if resource is None:
+            return Result(200, body)
+        return Result(200, body, resource.modified)
 
 
 def _refuse_constant(constant: str) -> None:

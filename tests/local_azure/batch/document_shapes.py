@@ -333,3 +333,12 @@ IMAGE = Shape(
         'osType': TEXT,
     },
 )
+
+NODE_AGENT = Shape(
+    name='NodeAgentSku',
+    properties={
+        'id': TEXT,
+        'verifiedImageReferences': ListOf(body_shapes.IMAGE_REFERENCE),
+        'osType': TEXT,
+    },
+)

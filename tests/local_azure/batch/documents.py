@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.local_azure.batch import versions
-from tests.local_azure.batch.images import Image
+from tests.local_azure.batch.images import Image, NodeAgent
 from tests.local_azure.batch.model import (
     AutoScaleRun,
     Execution,
@@ -514,18 +514,22 @@ def file_document(file: NodeFile, folder_url: str) -> Document:
 # Images
 
 
+def _image_reference(image: Image) -> Document:
+    return {
+        'publisher': image.publisher,
+        'offer': image.offer,
+        'sku': image.sku,
+        'version': 'latest',
+    }
+
+
 def image_document(image: Image, _: View) -> Document:
     capabilities = None
     if image.generation == 2:
         capabilities = ['Generation2VMImage']
     return _without_none(
         {
-            'imageReference': {
-                'publisher': image.publisher,
-                'offer': image.offer,
-                'sku': image.sku,
-                'version': 'latest',
-            },
+            'imageReference': _image_reference(image),
             'verificationType': 'verified',
             'nodeAgentSKUId': image.agent,
             'capabilities': capabilities,
@@ -533,3 +537,12 @@ def image_document(image: Image, _: View) -> Document:
             'osType': 'linux',
         }
     )
+
+
+def node_agent_document(agent: NodeAgent, _: View) -> Document:
+    """What was listed before images were (azure-batch 6.0.0, NodeAgentSku)."""
+    return {
+        'id': agent.key,
+        'verifiedImageReferences': [_image_reference(image) for image in agent.images],
+        'osType': 'linux',
+    }

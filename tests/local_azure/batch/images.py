@@ -32,6 +32,22 @@ IMAGES = (
     Image(_NOBLE, 'server-gen1', 'batch.node.ubuntu 24.04', 1),
 )
 
+
+class NodeAgent(NamedTuple):
+    """A node agent, with the images that it runs on."""
+
+    key: str
+    images: list[Image]
+
+
+def node_agents() -> list[NodeAgent]:
+    agents: dict[str, NodeAgent] = {}
+    for image in IMAGES:
+        agent = agents.setdefault(image.agent, NodeAgent(image.agent, []))
+        agent.images.append(image)
+    return list(agents.values())
+
+
 # Publisher and offer of images that Batch takes or has taken and that are not offered here. Their
 # SKUs are too many to be listed (Azure docs: batch-linux-nodes; github.com/Azure/Batch issue 200).
 _KNOWN_OFFERS = {

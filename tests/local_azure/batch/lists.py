@@ -57,6 +57,7 @@ NODE_COUNTS = Kind(
 JOBS = Kind('jobs', document_shapes.JOB, documents.job_document)
 TASKS = Kind('tasks', document_shapes.TASK, documents.task_document, documents.task_property)
 IMAGES = Kind('supportedimages', document_shapes.IMAGE, documents.image_document)
+NODE_AGENTS = Kind('nodeagentskus', document_shapes.NODE_AGENT, documents.node_agent_document)
 
 
 def files(folder_url: str) -> Kind:

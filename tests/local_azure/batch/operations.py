@@ -21,7 +21,7 @@ from tests.local_azure.batch.documents import (
     task_counts_document,
 )
 from tests.local_azure.batch.errors import BatchError, not_imitated
-from tests.local_azure.batch.images import IMAGES
+from tests.local_azure.batch.images import IMAGES, node_agents
 from tests.local_azure.batch.model import Pool, Task
 from tests.local_azure.batch.times import http_date
 from tests.local_azure.node import files
@@ -37,6 +37,13 @@ def list_supported_images(call: Call) -> Result:
     return lists.page(call, lists.IMAGES, IMAGES)
 
 
+def list_node_agents(call: Call) -> Result:
+    """Only in API versions before images were listed."""
+    if call.version >= versions.SUPPORTED_IMAGES:
+        raise not_imitated('GET /nodeagentskus, which this API version does not have')
+    return lists.page(call, lists.NODE_AGENTS, node_agents())
+
+
 def list_pool_node_counts(call: Call) -> Result:
     with call.account.lock:
         return lists.page(call, lists.NODE_COUNTS, call.account.all_pools())
@@ -46,9 +53,9 @@ def list_pool_node_counts(call: Call) -> Result:
 
 
 def add_pool(call: Call) -> Result:
-    spec = request_bodies.pool(call.body(), call.version)
+    spec = call.checked_body(request_bodies.pool)
     pool = call.pools.add(spec)
-    return call.created(f'/pools/{pool.id}', pool.modified)
+    return call.created(f'/pools/{pool.id}', pool)
 
 
 def list_pools(call: Call) -> Result:
@@ -59,19 +66,19 @@ def list_pools(call: Call) -> Result:
 def get_pool(call: Call, pool_id: str) -> Result:
     with call.account.lock:
         pool = call.pools.get(pool_id)
-        call.check_conditions(pool.modified)
+        call.check_conditions(pool)
         document = lists.selected(call, lists.POOLS, pool)
-        return call.element('pools/@Element', document, pool.modified)
+        return call.element('pools/@Element', document, pool)
 
 
 def patch_pool(call: Call, pool_id: str) -> Result:
     with call.account.lock:
         pool = call.pools.get(pool_id)
-        call.check_conditions(pool.modified)
-        spec = request_bodies.pool_patch(call.body(), call.version)
+        call.check_conditions(pool)
+        spec = call.checked_body(request_bodies.pool_patch)
         _check_patch(pool, spec)
         pool = call.pools.patch(pool_id, spec)
-        return call.changed(200, pool.modified)
+        return call.changed(200, pool)
 
 
 # Azure changes these only while a pool is empty (SDK15 BatchPoolUpdateOptions).
@@ -98,42 +105,46 @@ def _check_patch(pool: Pool, spec: Spec) -> None:
 
 def delete_pool(call: Call, pool_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.pools.get(pool_id).modified)
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
         call.pools.delete(pool_id)
         return Result(202)
 
 
 def resize_pool(call: Call, pool_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.pools.get(pool_id).modified)
-        spec = request_bodies.resize(call.body(), call.version)
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        spec = call.checked_body(request_bodies.resize)
         pool = call.pools.resize(pool_id, spec)
-        return call.changed(202, pool.modified)
+        return call.changed(202, pool)
 
 
 def stop_pool_resize(call: Call, pool_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.pools.get(pool_id).modified)
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
         pool = call.pools.stop_resize(pool_id)
-        return call.changed(202, pool.modified)
+        return call.changed(202, pool)
 
 
 def enable_pool_autoscale(call: Call, pool_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.pools.get(pool_id).modified)
-        spec = request_bodies.enable_autoscale(call.body(), call.version)
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        spec = call.checked_body(request_bodies.enable_autoscale)
         pool = call.pools.enable_autoscale(pool_id, spec)
-        return call.changed(200, pool.modified)
+        return call.changed(200, pool)
 
 
 def disable_pool_autoscale(call: Call, pool_id: str) -> Result:
     pool = call.pools.disable_autoscale(pool_id)
-    return call.changed(200, pool.modified)
+    return call.changed(200, pool)
 
 
 def evaluate_pool_autoscale(call: Call, pool_id: str) -> Result:
     """Without an ETag (recorded traffic, 2020-03-01.11.0)."""
-    spec = request_bodies.evaluate_autoscale(call.body(), call.version)
+    spec = call.checked_body(request_bodies.evaluate_autoscale)
     run = call.pools.evaluate_autoscale(pool_id, spec)
     what = 'Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun'
     result = call.element(what, autoscale_run_document(run))
@@ -173,9 +184,9 @@ def get_node_file(call: Call, pool_id: str, node_id: str, path: str) -> Result:
 
 def add_job(call: Call) -> Result:
     """Location says job-1 whatever the job's id (recorded traffic)."""
-    spec = request_bodies.job(call.body(), call.version)
+    spec = call.checked_body(request_bodies.job)
     job = call.jobs.add(spec)
-    return call.created('/jobs/job-1', job.modified)
+    return call.created('/jobs/job-1', job)
 
 
 def list_jobs(call: Call) -> Result:
@@ -186,32 +197,35 @@ def list_jobs(call: Call) -> Result:
 def get_job(call: Call, job_id: str) -> Result:
     with call.account.lock:
         job = call.jobs.get(job_id)
-        call.check_conditions(job.modified)
+        call.check_conditions(job)
         document = lists.selected(call, lists.JOBS, job)
-        return call.element('jobs/@Element', document, job.modified)
+        return call.element('jobs/@Element', document, job)
 
 
 def patch_job(call: Call, job_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.jobs.get(job_id).modified)
-        spec = request_bodies.job_patch(call.body(), call.version)
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        spec = call.checked_body(request_bodies.job_patch)
         job = call.jobs.patch(job_id, spec)
-        return call.changed(200, job.modified)
+        return call.changed(200, job)
 
 
 def delete_job(call: Call, job_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.jobs.get(job_id).modified)
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
         call.jobs.delete(job_id)
         return Result(202)
 
 
 def terminate_job(call: Call, job_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.jobs.get(job_id).modified)
-        reason = request_bodies.terminate_reason(call.body(), call.version)
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        reason = call.checked_body(request_bodies.terminate_reason)
         job = call.jobs.terminate(job_id, reason)
-        return call.changed(202, job.modified)
+        return call.changed(202, job)
 
 
 def get_task_counts(call: Call, job_id: str) -> Result:
@@ -226,9 +240,9 @@ def get_task_counts(call: Call, job_id: str) -> Result:
 
 
 def add_task(call: Call, job_id: str) -> Result:
-    spec = request_bodies.task(call.body(), call.version)
+    spec = call.checked_body(request_bodies.task)
     task = call.jobs.add_task(job_id, spec)
-    return call.created(f'/jobs/{task.job.id}/tasks/{task.id}', task.modified)
+    return call.created(f'/jobs/{task.job.id}/tasks/{task.id}', task)
 
 
 def add_task_collection(call: Call, job_id: str) -> Result:
@@ -277,29 +291,32 @@ def list_tasks(call: Call, job_id: str) -> Result:
 def get_task(call: Call, job_id: str, task_id: str) -> Result:
     with call.account.lock:
         task = call.jobs.task(job_id, task_id)
-        call.check_conditions(task.modified)
+        call.check_conditions(task)
         document = lists.selected(call, lists.TASKS, task)
-        return call.element('tasks/@Element', document, task.modified)
+        return call.element('tasks/@Element', document, task)
 
 
 def terminate_task(call: Call, job_id: str, task_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.jobs.task(job_id, task_id).modified)
+        task = call.jobs.task(job_id, task_id)
+        call.check_conditions(task)
         task = call.jobs.terminate_task(job_id, task_id)
-        return call.changed(204, task.modified)
+        return call.changed(204, task)
 
 
 def reactivate_task(call: Call, job_id: str, task_id: str) -> Result:
     """Without DataServiceId (recorded traffic)."""
     with call.account.lock:
-        call.check_conditions(call.jobs.task(job_id, task_id).modified)
+        task = call.jobs.task(job_id, task_id)
+        call.check_conditions(task)
         task = call.jobs.reactivate_task(job_id, task_id)
         return Result(204, None, task.modified)
 
 
 def delete_task(call: Call, job_id: str, task_id: str) -> Result:
     with call.account.lock:
-        call.check_conditions(call.jobs.task(job_id, task_id).modified)
+        task = call.jobs.task(job_id, task_id)
+        call.check_conditions(task)
         call.jobs.delete_task(job_id, task_id)
         return Result(200)
 
@@ -326,7 +343,7 @@ def _list_files(call: Call, folder: Path) -> Result:
 def _get_file(call: Call, folder: Path, path: str) -> Result:
     """Without an ETag. The URL is quoted, and a boolean is Python's (recorded traffic)."""
     file = files.get(folder, path)
-    call.check_conditions(file.modified)
+    call.check_conditions(file)
     offset, length = files.part(file, call.request.headers.get('ocp-range'))
 
     headers = {

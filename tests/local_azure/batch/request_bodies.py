@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.local_azure.batch import body_shapes
+from tests.local_azure.batch.body_shapes import (
+    ENABLE_AUTOSCALE,
+    EVALUATE_AUTOSCALE,
+    JOB,
+    JOB_PATCH,
+    POOL,
+    POOL_PATCH,
+    RESIZE,
+    TASK,
+    TERMINATE_JOB,
+)
 from tests.local_azure.batch.errors import BatchError, invalid_property
 
 Spec = dict[str, Any]
@@ -13,32 +23,32 @@ MAX_TASKS_OF_A_COLLECTION = 100  # SDK14 task.add_collection
 
 
 def pool(body: object, version: str) -> Spec:
-    return body_shapes.POOL.read('the body', body, version)
+    return POOL.read_body(body, version)
 
 
 def pool_patch(body: object, version: str) -> Spec:
-    return body_shapes.POOL_PATCH.read('the body', body, version)
+    return POOL_PATCH.read_body(body, version)
 
 
 def resize(body: object, version: str) -> Spec:
-    return body_shapes.RESIZE.read('the body', body, version)
+    return RESIZE.read_body(body, version)
 
 
 def enable_autoscale(body: object, version: str) -> Spec:
     """A formula, an interval or both; which of them a pool needs depends on what it has."""
-    return body_shapes.ENABLE_AUTOSCALE.read('the body', body, version)
+    return ENABLE_AUTOSCALE.read_body(body, version)
 
 
 def evaluate_autoscale(body: object, version: str) -> Spec:
-    return body_shapes.EVALUATE_AUTOSCALE.read('the body', body, version)
+    return EVALUATE_AUTOSCALE.read_body(body, version)
 
 
 def job(body: object, version: str) -> Spec:
-    return body_shapes.JOB.read('the body', body, version)
+    return JOB.read_body(body, version)
 
 
 def job_patch(body: object, version: str) -> Spec:
-    return body_shapes.JOB_PATCH.read('the body', body, version)
+    return JOB_PATCH.read_body(body, version)
 
 
 def terminate_reason(body: object, version: str) -> str:
@@ -48,13 +58,13 @@ def terminate_reason(body: object, version: str) -> str:
     """
     if body is None:
         return 'UserTerminate'
-    spec = body_shapes.TERMINATE_JOB.read('the body', body, version)
+    spec = TERMINATE_JOB.read_body(body, version)
     return str(spec.get('terminateReason') or 'UserTerminate')
 
 
 def task(body: object, version: str) -> Spec:
     """What a task takes from its job (retries) is filled in when it is added."""
-    return body_shapes.TASK.read('the body', body, version)
+    return TASK.read_body(body, version)
 
 
 def task_collection(body: object) -> list[Any]:

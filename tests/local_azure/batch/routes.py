@@ -41,6 +41,7 @@ _TASK = '/jobs/{job_id}/tasks/{task_id}'
 
 ROUTES = (
     Route('GET', '/supportedimages', operations.list_supported_images),
+    Route('GET', '/nodeagentskus', operations.list_node_agents),
     Route('GET', '/nodecounts', operations.list_pool_node_counts),
     Route('POST', '/pools', operations.add_pool),
     Route('GET', '/pools', operations.list_pools),
