@@ -23,7 +23,7 @@ ANSWERED = (
     '2024-07-01.20.0',
     '2025-06-01',  # azure-batch 15
 )
-# Most of these have been retired (REST reference, "Batch API life cycle").
+# Those up to 2017-09-01.6.0 were to be removed by April 2021 ("Batch API life cycle").
 PUBLISHED_BUT_NOT_ANSWERED = (
     '2014-01-01.1.0',
     '2014-04-01.1.0',
