@@ -19,7 +19,7 @@ from tests.local_azure.batch.times import SECOND, format_duration, parse_duratio
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
-_INTEGER = re.compile(r'\s*[+-]?[0-9]{1,20}\s*', re.ASCII)
+_INTEGER = re.compile(r'\s*[+-]?[0-9]{1,20}\s*')
 
 Rule = Callable[[dict[str, Any], str], None]
 
