@@ -18,7 +18,7 @@ from azure.batch.batch_auth import SharedKeyCredentials
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.local_azure import LocalAzure
-from tests.local_azure.batch import files
+from tests.local_azure.batch import document_shapes, files
 from tests.local_azure.batch.errors import ERRORS, BatchError
 from tests.local_azure.batch.filters import parse_filter
 from tests.local_azure.node.files import NodeFile
@@ -151,7 +151,7 @@ def test_random_json(wire: Wire, path: str, body: object) -> None:
 )
 def test_random_filters(clause: str) -> None:
     try:
-        parse_filter(clause, 'CloudTask')
+        parse_filter(clause, document_shapes.TASK)
     except BatchError as error:
         assert error.status == 400
 
@@ -180,7 +180,7 @@ def test_queries(wire: Wire, query: dict[str, str]) -> None:
 def test_missing_and_unsupported_versions(wire: Wire) -> None:
     assert wire('GET', '/jobs', version=None).json()['code'] == 'MissingRequiredQueryParameter'
     assert (
-        wire('GET', '/jobs', version='2018-08-01.7.0').json()['code'] == 'UnsupportedRequestVersion'
+        wire('GET', '/jobs', version='2018-08-01.7.9').json()['code'] == 'UnsupportedRequestVersion'
     )
 
 

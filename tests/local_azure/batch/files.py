@@ -8,38 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.model import Node, Task
 from tests.local_azure.batch.states import TaskState
-from tests.local_azure.batch.times import format_time
 from tests.local_azure.node import files as node_files
 from tests.local_azure.node.files import NodeFile
 
 _RANGE = re.compile(r'bytes=(\d{1,18})-(\d{0,18})')
 _NO_ACCESS = 'The files of the specified task cannot be accessed as the task'
-
-
-def file_properties(file: NodeFile) -> dict[str, Any] | None:
-    """`properties`: none for directories, the length is a string."""
-    if file.is_directory:
-        return None
-    return {
-        'lastModified': format_time(file.modified),
-        'contentLength': str(file.size),
-        'contentType': file.content_type,
-        'fileMode': file.mode,
-    }
-
-
-def file_fields(base: str) -> dict[str, Any]:
-    return {
-        'name': lambda file: file.key,
-        'url': lambda file: f'{base}/{file.key}',
-        'isDirectory': lambda file: file.is_directory,
-        'properties': file_properties,
-    }
 
 
 def task_folder(task: Task) -> Path:
@@ -53,7 +30,7 @@ def task_folder(task: Task) -> Path:
         reason = 'moved to completed state without running'
         if task.state is TaskState.active:
             reason = 'state is still active'
-        raise BatchError('OperationInvalidForCurrentState', f'{_NO_ACCESS} {reason}.')
+        raise BatchError('OperationInvalidForCurrentState', Reason=f'{_NO_ACCESS} {reason}')
 
     started = task.execution.start or 0
     booted = node.booted or 0
