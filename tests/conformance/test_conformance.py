@@ -516,7 +516,7 @@ def test_conditions_on_writes_and_reads(client: BatchServiceClient) -> None:
         (a_pool(target_low_priority_nodes=-1), 'InvalidPropertyValue'),
         (a_pool(task_slots_per_node=5), 'InvalidPropertyValue'),
         (a_pool(resize_timeout=timedelta(minutes=1)), 'InvalidPropertyValue'),
-        (a_pool(enable_auto_scale=True), 'NotImplemented'),
+        (a_pool(enable_auto_scale=True), 'MissingRequiredProperty'),
         (a_pool(virtual_machine_configuration=None), 'MissingRequiredProperty'),
     ],
     ids=['long id', 'id', 'size', 'negative', 'slots', 'timeout', 'autoscale', 'no image'],
@@ -548,7 +548,6 @@ def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(
         ('/jobs', {**JOB, 'allowTaskPreemption': True}, 'allowTaskPreemption'),
         ('/jobs/job/tasks', {**TASK, 'dependsOn': {'taskIds': ['x']}}, 'dependsOn'),
         ('/jobs/job/tasks', {**TASK, 'outputFiles': [WITH_HEADERS]}, 'uploadHeaders'),
-        ('/pools', {**POOL, 'enableAutoScale': True}, 'enableAutoScale'),
         (
             '/pools',
             {**POOL, 'virtualMachineConfiguration': {**MACHINE, 'extensions': [EXTENSION]}},

@@ -18,9 +18,10 @@ from azure.batch.batch_auth import SharedKeyCredentials
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.local_azure import LocalAzure
+from tests.local_azure.batch import document_shapes, files
 from tests.local_azure.batch.errors import ERRORS, BatchError
 from tests.local_azure.batch.filters import parse_filter
-from tests.local_azure.node import files
+from tests.local_azure.node.files import NodeFile
 
 from .conftest import Wire, a_job, address_of
 from .test_recorded_facts import JOB, POOL, TASK
@@ -150,7 +151,7 @@ def test_random_json(wire: Wire, path: str, body: object) -> None:
 )
 def test_random_filters(clause: str) -> None:
     try:
-        parse_filter(clause, 'CloudTask')
+        parse_filter(clause, document_shapes.TASK)
     except BatchError as error:
         assert error.status == 400
 
@@ -179,7 +180,7 @@ def test_queries(wire: Wire, query: dict[str, str]) -> None:
 def test_missing_and_unsupported_versions(wire: Wire) -> None:
     assert wire('GET', '/jobs', version=None).json()['code'] == 'MissingRequiredQueryParameter'
     assert (
-        wire('GET', '/jobs', version='2018-08-01.7.0').json()['code'] == 'UnsupportedRequestVersion'
+        wire('GET', '/jobs', version='2018-08-01.7.9').json()['code'] == 'UnsupportedRequestVersion'
     )
 
 
@@ -218,7 +219,7 @@ def test_file_that_changes_while_it_is_read(
     azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['completed'])
     find = files.get
 
-    def find_and_change(folder: Path, name: str) -> files.NodeFile:
+    def find_and_change(folder: Path, name: str) -> NodeFile:
         file = find(folder, name)
         file.path.unlink() if change == 'removed' else file.path.write_bytes(b'te')
         return file

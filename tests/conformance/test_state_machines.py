@@ -12,8 +12,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.local_azure.batch import documents as wire, request_bodies as schema
+from tests.local_azure.batch import request_bodies as schema
 from tests.local_azure.batch.account import Account
+from tests.local_azure.batch.documents import View, pool_document
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.model import ALIVE, COUNTERS, Failure, Outcome, Task
 from tests.local_azure.batch.states import JobState, PoolState, TaskState
@@ -32,7 +33,7 @@ VERSION = '2025-06-01'
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
 POOL_IDS, JOB_IDS, TASK_IDS = ('P1', 'p1', 'P2'), ('J1', 'j1', 'J2'), ('a', 'A', 'b', 'c', 'd')
 REFUSALS = {400, 404, 409}
-SHOWN = wire.resources('')['CloudPool']
+VIEW = View('', VERSION)
 
 
 class BatchMachine(RuleBasedStateMachine):
@@ -312,7 +313,8 @@ class BatchMachine(RuleBasedStateMachine):
     @invariant()
     def resize_errors_only_while_steady(self) -> None:
         for pool in self.account.all_pools():
-            assert pool.allocation.value == 'steady' or not SHOWN['resizeErrors'](pool)
+            shown = pool_document(pool, VIEW)
+            assert shown['allocationState'] == 'steady' or 'resizeErrors' not in shown
 
     def teardown(self) -> None:
         """However it went: with time, deletions end and nothing is left."""

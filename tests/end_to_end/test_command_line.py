@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.conftest import address_of
+from tests.local_azure.__main__ import FAREWELL
 
 ROOT = Path(__file__).resolve().parents[2]
 # Stands in for the sample: tells what it got, then does as it was told.
@@ -136,7 +137,7 @@ def test_signal_is_passed_on_once_and_waited_for(
         process.send_signal(number)
         output, _ = process.communicate(timeout=20)
 
-    assert output == f'got {number.name}\n'
+    assert output == f'got {number.name}\n{FAREWELL}\n'
     assert process.returncode == 130
 
 
@@ -220,10 +221,17 @@ def test_serve_prints_the_environment_and_serves_until_interrupted(
 ) -> None:
     command = [sys.executable, '-m', 'tests.local_azure', '--serve', *options]
     with subprocess.Popen(
-        command, env=temporary, text=True, stdout=subprocess.PIPE, cwd=ROOT
+        command,
+        env=temporary,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
     ) as process:
-        assert process.stdout
-        lines = [process.stdout.readline() for _ in range(count + 1)]
+        assert process.stdout and process.stderr
+        while process.stderr.readline() != 'Ready.\n':
+            assert process.poll() is None
+        lines = [process.stdout.readline() for _ in range(count)]
         values = dict(re.findall(r"export (\w+)='(.*)'\n", ''.join(lines)))
         endpoints = [
             address_of(value) for name, value in values.items() if name.endswith('ENDPOINT')
@@ -232,9 +240,9 @@ def test_serve_prints_the_environment_and_serves_until_interrupted(
             socket.create_connection(endpoint, 5).close()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
+        assert process.stdout.read() == ''
 
     assert len(values) == count
-    assert lines[count] == 'Ready.\n'
     for endpoint in endpoints:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(endpoint, 5)

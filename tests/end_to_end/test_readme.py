@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.local_azure import LocalAzure, script_environment
+from tests.local_azure.azurite import cache_folder
 
 from .conftest import SCRIPT, TIMEOUT
 
@@ -108,7 +109,7 @@ def test_arguments_go_through_to_the_script(copy: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         'HOME': str(tmp_path),
-        'npm_config_cache': str(Path.home() / '.npm'),
+        'XDG_CACHE_HOME': str(cache_folder().parent),
     }
 
     result = run(

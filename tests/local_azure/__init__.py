@@ -1,7 +1,4 @@
-"""Azure on this machine: Azurite and a local Batch service, for trying the sample and for its tests.
-
-See README.md beside this file.
-"""
+"""Azure on this machine: Azurite and a local Batch service. See README.md beside this file."""
 
 from tests.local_azure.azure import LocalAzure, script_environment
 from tests.local_azure.batch.account import Delays

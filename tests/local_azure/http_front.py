@@ -1,6 +1,6 @@
 """The HTTP front of a service: connections, TLS, requests on record, latency and faults on demand.
 
-Behind it is a backend, which turns a request into an answer: the Batch service, the way to Azurite, Entra ID.
+Behind it is a backend, which turns a request into an answer: Batch, storage, Entra ID.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
-from tests.local_azure.batch.errors import ERRORS, error_body
+from tests.local_azure.batch.errors import ERRORS, BatchError, error_body
 from tests.local_azure.faults import Faults, RequestFault, Scheme, Service, Source
-from tests.local_azure.node.agent import AGENT
 
+NODE_USER_AGENT = 'local-azure-node'  # who calls itself so is a node, everybody else a client
 JSON = 'application/json;odata=minimalmetadata'  # of Batch
 HTML = b'<html><head><title>Proxy Error</title></head><body><h1>Proxy Error</h1></body></html>'
+TIME_OF_ERRORS = '2026-01-01T00:00:00.0000001Z'
+WITHOUT_BODY = (204, 304)  # statuses
+READ_AT_ONCE = 1 << 20  # bytes
+POLL = 0.02  # seconds until a front notices that it is to stop
 
 
 class Request(NamedTuple):
@@ -54,17 +58,20 @@ class Answer(NamedTuple):
 
 @dataclass
 class Conditions:
-    """What all fronts share: faults, and the record of requests."""
+    """What all fronts share: faults, and the record of requests.
+
+    `refusal` is asked with the service and the Authorization header of each request.
+    """
 
     faults: Faults
     requests: list[Request] = field(default_factory=list)
-    refusal: Callable[[Service, str], RequestFault | None] = lambda *_: (
-        None
-    )  # of an Authorization header
+    refusal: Callable[[Service, str], RequestFault | None] | None = None
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. Of the request on it a backend reads `command`, `path` and `query` (as sent), `arguments` (the
+    """One connection.
+
+    Of the request on it a backend reads `command`, `path` and `query` (as sent), `arguments` (the
     query's), `headers`, `body` and `request_id`.
     """
 
@@ -79,57 +86,60 @@ class Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _serve(self) -> None:
-        front, conditions, started = self.server, self.server.conditions, time.monotonic()
-        target = self.path
-        self.path, _, self.query = target.partition('?')
-        parsed = parse_qs(self.query, keep_blank_values=True, errors='surrogateescape')
-        self.arguments = {name: values[0] for name, values in parsed.items()}
+        """Answers a request, and records it however it ends."""
+        started = time.monotonic()
+        self._target = self.path
+        self.path, _, self.query = self._target.partition('?')
+        self.arguments = _first_values(self.query)
         self.request_id = str(uuid.uuid4())
-        source: Source = 'node' if self.headers.get('User-Agent') == AGENT else 'client'
-        self.body, status, sent = b'', 0, 0
+        self.body = b''
+
+        is_node = self.headers.get('User-Agent') == NODE_USER_AGENT
+        self._source: Source = 'node' if is_node else 'client'
+        self._status = 0
+        self._bytes_out = 0
         try:
-            fault = self._malformed()
-            request = (front.service, self.command, target, source, self._scheme())
-            fault = fault or conditions.faults.take(
-                RequestFault, lambda fault: fault.concerns(*request)
-            )
-            fault = fault or conditions.refusal(
-                front.service, self.headers.get('Authorization', '')
-            )
-            if conditions.faults.latency and source == 'client':
-                time.sleep(conditions.faults.latency)
-            if fault and fault.cuts_before():
-                self._cut()
-            if fault and fault.action == 'answer':
-                answer, fault = error_answer(fault, self.request_id), None
-            else:
-                answer = front.backend(self)
-            sent = self._send(answer, fault.where if fault and fault.action == 'cut' else None)
-            status = answer.status
+            self._answer()
         finally:
-            what = (
-                front.service,
-                source,
-                self.command,
-                self.path,
-                self.query,
-                status,
-                len(self.body),
-                sent,
-            )
-            conditions.requests.append(Request(*what, started, time.monotonic() - started))
+            self._record(started)
 
-    def _scheme(self) -> Scheme | None:
-        """How the request is authenticated; a SAS counts as what it was signed with."""
-        name = self.headers.get('Authorization', '').partition(' ')[0]
-        if not name and 'sig=' in self.query:
-            return 'Bearer' if 'skoid=' in self.query else 'SharedKey'
-        return (
-            'Bearer' if name == 'Bearer' else 'SharedKey' if name.startswith('SharedKey') else None
+    def _record(self, started: float) -> None:
+        request = Request(
+            service=self.server.service,
+            source=self._source,
+            method=self.command,
+            path=self.path,
+            query=self.query,
+            status=self._status,
+            bytes_in=len(self.body),
+            bytes_out=self._bytes_out,
+            started=started,
+            seconds=time.monotonic() - started,
         )
+        self.server.conditions.requests.append(request)
 
-    def _malformed(self) -> RequestFault | None:
-        """Reads the body; a refusal when nobody can know where it ends, and so where the next request begins."""
+    def _answer(self) -> None:
+        fault = self._read_body_or_refuse() or self._armed_fault() or self._wrong_token()
+
+        if self._source == 'client':
+            time.sleep(self.server.conditions.faults.latency)
+
+        if fault and fault.cuts_before():  # it also waits for the end of a hold
+            self._cut()
+        if fault and fault.action == 'answer':
+            self._send(error_answer(fault, self.request_id))
+            return
+
+        answer = self.server.backend(self)
+        if fault and fault.action == 'cut':
+            self._send_and_cut(answer, in_mid_body=fault.where == 'mid-body')
+        else:
+            self._send(answer)
+
+    # What is wrong with a request
+
+    def _read_body_or_refuse(self) -> RequestFault | None:
+        """A refusal if nobody can know where the body ends, and where the next request begins."""
         try:
             self._read_body()
         except ValueError:
@@ -137,41 +147,94 @@ class Handler(BaseHTTPRequestHandler):
             return RequestFault(service=self.server.service, status=400, code='InvalidHeaderValue')
         return None
 
+    def _armed_fault(self) -> RequestFault | None:
+        service = self.server.service
+        scheme = self._scheme()
+
+        def concerns(fault: RequestFault) -> bool:
+            return fault.concerns(service, self.command, self._target, self._source, scheme)
+
+        return self.server.conditions.faults.take(RequestFault, concerns)
+
+    def _wrong_token(self) -> RequestFault | None:
+        refusal = self.server.conditions.refusal
+        if not refusal:
+            return None
+        return refusal(self.server.service, self.headers.get('Authorization', ''))
+
+    def _scheme(self) -> Scheme | None:
+        """How the request is authenticated; a SAS counts as what it was signed with."""
+        name, _, _ = self.headers.get('Authorization', '').partition(' ')
+        if not name and 'sig=' in self.query:
+            return 'Bearer' if 'skoid=' in self.query else 'SharedKey'
+        if name == 'Bearer':
+            return 'Bearer'
+        if name.startswith('SharedKey'):
+            return 'SharedKey'
+        return None
+
+    # The body
+
     def _read_body(self) -> None:
-        if 'chunked' not in self.headers.get('Transfer-Encoding', '').lower():
+        if 'chunked' in self.headers.get('Transfer-Encoding', '').lower():
+            self._read_chunks()
+        else:
             self.body = self._read(int(self.headers.get('Content-Length') or 0))
-            return
-        while size := int(self.rfile.readline(1000).split(b';')[0], 16):
-            self.body += self._read(size)
+
+    def _read_chunks(self) -> None:
+        while True:
+            size, _, _ = self.rfile.readline(1000).partition(b';')
+            chunk = self._read(int(size, 16))
             self.rfile.readline(10)
-        self.rfile.readline(10)
+            if not chunk:
+                return
+            self.body += chunk
 
     def _read(self, size: int) -> bytes:
         data = bytearray()
         while len(data) < size:
-            if not (part := self.rfile.read(min(size - len(data), 1 << 20))):
+            part = self.rfile.read(min(size - len(data), READ_AT_ONCE))
+            if not part:
                 raise ConnectionResetError
             data += part
         return bytes(data)
 
-    def _send(self, answer: Answer, cut: str | None) -> int:
-        """Sends an answer, or as much of it as a fault leaves; the bytes of its body."""
-        if cut == 'after':
-            self._cut()
-        body = b'' if self.command == 'HEAD' or answer.status in (204, 304) else answer.body
+    # The answer
+
+    def _send(self, answer: Answer) -> None:
+        body = self._body_of(answer)
+        self.wfile.write(self._head_of(answer, body) + body)
+        self._status = answer.status
+        self._bytes_out = len(body)
+
+    def _send_and_cut(self, answer: Answer, *, in_mid_body: bool) -> None:
+        if in_mid_body:
+            body = self._body_of(answer)
+            half = body[: len(body) // 2]
+            self.wfile.write(self._head_of(answer, body) + half)
+        self._cut()
+
+    def _body_of(self, answer: Answer) -> bytes:
+        if self.command == 'HEAD' or answer.status in WITHOUT_BODY:
+            return b''
+        return answer.body
+
+    def _head_of(self, answer: Answer, body: bytes) -> bytes:
+        reason = answer.reason or HTTPStatus(answer.status).phrase
+        lines = [f'HTTP/1.1 {answer.status} {reason}']
+
         ours = {'Date': formatdate(usegmt=True), 'Server': 'Microsoft-HTTPAPI/2.0'}
-        ours |= {} if self.command == 'HEAD' else {'Content-Length': str(len(body))}
+        if self.command != 'HEAD':
+            ours['Content-Length'] = str(len(body))
         given = {name.lower() for name in answer.headers}
-        headers = {name: value for name, value in ours.items() if name.lower() not in given} | dict(
-            answer.headers
-        )
-        lines = [f'HTTP/1.1 {answer.status} {answer.reason or HTTPStatus(answer.status).phrase}']
-        lines += [f'{name}: {value}' for name, value in headers.items()]
-        head = '\r\n'.join([*lines, '', '']).encode('latin-1', 'replace')
-        self.wfile.write(head + (body[: len(body) // 2] if cut else body))
-        if cut:
-            self._cut()
-        return len(body)
+        for name, value in ours.items():
+            if name.lower() not in given:
+                lines.append(f'{name}: {value}')
+
+        for name, value in answer.headers.items():
+            lines.append(f'{name}: {value}')
+        head = '\r\n'.join([*lines, '', ''])
+        return head.encode('latin-1', 'replace')
 
     def _cut(self) -> None:
         cut_off(self.connection)
@@ -181,34 +244,59 @@ class Handler(BaseHTTPRequestHandler):
         """Says nothing: the requests are on record."""
 
 
+def _first_values(query: str) -> dict[str, str]:
+    values = parse_qs(query, keep_blank_values=True, errors='surrogateescape')
+    return {name: several[0] for name, several in values.items()}
+
+
 def cut_off(connection: Any) -> None:
     with suppress(OSError):
         connection.shutdown(SHUT_RDWR)
 
 
+# Errors in the form of each service (REST references: "Status and error codes")
+
+
 def error_answer(fault: RequestFault, request_id: str) -> Answer:
-    """An error in the service's form (REST references: "Status and error codes"), or a broken gateway's HTML."""
-    message = fault.message or ERRORS.get(fault.code, f' {fault.code}').partition(' ')[2]
-    detail = {'AuthenticationErrorDetail': fault.detail} if fault.detail else {}
-    error = error_body(fault.code, message, detail, request_id, '2026-01-01T00:00:00.0000001Z')
-    if fault.html:
-        headers, body = {'Content-Type': 'text/html'}, HTML
-    elif fault.service == 'storage':
-        headers = {
-            'Content-Type': 'application/xml',
-            'x-ms-error-code': fault.code,
-            'x-ms-request-id': request_id,
-        }
-        details = ''.join(f'<{name}>{text}</{name}>' for name, text in detail.items())
-        text = f'<Code>{fault.code}</Code><Message>{error["message"]["value"]}</Message>{details}'
-        body = f'<?xml version="1.0" encoding="utf-8"?><Error>{text}</Error>'.encode()
-    else:
-        headers, body = {'Content-Type': JSON, 'request-id': request_id}, json.dumps(error).encode()
+    """The error as its service says it, or the page of a broken gateway."""
+    message = fault.message or _message_of(fault.code)
+    headers = {'Content-Type': 'text/html'}
+    body = HTML
+    if not fault.html:
+        details = {'AuthenticationErrorDetail': fault.detail} if fault.detail else {}
+        error = error_body(fault.code, message, details, request_id, TIME_OF_ERRORS)
+        if fault.service == 'storage':
+            headers = {
+                'Content-Type': 'application/xml',
+                'x-ms-error-code': fault.code,
+                'x-ms-request-id': request_id,
+            }
+            body = _storage_error(fault.code, error['message']['value'], details)
+        else:
+            headers = {'Content-Type': JSON, 'request-id': request_id}
+            body = json.dumps(error).encode()
     return Answer(fault.status, {**headers, **fault.headers}, body, message)
 
 
+def _message_of(code: str) -> str:
+    """The text of a Batch error; the code itself if it is none."""
+    if code in ERRORS:
+        return BatchError(code).message
+    return code
+
+
+def _storage_error(code: str, message: str, details: Mapping[str, str]) -> bytes:
+    text = f'<Code>{code}</Code><Message>{message}</Message>'
+    for name, value in details.items():
+        text += f'<{name}>{value}</{name}>'
+    return f'<?xml version="1.0" encoding="utf-8"?><Error>{text}</Error>'.encode()
+
+
+# The server
+
+
 class Front(ThreadingTCPServer):
-    """A thread for each connection to a free loopback port; those that are open end when it stops."""
+    """A thread for each connection to a free loopback port; those that are open end with it."""
 
     request_queue_size = 1024
     daemon_threads = True
@@ -217,15 +305,18 @@ class Front(ThreadingTCPServer):
     def __init__(
         self, service: Service, conditions: Conditions, tls: ssl.SSLContext | None
     ) -> None:
-        self.service, self.conditions = service, conditions
+        self.service = service
+        self.conditions = conditions
         self._open: WeakSet[Any] = WeakSet()
         super().__init__(('127.0.0.1', 0), Handler)
-        self.url = f'{"https" if tls else "http"}://127.0.0.1:{self.server_address[1]}'
+
+        scheme = 'https' if tls else 'http'
+        self.url = f'{scheme}://127.0.0.1:{self.server_address[1]}'
         if tls:  # the handshake comes with the first read, in the connection's own thread
             self.socket = tls.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False
             )
-        self._thread = Thread(target=self.serve_forever, args=(0.02,), name=service, daemon=True)
+        self._thread = Thread(target=self.serve_forever, args=(POLL,), name=service, daemon=True)
 
     def start(self, backend: Callable[[Handler], Answer]) -> None:
         self.backend = backend
@@ -243,4 +334,4 @@ class Front(ThreadingTCPServer):
         super().process_request(request, client_address)
 
     def handle_error(self, *_: object) -> None:
-        """A client that went away is no news; crashes of the service are caught where they happen."""
+        """A client that went away is no news; a backend reports its own crashes."""

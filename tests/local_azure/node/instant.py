@@ -1,35 +1,36 @@
-"""Tasks without processes: each ends at once with exit code 0, its output files are really put into the storage."""
+"""A machine without processes: each task succeeds at once, its output files are really uploaded."""
 
 from __future__ import annotations
 
-from typing import Any
+from tests.local_azure.node.agent import WILDCARDS, applies
+from tests.local_azure.node.assignment import Assignment, OutputFile, Report
+from tests.local_azure.node.blobs import TransferError
+from tests.local_azure.node.machine import Equipment, Machine
 
-from tests.local_azure.batch.model import CommandRun, Node, Outcome
-from tests.local_azure.node.agent import TransferError
-from tests.local_azure.node.machine import WILDCARDS, Machines
 
+class InstantMachine(Machine):
+    """`output` is the content of every output file. It has no files of its own."""
 
-class InstantMachines(Machines):
-    """`output` is the content of every output file. The nodes have no disk."""
-
-    def __init__(self, output: bytes, *parts: Any) -> None:
-        super().__init__(*parts)
+    def __init__(self, output: bytes, equipment: Equipment) -> None:
+        super().__init__(equipment)
         self._output = output
 
-    def add_node(self, node: Node) -> None:
-        """It has no files."""
+    def _execute(self, assignment: Assignment) -> Report:
+        if assignment.pretended_end:
+            return Report(assignment.pretended_end.exit_code)
 
-    def _execute(self, run: CommandRun) -> Outcome:
-        for output in run.spec.get('outputFiles', ()):
-            blob = (
-                output['destination']['container'].get('path')
-                or output['filePattern'].rpartition('/')[2]
-            )
-            if output['uploadOptions']['uploadCondition'] != 'TaskFailure' and not WILDCARDS.search(
-                blob
-            ):
-                try:
-                    self._upload(run, output, blob, self._output)
-                except TransferError as error:
-                    return Outcome(0, error.failure)
-        return Outcome(run.forced[0] if run.forced else 0)
+        report = Report(0)
+        for output in assignment.output_files:
+            blob = _blob_name(output)
+            if not applies(output, report) or WILDCARDS.search(blob):
+                continue
+            try:
+                self._equipment.agent.upload(assignment, output, blob, self._output)
+            except TransferError as error:
+                return Report(0, error.problem)
+        return report
+
+
+def _blob_name(output: OutputFile) -> str:
+    _, _, name = output.pattern.rpartition('/')
+    return output.path or name

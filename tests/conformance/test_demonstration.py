@@ -1,0 +1,123 @@
+"""What somebody meets who tries the sample: --help, --watch, --serve with a second shell."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.local_azure import LocalAzure, __main__ as command
+
+from .conftest import a_job, a_pool, a_task, wait_completed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'tests.local_azure', *arguments],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_is_that_of_the_local_azure_and_says_how_to_get_the_scripts() -> None:
+    done = run('--help')
+
+    assert done.returncode == 0
+    for words in (
+        '--serve',
+        '--entra',
+        '--watch',
+        'All other arguments go to the script',
+        'python -m tests.local_azure -- --help',
+        'python -m tests.local_azure --serve > azure.env',
+        '. azure.env',
+    ):
+        assert words in done.stdout
+
+
+def test_what_follows_two_hyphens_goes_to_the_script() -> None:
+    done = run('--', '--help')
+
+    assert done.returncode == 0
+    assert '--keep' in done.stdout
+    assert 'All other arguments' not in done.stdout
+    assert done.stderr == f'{command.FAREWELL}\n'
+
+
+def test_serve_with_arguments_for_a_script_is_refused() -> None:
+    done = run('--serve', '-y')
+
+    assert done.returncode == 2
+    assert '--serve runs no script that could get -y' in done.stderr
+
+
+def test_variables_of_serve_can_be_read_by_another_shell(tmp_path: Path) -> None:
+    file = tmp_path / 'azure.env'
+    with (
+        file.open('w') as output,
+        subprocess.Popen(
+            [sys.executable, '-m', 'tests.local_azure', '--serve'],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as server,
+    ):
+        assert server.stderr
+        while server.stderr.readline() != 'Ready.\n':
+            assert server.poll() is None
+
+        check = subprocess.run(
+            [
+                '/bin/sh',
+                '-c',
+                '. ./azure.env && exec "$0" "$1" --check --input "$2"',
+                sys.executable,
+                command.SCRIPT,
+                ROOT / 'InputFiles',
+            ],
+            cwd=tmp_path,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+
+    assert check.returncode == 0
+
+
+def test_watched_nodes_arrive_one_after_the_other_and_tasks_take_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command, 'NODE_INTERVAL', 0.5)
+    monkeypatch.setattr(command, 'START_TASK_SECONDS', 0.1)
+    with LocalAzure(task_delay=0.5) as azure:
+        command.slow_down(azure)
+        client = azure.batch_client()
+        client.job.add(a_job())
+        client.task.add('job', a_task())
+
+        client.pool.add(a_pool(target_low_priority_nodes=3))
+        wait_completed(azure, 1)
+        azure.wait_until(
+            lambda: all(node.state == 'idle' for node in client.compute_node.list('pool'))
+        )
+
+        booted = sorted(node.last_boot_time for node in client.compute_node.list('pool'))
+        task = client.task.get('job', 'task').execution_info
+    pauses = [later - earlier for earlier, later in pairwise(booted)]
+    assert len(pauses) == 2
+    assert min(pauses) > timedelta(seconds=0.3)
+    assert task.end_time - task.start_time > timedelta(seconds=0.5)

@@ -1,0 +1,358 @@
+"""The operations of the service: each reads its request, calls the account, and shows the result.
+
+Status codes: SDK14 operations. The account's methods refuse by a BatchError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tests.local_azure.batch import files, lists, request_bodies, versions
+from tests.local_azure.batch.body_rules import check_slots
+from tests.local_azure.batch.calls import MAX_COLLECTION, Call, Result
+from tests.local_azure.batch.documents import (
+    Document,
+    added_task_document,
+    autoscale_run_document,
+    refused_task_document,
+    task_counts_document,
+)
+from tests.local_azure.batch.errors import BatchError, not_imitated
+from tests.local_azure.batch.images import IMAGES, node_agents
+from tests.local_azure.batch.model import Pool, Task
+from tests.local_azure.batch.times import http_date
+
+Spec = dict[str, Any]
+
+# The account
+
+
+def list_supported_images(call: Call) -> Result:
+    if call.version < versions.SUPPORTED_IMAGES:
+        raise not_imitated('GET /supportedimages, which this API version does not have')
+    return lists.page(call, lists.IMAGES, IMAGES)
+
+
+def list_node_agents(call: Call) -> Result:
+    """Only in API versions before images were listed."""
+    if call.version >= versions.SUPPORTED_IMAGES:
+        raise not_imitated('GET /nodeagentskus, which this API version does not have')
+    return lists.page(call, lists.NODE_AGENTS, node_agents())
+
+
+def list_pool_node_counts(call: Call) -> Result:
+    with call.account.lock:
+        return lists.page(call, lists.NODE_COUNTS, call.account.all_pools())
+
+
+# Pools
+
+
+def add_pool(call: Call) -> Result:
+    spec = call.checked_body(request_bodies.pool)
+    pool = call.pools.add(spec)
+    return call.created(f'/pools/{pool.id}', pool)
+
+
+def list_pools(call: Call) -> Result:
+    with call.account.lock:
+        return lists.page(call, lists.POOLS, call.account.all_pools())
+
+
+def get_pool(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        document = lists.selected(call, lists.POOLS, pool)
+        return call.element('pools/@Element', document, pool)
+
+
+def patch_pool(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        spec = call.checked_body(request_bodies.pool_patch)
+        _check_patch(pool, spec)
+        pool = call.pools.patch(pool_id, spec)
+        return call.changed(200, pool)
+
+
+# Azure changes these only while a pool is empty (SDK15 BatchPoolUpdateOptions).
+_ONLY_OF_EMPTY_POOLS = (
+    'displayName',
+    'vmSize',
+    'enableInterNodeCommunication',
+    'virtualMachineConfiguration',
+    'taskSlotsPerNode',
+    'taskSchedulingPolicy',
+    'networkConfiguration',
+    'userAccounts',
+    'upgradePolicy',
+)
+
+
+def _check_patch(pool: Pool, spec: Spec) -> None:
+    for name in _ONLY_OF_EMPTY_POOLS:
+        if name in spec and pool.nodes:
+            raise not_imitated(f'a change of {name} while the pool has nodes')
+    result = {**pool.spec, **spec}
+    check_slots(result['taskSlotsPerNode'], result['vmSize'])
+
+
+def delete_pool(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        call.pools.delete(pool_id)
+        return Result(202)
+
+
+def resize_pool(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        spec = call.checked_body(request_bodies.resize)
+        pool = call.pools.resize(pool_id, spec)
+        return call.changed(202, pool)
+
+
+def stop_pool_resize(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        pool = call.pools.stop_resize(pool_id)
+        return call.changed(202, pool)
+
+
+def enable_pool_autoscale(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        spec = call.checked_body(request_bodies.enable_autoscale)
+        pool = call.pools.enable_autoscale(pool_id, spec)
+        return call.changed(200, pool)
+
+
+def disable_pool_autoscale(call: Call, pool_id: str) -> Result:
+    pool = call.pools.disable_autoscale(pool_id)
+    return call.changed(200, pool)
+
+
+def evaluate_pool_autoscale(call: Call, pool_id: str) -> Result:
+    """Without an ETag (recorded traffic, 2020-03-01.11.0)."""
+    spec = call.checked_body(request_bodies.evaluate_autoscale)
+    run = call.pools.evaluate_autoscale(pool_id, spec)
+    what = 'Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun'
+    result = call.element(what, autoscale_run_document(run))
+    result.headers = {'DataServiceId': call.url}
+    return result
+
+
+# Nodes
+
+
+def list_nodes(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        nodes = call.pools.get(pool_id).nodes.values()
+        return lists.page(call, lists.NODES, nodes)
+
+
+def get_node(call: Call, pool_id: str, node_id: str) -> Result:
+    """Nodes have no ETag."""
+    with call.account.lock:
+        node = call.pools.node(pool_id, node_id)
+        document = lists.selected(call, lists.NODES, node)
+        return call.element('nodes/@Element', document)
+
+
+def list_node_files(call: Call, pool_id: str, node_id: str) -> Result:
+    folder = files.node_folder(call.pools.node(pool_id, node_id))
+    return _list_files(call, folder)
+
+
+def get_node_file(call: Call, pool_id: str, node_id: str, path: str) -> Result:
+    folder = files.node_folder(call.pools.node(pool_id, node_id))
+    return _get_file(call, folder, path)
+
+
+# Jobs
+
+
+def add_job(call: Call) -> Result:
+    """Location says job-1 whatever the job's id (recorded traffic)."""
+    spec = call.checked_body(request_bodies.job)
+    job = call.jobs.add(spec)
+    return call.created('/jobs/job-1', job)
+
+
+def list_jobs(call: Call) -> Result:
+    with call.account.lock:
+        return lists.page(call, lists.JOBS, call.account.all_jobs())
+
+
+def get_job(call: Call, job_id: str) -> Result:
+    with call.account.lock:
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        document = lists.selected(call, lists.JOBS, job)
+        return call.element('jobs/@Element', document, job)
+
+
+def patch_job(call: Call, job_id: str) -> Result:
+    with call.account.lock:
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        spec = call.checked_body(request_bodies.job_patch)
+        job = call.jobs.patch(job_id, spec)
+        return call.changed(200, job)
+
+
+def delete_job(call: Call, job_id: str) -> Result:
+    with call.account.lock:
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        call.jobs.delete(job_id)
+        return Result(202)
+
+
+def terminate_job(call: Call, job_id: str) -> Result:
+    with call.account.lock:
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        reason = call.checked_body(request_bodies.terminate_reason)
+        job = call.jobs.terminate(job_id, reason)
+        return call.changed(202, job)
+
+
+def get_task_counts(call: Call, job_id: str) -> Result:
+    counts, slots = call.jobs.counts(job_id)
+    document = task_counts_document(counts, slots, call.view)
+    if call.version < versions.TASK_SLOTS:
+        return call.element('taskcounts/@Element', document)
+    return call.element('taskcountsresult/@Element', document)
+
+
+# Tasks
+
+
+def add_task(call: Call, job_id: str) -> Result:
+    spec = call.checked_body(request_bodies.task)
+    task = call.jobs.add_task(job_id, spec)
+    return call.created(f'/jobs/{task.job.id}/tasks/{task.id}', task)
+
+
+def add_task_collection(call: Call, job_id: str) -> Result:
+    # The limit is 1 MB of UTF-16, it seems: 528,959 bytes were refused (recorded traffic).
+    if 2 * len(call.request.body) > MAX_COLLECTION:
+        raise BatchError('RequestBodyTooLarge', MaxLimit=str(MAX_COLLECTION))
+    bodies = request_bodies.task_collection(call.body())
+
+    specs: list[Mapping[str, Any] | BatchError] = []
+    for body in bodies:
+        specs.append(_checked_task(body, call.version))
+    results = call.jobs.add_tasks(job_id, specs)
+
+    value = []
+    for body, result in zip(bodies, results, strict=True):
+        value.append(_added_or_refused(call, body['id'], result))
+    value.reverse()  # not the order of the request (recorded traffic, REST reference's example)
+    return call.element('taskaddresult', {'value': value})
+
+
+def _checked_task(body: object, version: str) -> Spec | BatchError:
+    """A checked task, or what is wrong with its values.
+
+    A body that is malformed fails the whole collection.
+    """
+    try:
+        return request_bodies.task(body, version)
+    except BatchError as error:
+        if error.code != 'InvalidPropertyValue':
+            raise
+        return error
+
+
+def _added_or_refused(call: Call, task_id: str, result: Task | BatchError) -> Document:
+    if isinstance(result, BatchError):
+        return refused_task_document(task_id, call.error(result))
+    return added_task_document(result, call.view)
+
+
+def list_tasks(call: Call, job_id: str) -> Result:
+    with call.account.lock:
+        tasks = call.jobs.get(job_id).tasks.values()
+        return lists.page(call, lists.TASKS, tasks)
+
+
+def get_task(call: Call, job_id: str, task_id: str) -> Result:
+    with call.account.lock:
+        task = call.jobs.task(job_id, task_id)
+        call.check_conditions(task)
+        document = lists.selected(call, lists.TASKS, task)
+        return call.element('tasks/@Element', document, task)
+
+
+def terminate_task(call: Call, job_id: str, task_id: str) -> Result:
+    with call.account.lock:
+        task = call.jobs.task(job_id, task_id)
+        call.check_conditions(task)
+        task = call.jobs.terminate_task(job_id, task_id)
+        return call.changed(204, task)
+
+
+def reactivate_task(call: Call, job_id: str, task_id: str) -> Result:
+    """Without DataServiceId (recorded traffic)."""
+    with call.account.lock:
+        task = call.jobs.task(job_id, task_id)
+        call.check_conditions(task)
+        task = call.jobs.reactivate_task(job_id, task_id)
+        return Result(204, None, task.modified)
+
+
+def delete_task(call: Call, job_id: str, task_id: str) -> Result:
+    with call.account.lock:
+        task = call.jobs.task(job_id, task_id)
+        call.check_conditions(task)
+        call.jobs.delete_task(job_id, task_id)
+        return Result(200)
+
+
+def list_task_files(call: Call, job_id: str, task_id: str) -> Result:
+    folder = files.task_folder(call.jobs.task(job_id, task_id))
+    return _list_files(call, folder)
+
+
+def get_task_file(call: Call, job_id: str, task_id: str, path: str) -> Result:
+    folder = files.task_folder(call.jobs.task(job_id, task_id))
+    return _get_file(call, folder, path)
+
+
+# Files
+
+
+def _list_files(call: Call, folder: Path) -> Result:
+    recursive = call.arguments.get('recursive', '').lower() == 'true'
+    found = files.listing(folder, recursive)
+    return lists.page(call, lists.files(call.url), found)
+
+
+def _get_file(call: Call, folder: Path, path: str) -> Result:
+    """Without an ETag. The URL is quoted, and a boolean is Python's (recorded traffic)."""
+    file = files.get(folder, path)
+    call.check_conditions(file)
+    offset, length = files.part(file, call.request.headers.get('ocp-range'))
+
+    headers = {
+        'Content-Type': file.content_type,
+        'Last-Modified': http_date(file.modified),
+        'ocp-batch-file-mode': file.mode,
+        'ocp-batch-file-isdirectory': str(file.is_directory),
+        'ocp-batch-file-url': quote(call.url, safe=''),
+    }
+    if call.request.command == 'HEAD':
+        headers['Content-Length'] = str(length)
+        return Result(200, headers=headers)
+    return Result(200, files.read(file, offset, length), headers=headers)
