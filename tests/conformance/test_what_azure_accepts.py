@@ -474,6 +474,63 @@ def test_subnet_of_a_network_that_does_not_exist_is_refused(
     assert details(answer)['Reason'].startswith('Either the specified VNet does not exist')
 
 
+# Conditions and filters
+
+
+LONG_AGO = 'Mon, 01 Jan 2001 00:00:00 GMT'
+FAR_AHEAD = 'Thu, 01 Jan 2099 00:00:00 GMT'
+
+
+@pytest.mark.parametrize(
+    ('method', 'headers', 'status'),
+    [
+        ('GET', {'If-None-Match': '*'}, 304),
+        ('GET', {'If-Modified-Since': FAR_AHEAD}, 304),
+        ('GET', {'If-Modified-Since': LONG_AGO}, 200),
+        ('GET', {'If-Unmodified-Since': LONG_AGO}, 412),
+        ('PATCH', {'If-None-Match': '*'}, 412),
+        ('PATCH', {'If-Unmodified-Since': LONG_AGO}, 412),
+        ('PATCH', {'If-Unmodified-Since': FAR_AHEAD}, 200),
+        ('PATCH', {'If-Match': '*'}, 200),
+    ],
+)
+def test_condition_is_304_on_reads_and_412_on_writes(
+    wire: Wire, method: str, headers: dict[str, str], status: int
+) -> None:
+    wire('POST', '/jobs', JOB)
+    body = {'priority': 1} if method == 'PATCH' else None
+
+    answer = wire(method, '/jobs/Job1', body, headers=headers)
+
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ('clause', 'status'),
+    [
+        ("startswith(id, 'jo')", 200),
+        ("startswith( ID , 'jo')", 400),
+        ('startswith(priority, 0)', 400),
+        ("id eq 'JOB1' and (priority lt 1 or priority gt 5)", 200),
+        ("creationTime gt DateTime'2001-01-01'", 200),
+        ('usesTaskDependencies eq false', 200),
+        ('priority eq true', 400),
+        ("poolInfo/poolId ne 'x'", 200),
+        ("poolInfo ne 'x'", 400),
+        ("id eq 'x", 400),
+        ("(id eq 'x'", 400),
+    ],
+)
+def test_filter_of_jobs(wire: Wire, clause: str, status: int) -> None:
+    wire('POST', '/jobs', JOB)
+
+    answer = wire('GET', '/jobs', query={'$filter': clause})
+
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        assert [job['id'] for job in answer.json()['value']] == ['Job1']
+
+
 # Texts
 
 
