@@ -53,6 +53,7 @@ from typing import Any, Self, TextIO
 
 try:
     import requests
+    import rich.cells
     import rich.filesize
     from azure.batch import BatchServiceClient, models as batchmodels
     from azure.batch.batch_auth import SharedKeyCredentials
@@ -769,6 +770,8 @@ def find_videos(folder: Path) -> dict[str, Path]:
 
     paths = []
     for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
+        if not os.access(parent, os.X_OK):  # its names can be listed, its files not be opened
+            raise UsageError(f'--input: {parent} cannot be read: permission denied.')
         folders[:] = [name for name in folders if can_be_entered(Path(parent, name))]
         for name in files:
             if name.lower().endswith('.mp4') and not name.startswith('.'):
@@ -868,9 +871,9 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
     """Return a client of Batch that keeps its connections and repeats what fails for a moment."""
     batch_url = _BATCH_ACCOUNT_URL.rstrip('/')
     client: Any = BatchServiceClient(batch_credentials(batch_url, credential), batch_url)
-    for operations in (client.account, client.pool, client.compute_node):
-        operations.api_version = _BATCH_API_VERSION
-    for operations in (client.job, client.task, client.file):
+    pool_operations = [client.account, client.pool, client.compute_node]
+    job_operations = [client.job, client.task, client.file]
+    for operations in pool_operations + job_operations:
         operations.api_version = _BATCH_API_VERSION
 
     client.config.keep_alive = True
@@ -1203,16 +1206,17 @@ def add_in_hundreds(batch_client: Any, job_id: str, tasks: Sequence[Any]) -> Non
 
 def add_chunk(batch_client: Any, job_id: str, tasks: Sequence[Any]) -> set[str]:
     """Add tasks in one request, several times if need be; return the ids that Batch confirms."""
-    for attempt in range(_RETRIES):
+    attempt = 0
+    while True:
         try:
             result = batch_client.task.add_collection(job_id, tasks)
             return {added.task_id for added in result.value}
         except CreateTasksErrorException as error:
             temporary = any(isinstance(cause, TemporaryError) for cause in error.errors)
-            if not temporary or attempt == _RETRIES - 1:
+            if not temporary or attempt == _RETRIES:
                 raise
-            pause(min(2**attempt, 10))  # tasks that exist by now count as added
-    raise AssertionError('the last attempt returns or raises')
+        pause(min(2**attempt, 10))  # tasks that exist by now count as added
+        attempt += 1
 
 
 def check_answer(response: requests.Response, *_: Any, **__: Any) -> None:
@@ -1233,11 +1237,11 @@ def check_answer(response: requests.Response, *_: Any, **__: Any) -> None:
 
 def output_sizes(run: 'Run') -> dict[str, int]:
     """Return the size in bytes of each blob that this run has written to the output container."""
+    if run.since is None:
+        return {}
     container = run.blob_client.get_container_client(_OUTPUT_CONTAINER_NAME)
     return {
-        blob.name: blob.size
-        for blob in container.list_blobs()
-        if run.since is not None and blob.last_modified >= run.since
+        blob.name: blob.size for blob in container.list_blobs() if blob.last_modified >= run.since
     }
 
 
@@ -1452,7 +1456,7 @@ def replace_old_job(run: 'Run') -> None:
     if not may_replace(run, job, unfinished):
         raise SampleError(
             f'Job [{_JOB_ID}] exists. Wait until it is done, or choose another _JOB_ID.\n'
-            + left_message(run, 'job')
+            + left_message(run)
         )
     if unfinished:
         warn(f'The run of job [{_JOB_ID}] has died: the job is deleted, its tasks are ended.')
@@ -1476,7 +1480,7 @@ def check_only(run: 'Run') -> None:
     batch_client = run.batch_client
     job = find(batch_client.job.get, _JOB_ID)
     if job is not None and job.state != batchmodels.JobState.deleting:
-        raise SampleError(f'Job [{_JOB_ID}] exists.\n{left_message(run, "job")}')
+        raise SampleError(f'Job [{_JOB_ID}] exists.\n{left_message(run)}')
 
     options = batchmodels.AccountListSupportedImagesOptions(
         filter=f"nodeAgentSKUId eq '{_POOL_NODE_AGENT_SKU_ID}'"
@@ -2292,6 +2296,12 @@ def storage_options() -> str:
     return f'--account-name {_STORAGE_ACCOUNT_NAME} --auth-mode login'
 
 
+# Why something is left.
+_KEPT = 'is kept'
+_NEEDED = 'is kept: the job still needs it'
+_FOREIGN = 'was there before this run'
+
+
 class Cleanup:
     """Deletes what this run has made, and remembers what is left."""
 
@@ -2309,8 +2319,8 @@ class Cleanup:
 
     def delete_inputs(self) -> None:
         """Delete the input container, unless a job that is kept still needs it."""
-        if self._left.get('job') == 'is kept':
-            self._left['container'] = 'is kept: the job still needs it'
+        if self._left.get('job') == _KEPT:
+            self._left['container'] = _NEEDED
             return
         container = self._run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
         self._delete('container', container.get_container_properties, container.delete_container)
@@ -2326,8 +2336,8 @@ class Cleanup:
 
     def delete_pool(self) -> None:
         """Delete the pool if the user agrees."""
-        if self._left.get('job') == 'was there before this run':
-            self._left['pool'] = 'was there before this run'
+        if self._left.get('job') == _FOREIGN:
+            self._left['pool'] = _FOREIGN
             return
         if self._run.pool_released:
             query_yes_no('Delete pool?', answer=self._run.options.answer)  # answers itself
@@ -2346,10 +2356,10 @@ class Cleanup:
             if existing is None:
                 return
             if not is_ours(existing, this_run=True):
-                self._left[kind] = 'was there before this run'
+                self._left[kind] = _FOREIGN
                 return
             if self._is_wanted(kind):
-                self._left[kind] = 'is kept'
+                self._left[kind] = _KEPT
                 return
             find(delete)  # None if an earlier try has deleted it, whose answer was lost
             self._deleted.add(kind)
@@ -2374,16 +2384,13 @@ class Cleanup:
             )
 
 
-def left_message(run: 'Run', *kinds: str) -> str:
-    """Return what is there, what it costs and how to delete it: the job or the pool or both."""
-    lines = []
-    for kind in kinds:
-        lines.append(f'{cost_of(run, kind)}:\n  {deletion_command(kind)}')
+def left_message(run: 'Run') -> str:
+    """Return what the job in the way costs, and its pool if there is one, and how to delete them."""
+    message = f'{cost_of(run, "job")}:\n  {deletion_command("job")}'
     if find(run.batch_client.pool.get, _POOL_ID) is not None:
-        lines.append(
-            f'Pool [{_POOL_ID}] exists. {cost_of(run, "pool")}:\n  {deletion_command("pool")}'
-        )
-    return '\n'.join(lines)
+        message += f'\nPool [{_POOL_ID}] exists. {cost_of(run, "pool")}:'
+        message += f'\n  {deletion_command("pool")}'
+    return message
 
 
 def cost_of(run: 'Run', kind: str) -> str:
