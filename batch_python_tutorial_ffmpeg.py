@@ -2041,7 +2041,7 @@ def describe_batch_error(error: Any) -> str:
     """Describe an error of Batch, or of the way to it."""
     if isinstance(error, batchmodels.BatchErrorException):
         body: Any = error.error
-        if not hasattr(body, 'code'):
+        if not getattr(body, 'code', None):
             return describe_foreign_answer(error.response, '_BATCH_ACCOUNT_URL')
         text = describe_code(body.code, body.message, _BATCH_REMEDIES, body.values)
         return text + clocks(body.code, error.response)
