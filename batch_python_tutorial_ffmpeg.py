@@ -2085,7 +2085,8 @@ def describe_code(code: str, message: Any, remedies: dict[str, str], values: Any
         if detail.key in ('PropertyName', 'Reason') or 'allowed' in str(detail.value)
     ]
     remedy = remedies.get(code.lower(), '')
-    return ' '.join(part for part in (f'{code}: {text}', *details, remedy) if part)
+    parts = (f'{code}: {text}', *details, remedy)
+    return without_signatures(' '.join(part for part in parts if part))
 
 
 def describe_foreign_answer(response: Any, url_setting: str) -> str:
