@@ -2517,7 +2517,8 @@ def prepare_output() -> None:
     """Print names that the terminal cannot show with escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
-            stream.reconfigure(errors='backslashreplace')
+            with contextlib.suppress(ValueError):  # a closed stream
+                stream.reconfigure(errors='backslashreplace')
 
 
 def leave(exit_code: int) -> None:
