@@ -36,6 +36,7 @@ import concurrent.futures
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import re
 import signal
@@ -861,6 +862,7 @@ def leave_out_converted(videos: dict[str, Path], output: Path) -> dict[str, Path
 
 def create_clients() -> tuple[Any, BlobServiceClient]:
     """Return a client of the Batch account and one of the storage account."""
+    logging.getLogger('azure').addHandler(logging.NullHandler())  # what they log, they also raise
     credential = None
     if not (_BATCH_ACCOUNT_KEY and _STORAGE_ACCOUNT_KEY):
         credential = DefaultAzureCredential()
