@@ -1885,7 +1885,13 @@ def print_report(run: 'Run') -> None:
 
 def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
     """Return a table of some files, as wide as the terminal."""
-    console = Console(width=terminal_width() or 160, markup=False, highlight=False, emoji=False)
+    console = Console(
+        width=terminal_width() or 160,
+        force_terminal=on_terminal(),  # for stderr, where the table goes
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
     figures = [figures_of(run, result) for result in results]
     name_width = console.width - 56  # what the other columns take
 
