@@ -1731,9 +1731,8 @@ class PoolWatch:
         try:
             self._batch_client.pool.enable_auto_scale(
                 self._pool_id,
-                batchmodels.PoolEnableAutoScaleParameter(
-                    auto_scale_formula=self._formula, auto_scale_evaluation_interval=_NODES_CHECK
-                ),
+                auto_scale_formula=self._formula,
+                auto_scale_evaluation_interval=_NODES_CHECK,
             )
         except _EXPECTED_ERRORS as error:
             warn(
