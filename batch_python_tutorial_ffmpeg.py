@@ -2393,7 +2393,7 @@ class Cleanup:
 
 
 def left_message(run: 'Run') -> str:
-    """Return what the job in the way costs, and its pool if there is one, and how to delete them."""
+    """Return what the job in the way and its pool cost, and how to delete them."""
     message = f'{cost_of(run, "job")}:\n  {deletion_command("job")}'
     if find(run.batch_client.pool.get, _POOL_ID) is not None:
         message += f'\nPool [{_POOL_ID}] exists. {cost_of(run, "pool")}:'
