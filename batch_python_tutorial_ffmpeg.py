@@ -692,6 +692,7 @@ def check_settings(options: argparse.Namespace) -> None:
         wrong_count('_LOW_PRIORITY_POOL_NODE_COUNT', _LOW_PRIORITY_POOL_NODE_COUNT),
         wrong_duration('_JOB_TIMEOUT', _JOB_TIMEOUT),
         wrong_duration('_UPLOAD_TIMEOUT', _UPLOAD_TIMEOUT),
+        wrong_output(options.output),
         *wrong_together(options),
     ]
     message = '; '.join(problem for problem in problems if problem)
@@ -753,9 +754,15 @@ def wrong_together(options: argparse.Namespace) -> Iterator[str]:
         yield '_STORAGE_ACCOUNT_URL: signing in without _STORAGE_ACCOUNT_KEY needs https'
     if not _BATCH_ACCOUNT_KEY and _BATCH_ACCOUNT_URL.startswith('http:'):
         yield '_BATCH_ACCOUNT_URL: signing in without _BATCH_ACCOUNT_KEY needs https'
-    output = options.output
-    if os.path.lexists(output) and not (output.is_dir() and os.access(output, os.W_OK)):
-        yield f'--output: {output} is not a folder that you may write to'
+
+
+def wrong_output(output: Path) -> str:
+    """Return what is wrong with the output folder, '' if nothing is or it does not exist yet."""
+    if not os.path.lexists(output):
+        return ''
+    if output.is_dir() and os.access(output, os.W_OK):
+        return ''
+    return f'--output: {output} is not a folder that you may write to'
 
 
 # --- Finding the videos ---------------------------------------------------------------------------
@@ -769,24 +776,28 @@ def find_videos(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UsageError(f'--input: {folder} is no folder.')
 
-    paths = []
+    paths = sorted(walk(folder))
+    if not paths:
+        hidden = sum(path.name.lower().endswith('.mp4') for path in folder.rglob('*.*'))
+        left_out = f' but {hidden} hidden ones, which are not taken' if hidden else ''
+        raise UsageError(f'--input: {folder} holds no .mp4 file{left_out}.')
+
+    for path in paths:
+        check_readable(path)
+    videos = {path.relative_to(folder).as_posix(): path for path in paths}
+    check_names(videos)
+    return videos
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield every .mp4 file in a folder and below that is not hidden."""
     for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
         if not os.access(parent, os.X_OK):  # its names can be listed, its files not be opened
             raise UsageError(f'--input: {parent} cannot be read: permission denied.')
         folders[:] = [name for name in folders if can_be_entered(Path(parent, name))]
         for name in files:
             if name.lower().endswith('.mp4') and not name.startswith('.'):
-                paths.append(Path(parent, name))
-
-    if not paths:
-        hidden = sum(path.name.lower().endswith('.mp4') for path in folder.rglob('*.*'))
-        left_out = f' but {hidden} hidden ones, which are not taken' if hidden else ''
-        raise UsageError(f'--input: {folder} holds no .mp4 file{left_out}.')
-    videos = {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
-    for path in videos.values():
-        check_readable(path)
-    check_names(videos)
-    return videos
+                yield Path(parent, name)
 
 
 def raise_unreadable(error: OSError) -> None:
