@@ -1,49 +1,88 @@
-"""README's commands run as they stand there, and its tables are those of the script."""
+"""The two README.md say what is so: their commands run, their excerpts and tables are true."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
+import batch_python_tutorial_ffmpeg as sample_script
+from tests.conftest import MakeVideo
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.azurite import cache_folder
 
-from .conftest import SCRIPT, TIMEOUT
+from .conftest import SCRIPT, TIMEOUT, Sample
 
 ROOT = SCRIPT.parent
 README = (ROOT / 'README.md').read_text('utf-8')
-BLOCKS = re.findall(r'^```(\w*)\n(.*?)^```$', README, re.MULTILINE | re.DOTALL)
-INLINE = re.findall(r'`(python -m (?:tests\.|pytest)[^`]*)`', README)
-COMMANDS = {
-    line for language, block in BLOCKS if not language for line in block.splitlines()
-} | set(INLINE)
+TESTS_README = (ROOT / 'tests' / 'README.md').read_text('utf-8')
+SCRIPT_TEXT = SCRIPT.read_text('utf-8')
+LONGEST_README = 1100  # words
 
-INSTALL = 'python3 -m venv .venv && . .venv/bin/activate && pip install -r'
-PLAIN = 'python batch_python_tutorial_ffmpeg.py'
-RUN = (PLAIN, f'{PLAIN} --check', 'python -m tests.local_azure --entra -y')
-RUN_ELSEWHERE = {  # as a part or with other folders, below
-    f'{INSTALL} tests/local_azure/requirements.txt && python -m tests.local_azure',
-    'python -m tests.local_azure --input ~/Videos --output ~/Music -y',
-    'python -m tests.local_azure --serve',
-    'python -m tests.media.make_pictures',
-}
-COLLECTED = ('python -m pytest tests/unit/test_tasks.py', 'python -m pytest -k preempted')
+FENCED = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+SHELL_BLOCKS = [
+    block for language, block in FENCED.findall(README + TESTS_README) if language == ''
+]
+COMMANDS = {line for block in SHELL_BLOCKS for line in block.splitlines() if line}
 
-# They need an Azure account or a package index, take minutes, or would start these tests again.
-NOT_RUN = (
-    'az ',
-    'ME=$(az ',
-    'export AZURE_',
-    'python -m pip install -r requirements.txt',
-    f'{INSTALL} tests/requirements.txt && python -m pytest',
-    'python -m tests.benchmark',
+# What stands in the README about a function of the script, and the excerpt below it.
+SCRIPT_LINK = re.escape(f']({SCRIPT.name})')
+WALK = re.findall(
+    rf'\[`(\w+)`{SCRIPT_LINK}\):\n\n```python\n(.*?)^```$', README, re.MULTILINE | re.DOTALL
 )
+SETTINGS_EXCERPT = re.search(
+    r'in the settings of the script:\n\n```python\n(.*?)^```$', README, re.MULTILINE | re.DOTALL
+)
+
+# --- How each command is tried --------------------------------------------------------------------
+
+PLAIN = f'python {SCRIPT.name}'
+INSTALL = 'python3 -m venv .venv && . .venv/bin/activate && pip install -r'
+TRY_IT = f'{INSTALL} tests/local_azure/requirements.txt && python -m tests.local_azure'
+OWN_VIDEOS = 'python -m tests.local_azure --input ~/Videos --output ~/Music'
+PICTURES = 'python -m tests.media.make_pictures'
+TRIED_BELOW = {
+    TRY_IT,  # its last part
+    OWN_VIDEOS,
+    PICTURES,
+    PLAIN,
+    f'{PLAIN} --check',
+    'python -m tests.local_azure --entra -y',
+}
+SELECTIONS = ('python -m pytest tests/unit/test_tasks.py', 'python -m pytest -k preempted')
+TRIED_ELSEWHERE = {
+    'python -m tests.local_azure --watch': 'tests/conformance/test_demonstration.py',
+    'python -m tests.local_azure --serve': 'tests/conformance/test_demonstration.py',
+    f'{INSTALL} tests/requirements.txt && python -m pytest': '.ci/run',
+}
+NOT_TRIED = {
+    f'{INSTALL} requirements.txt',  # needs a package index
+    'python -m tests.benchmark',  # takes minutes
+}
+
+# These need an Azure account. A test runs them with a stand-in for `az`.
+ON_AZURE = re.compile('az |export AZURE_|[A-Z]+=')
+STAND_IN = """\
+az() {
+    case "$*" in
+        *accountEndpoint*) echo mybatchaccount.westeurope.batch.azure.com ;;
+        *keys*) echo c2VjcmV0 ;;
+        *) echo something ;;
+    esac
+}
+"""
+SETTINGS_ARE_ACCEPTED = f"""\
+import {SCRIPT.stem} as sample
+sample.check_settings(sample.parse_arguments([]))
+"""
+
 MP3S = [f'LowPriVMs-{number}.mp3' for number in range(1, 6)]
 
 
@@ -58,7 +97,7 @@ def run(
     command: str, folder: Path, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run a command line in which `python` is this one."""
-    shell = f'python() {{ "{sys.executable}" "$@"; }}; {command}'
+    shell = f'python() {{ "{sys.executable}" "$@"; }}\n{command}'
     return subprocess.run(
         ['bash', '-c', shell],  # noqa: S607 - the one of the user
         cwd=folder,
@@ -71,15 +110,36 @@ def run(
     )
 
 
-def mp3s(folder: Path) -> list[str]:
+def help_of_the_script() -> str:
+    """Return what --help says, each option on one line."""
+    return run(f'{PLAIN} --help', ROOT, {**os.environ, 'COLUMNS': '200'}).stdout
+
+
+def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob('*'))
 
 
-def test_every_command_is_tried_or_known_not_to_be() -> None:
-    tried = {*RUN, *RUN_ELSEWHERE, *COLLECTED}
+def section(document: str, heading: str) -> str:
+    """Return what stands under a heading of the second level."""
+    found = re.search(rf'^## {heading}\n(.*?)(?=^## |\Z)', document, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[1]
 
-    assert tried <= COMMANDS
-    assert [command for command in COMMANDS - tried if not command.startswith(NOT_RUN)] == []
+
+# --- Commands -------------------------------------------------------------------------------------
+
+
+def test_every_command_is_tried_or_known_not_to_be() -> None:
+    python_commands = {command for command in COMMANDS if not ON_AZURE.match(command)}
+
+    assert python_commands == {*TRIED_BELOW, *SELECTIONS, *TRIED_ELSEWHERE, *NOT_TRIED}
+
+
+@pytest.mark.parametrize(('command', 'where'), TRIED_ELSEWHERE.items())
+def test_commands_that_are_tried_elsewhere_are_known_there(command: str, where: str) -> None:
+    text = (ROOT / where).read_text('utf-8')
+
+    assert command.split()[-1] in text
 
 
 def test_the_plain_run_and_the_check_do_what_they_say(azure: LocalAzure, copy: Path) -> None:
@@ -91,17 +151,17 @@ def test_the_plain_run_and_the_check_do_what_they_say(azure: LocalAzure, copy: P
     plain = run(PLAIN, copy, script_environment(azure))
 
     assert plain.returncode == 0, plain.stderr
-    assert mp3s(copy / 'OutputFiles') == MP3S
+    assert names(copy / 'OutputFiles') == MP3S
 
 
 @pytest.mark.parametrize(
-    'command', ['python -m tests.local_azure', 'python -m tests.local_azure --entra -y']
+    'command', [TRY_IT.rpartition(' && ')[2], 'python -m tests.local_azure --entra -y']
 )
 def test_the_local_azure_converts_the_five_videos(copy: Path, command: str) -> None:
     result = run(command, copy)
 
     assert result.returncode == 0, result.stderr
-    assert mp3s(copy / 'OutputFiles') == MP3S
+    assert names(copy / 'OutputFiles') == MP3S
 
 
 def test_arguments_go_through_to_the_script(copy: Path, tmp_path: Path) -> None:
@@ -112,58 +172,169 @@ def test_arguments_go_through_to_the_script(copy: Path, tmp_path: Path) -> None:
         'XDG_CACHE_HOME': str(cache_folder().parent),
     }
 
-    result = run(
-        'python -m tests.local_azure --input ~/Videos --output ~/Music -y', copy, environment
-    )
+    result = run(OWN_VIDEOS, copy, environment)
 
     assert result.returncode == 0, result.stderr
-    assert mp3s(tmp_path / 'Music') == MP3S
+    assert names(tmp_path / 'Music') == MP3S
 
 
 def test_the_pictures_are_of_a_real_run(copy: Path) -> None:
     shutil.rmtree(copy / 'tests' / 'media' / 'pictures')
 
-    result = run('python -m tests.media.make_pictures', copy)
+    result = run(PICTURES, copy)
 
     assert result.returncode == 0, result.stderr
-    named = re.findall(r'!\[.*\]\((.*)\)', README)
-    assert sorted(named) == sorted(
-        path.relative_to(copy).as_posix() for path in copy.glob('tests/media/pictures/*')
-    )
-    texts = [(copy / name).read_text('utf-8') for name in named]
-    for text, words in zip(
-        texts, ['of&#160;5&#160;nodes&#160;ready', 'lecture-12.mp4'], strict=True
-    ):
-        assert words in text
+    running, end = re.findall(r'!\[.*\]\((.*)\)', README)
+    assert names(copy / 'tests' / 'media' / 'pictures') == [Path(end).name, Path(running).name]
+    assert 'Tasks:&#160;8&#160;of&#160;12&#160;done' in (copy / running).read_text('utf-8')
+    assert 'lecture-12.mp4' in (copy / end).read_text('utf-8')
 
 
-@pytest.mark.parametrize('command', COLLECTED)
+@pytest.mark.parametrize('command', SELECTIONS, ids=['file', 'word'])
 def test_a_selection_of_tests_selects_some(command: str) -> None:
     result = run(f'{command} --collect-only -q -n 0 -p no:cacheprovider', ROOT)
 
     assert result.returncode == 0, result.stdout
 
 
+def test_the_commands_for_azure_give_settings_that_the_script_accepts(tmp_path: Path) -> None:
+    blocks = [block for block in SHELL_BLOCKS if ON_AZURE.match(block)]
+    check = f"cd '{ROOT}'; python -c '{SETTINGS_ARE_ACCEPTED}'"
+
+    # -u: a variable that stands in a command and is set nowhere is an error.
+    result = run('\n'.join(['set -eu', STAND_IN, *blocks, check]), tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ''
+
+
+# --- Excerpts -------------------------------------------------------------------------------------
+
+
+def missing_pieces(excerpt: str, text: str) -> list[str]:
+    """Return which pieces of an excerpt, separated by `...`, do not stand in a text like that."""
+    pieces = re.split(r'^ *\.\.\.\n', excerpt, flags=re.MULTILINE)
+    return [piece for piece in pieces if not stands_in(piece, text)]
+
+
+def stands_in(piece: str, text: str) -> bool:
+    """Return whether these lines stand in a text one below the other, perhaps indented."""
+    wanted = piece.splitlines()
+    lines = text.splitlines()
+    for start in range(len(lines)):
+        found = textwrap.dedent('\n'.join(lines[start : start + len(wanted)]))
+        if found.splitlines() == wanted:
+            return True
+    return False
+
+
+def test_every_excerpt_is_checked() -> None:
+    excerpts = [block for language, block in FENCED.findall(README) if language == 'python']
+
+    assert SETTINGS_EXCERPT
+    assert excerpts == [SETTINGS_EXCERPT[1], *(excerpt for _, excerpt in WALK)]
+
+
+@pytest.mark.parametrize(('function', 'excerpt'), WALK, ids=[function for function, _ in WALK])
+def test_an_excerpt_of_a_function_is_in_that_function(function: str, excerpt: str) -> None:
+    source = inspect.getsource(getattr(sample_script, function))
+
+    assert missing_pieces(excerpt, source) == []
+
+
+def test_the_excerpt_of_the_settings_is_in_the_script() -> None:
+    assert SETTINGS_EXCERPT
+    assert missing_pieces(SETTINGS_EXCERPT[1], SCRIPT_TEXT) == []
+
+
+def test_functions_that_are_named_exist() -> None:
+    named = re.findall(rf'\[`(\w+)`{SCRIPT_LINK}', README)
+
+    assert named
+    assert [name for name in named if not hasattr(sample_script, name)] == []
+
+
+def test_a_busy_service_is_asked_again(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+    busy = sample.azure.fail_requests('GET', '/taskcounts', 3, status=503)
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    busy.check()
+
+
+def test_the_example_of_a_test_is_the_one_above() -> None:
+    examples = [block for language, block in FENCED.findall(TESTS_README) if language == 'python']
+
+    assert examples == [inspect.getsource(test_a_busy_service_is_asked_again)]
+
+
+# --- Words, links and tables ----------------------------------------------------------------------
+
+
+def test_the_readme_is_short() -> None:
+    prose = FENCED.sub('', README)
+    words = [word for word in prose.split() if re.search(r'\w', word)]
+
+    assert len(words) <= LONGEST_README
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a document."""
+    headings = re.findall('^#+ (.*)$', path.read_text('utf-8'), re.MULTILINE)
+    return {re.sub(r'[^\w -]', '', heading).lower().replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize('document', ['README.md', 'tests/README.md'])
+def test_what_is_linked_to_exists(document: str) -> None:
+    text = (ROOT / document).read_text('utf-8')
+    links = re.findall(r'\]\(([^)]+)\)', text)
+
+    assert links
+    for link in links:
+        if link.startswith('https://'):
+            continue
+        name, _, anchor = link.partition('#')
+        target = (ROOT / document).parent / name
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_files_that_the_tests_readme_names_exist() -> None:
+    named = re.findall(r'`((?:tests|\.ci)/[^ `]+)`', TESTS_README)
+
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_options_are_those_of_the_help() -> None:
-    table = README.partition('## Options and settings')[2].partition('\n## ')[0]
-    described = set(re.findall(r'^\| `(-[-\w]*)', table, re.MULTILINE))
-    shown = run(f'{PLAIN} --help', ROOT).stdout.partition('\noptions:')[2]
-    real = set(re.findall(r'^  (?:-h, )?(-[-\w]*)', shown, re.MULTILINE)) - {'--help'}
+    described = re.findall(r'^\| `(-.+?)` \| (.+) \|$', section(README, 'Options'), re.MULTILINE)
+    options = help_of_the_script().partition('\noptions:\n')[2]
+    real = re.findall(r'^  (-\S+(?: [A-Z]+)?) {2,}(.+)$', options, re.MULTILINE)
 
     assert described == real
 
 
-def test_the_variables_of_the_settings_are_those_that_the_script_reads() -> None:
-    described = set(re.findall(r'^\| `(_\w+)` \| `(AZURE_\w+)` \|$', README, re.MULTILINE))
-    reads = re.findall(r"^(_\w+) = os\.getenv\(\s*'(\w+)'", SCRIPT.read_text('utf-8'), re.MULTILINE)
-
-    assert described == set(reads)
-
-
 def test_the_exit_codes_are_those_of_the_help() -> None:
-    table = README.partition('## Exit codes')[2].partition('\n## ')[0]
-    described = re.findall(r'^\| (\d+) \|', table, re.MULTILINE)
-    shown = re.search('^Exit codes: (.*)$', run(f'{PLAIN} --help', ROOT).stdout, re.MULTILINE)
+    described = re.findall(r'^\| (\d+) \|', section(README, 'Options'), re.MULTILINE)
+    shown = re.search('^Exit codes: (.*)$', help_of_the_script(), re.MULTILINE)
 
     assert shown
     assert described == re.findall(r'(?:^|; )(\d+) ', shown[1])
+
+
+def test_the_variables_of_the_settings_are_those_that_the_script_reads() -> None:
+    described = re.findall(r'^\| `(_\w+)` \| `(AZURE_\w+)` \|$', README, re.MULTILINE)
+    reads = re.findall(r"^(_\w+) = setting\(\s*'(\w+)'", SCRIPT_TEXT, re.MULTILINE)
+
+    assert described == reads
+
+
+def test_the_messages_that_are_explained_are_known_to_the_script() -> None:
+    rows = re.findall(r'^\| (`.*?) \|', section(README, 'When it fails'), re.MULTILINE)
+    messages = [message for row in rows for message in re.findall('`(.+?)`', row)]
+    known = SCRIPT_TEXT.lower()
+
+    assert len(messages) > len(rows)
+    assert [message for message in messages if message.lower() not in known] == []

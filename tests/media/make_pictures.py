@@ -137,7 +137,7 @@ def take_pictures(azure: LocalAzure, folder: Path) -> None:
     command = [sys.executable, str(SCRIPT), '--input', str(folder / 'InputFiles')]
     screen = Screen(command, script_environment(azure), folder, WIDTH, HEIGHT)
     try:
-        screen.wait_for(r'^Tasks: +67%.*\n3 of 5 nodes ready: 2 in start task  .*RRR')
+        screen.wait_for(r'^Tasks: 8 of 12 done, 1 queued, 3 running, .*\n5 nodes: 3 running, 2 in ')
         save(screen, 'running')
         last.remove()
         screen.wait_for('^Delete job')
