@@ -215,20 +215,29 @@ def test_the_commands_for_azure_give_settings_that_the_script_accepts(tmp_path: 
 
 
 def missing_pieces(excerpt: str, text: str) -> list[str]:
-    """Return which pieces of an excerpt, separated by `...`, do not stand in a text like that."""
-    pieces = re.split(r'^ *\.\.\.\n', excerpt, flags=re.MULTILINE)
-    return [piece for piece in pieces if not stands_in(piece, text)]
+    """Return which pieces of an excerpt, separated by `...`, do not stand in a text in this order.
+
+    A piece is some lines, one below the other. In the text they may be indented more.
+    """
+    rest = text.splitlines()
+    missing = []
+    for piece in re.split(r'^ *\.\.\.\n', excerpt, flags=re.MULTILINE):
+        wanted = textwrap.dedent(piece).splitlines()
+        start = find_lines(wanted, rest)
+        if start is None:
+            missing.append(piece)
+        else:
+            rest = rest[start + len(wanted) :]
+    return missing
 
 
-def stands_in(piece: str, text: str) -> bool:
-    """Return whether these lines stand in a text one below the other, perhaps indented."""
-    wanted = piece.splitlines()
-    lines = text.splitlines()
+def find_lines(wanted: list[str], lines: list[str]) -> int | None:
+    """Return where these lines begin among others, or None."""
     for start in range(len(lines)):
-        found = textwrap.dedent('\n'.join(lines[start : start + len(wanted)]))
-        if found.splitlines() == wanted:
-            return True
-    return False
+        found = '\n'.join(lines[start : start + len(wanted)])
+        if textwrap.dedent(found).splitlines() == wanted:
+            return start
+    return None
 
 
 def test_every_excerpt_is_checked() -> None:
