@@ -27,19 +27,26 @@ SCRIPT_TEXT = SCRIPT.read_text('utf-8')
 LONGEST_README = 1100  # words
 
 FENCED = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-SHELL_BLOCKS = [
-    block for language, block in FENCED.findall(README + TESTS_README) if language == ''
-]
-COMMANDS = {line for block in SHELL_BLOCKS for line in block.splitlines() if line}
 
-# What stands in the README about a function of the script, and the excerpt below it.
-SCRIPT_LINK = re.escape(f']({SCRIPT.name})')
-WALK = re.findall(
-    rf'\[`(\w+)`{SCRIPT_LINK}\):\n\n```python\n(.*?)^```$', README, re.MULTILINE | re.DOTALL
-)
-SETTINGS_EXCERPT = re.search(
-    r'in the settings of the script:\n\n```python\n(.*?)^```$', README, re.MULTILINE | re.DOTALL
-)
+
+def blocks(document: str, language: str) -> list[str]:
+    """Return the fenced blocks of a document in one language."""
+    return [block for name, block in FENCED.findall(document) if name == language]
+
+
+def section(heading: str) -> str:
+    """Return what stands in the README under a heading of the second level."""
+    return README.partition(f'\n## {heading}\n')[2].partition('\n## ')[0]
+
+
+FAILURES = section('When it fails')
+OPTIONS = section('Options')
+SHELL_BLOCKS = blocks(README, '') + blocks(TESTS_README, '')
+
+# A function that the README names, and an excerpt of it below.
+SCRIPT_LINK = rf'\[`(\w+)`\]\({SCRIPT.name}\)'
+WALK = re.findall(rf'{SCRIPT_LINK}\):\n\n```python\n(.*?)^```$', README, FENCED.flags)
+SETTINGS_EXCERPT = blocks(README, 'python')[0]
 
 # --- How each command is tried --------------------------------------------------------------------
 
@@ -119,20 +126,14 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob('*'))
 
 
-def section(document: str, heading: str) -> str:
-    """Return what stands under a heading of the second level."""
-    found = re.search(rf'^## {heading}\n(.*?)(?=^## |\Z)', document, re.MULTILINE | re.DOTALL)
-    assert found, heading
-    return found[1]
-
-
 # --- Commands -------------------------------------------------------------------------------------
 
 
 def test_every_command_is_tried_or_known_not_to_be() -> None:
-    python_commands = {command for command in COMMANDS if not ON_AZURE.match(command)}
+    commands = set(''.join(SHELL_BLOCKS).splitlines()) - {''}
+    on_azure = set(filter(ON_AZURE.match, commands))
 
-    assert python_commands == {*TRIED_BELOW, *SELECTIONS, *TRIED_ELSEWHERE, *NOT_TRIED}
+    assert commands - on_azure == {*TRIED_BELOW, *SELECTIONS, *TRIED_ELSEWHERE, *NOT_TRIED}
 
 
 @pytest.mark.parametrize(('command', 'where'), TRIED_ELSEWHERE.items())
@@ -201,11 +202,11 @@ def test_a_selection_of_tests_selects_some(command: str) -> None:
 
 
 def test_the_commands_for_azure_give_settings_that_the_script_accepts(tmp_path: Path) -> None:
-    blocks = [block for block in SHELL_BLOCKS if ON_AZURE.match(block)]
+    commands = filter(ON_AZURE.match, SHELL_BLOCKS)
     check = f"cd '{ROOT}'; python -c '{SETTINGS_ARE_ACCEPTED}'"
 
     # -u: a variable that stands in a command and is set nowhere is an error.
-    result = run('\n'.join(['set -eu', STAND_IN, *blocks, check]), tmp_path)
+    result = run('\n'.join(['set -eu', STAND_IN, *commands, check]), tmp_path)
 
     assert result.returncode == 0, result.stderr
     assert result.stderr == ''
@@ -241,10 +242,10 @@ def find_lines(wanted: list[str], lines: list[str]) -> int | None:
 
 
 def test_every_excerpt_is_checked() -> None:
-    excerpts = [block for language, block in FENCED.findall(README) if language == 'python']
+    in_the_walk = [excerpt for _, excerpt in WALK]
 
-    assert SETTINGS_EXCERPT
-    assert excerpts == [SETTINGS_EXCERPT[1], *(excerpt for _, excerpt in WALK)]
+    assert in_the_walk
+    assert blocks(README, 'python') == [SETTINGS_EXCERPT, *in_the_walk]
 
 
 @pytest.mark.parametrize(('function', 'excerpt'), WALK, ids=[function for function, _ in WALK])
@@ -255,15 +256,15 @@ def test_an_excerpt_of_a_function_is_in_that_function(function: str, excerpt: st
 
 
 def test_the_excerpt_of_the_settings_is_in_the_script() -> None:
-    assert SETTINGS_EXCERPT
-    assert missing_pieces(SETTINGS_EXCERPT[1], SCRIPT_TEXT) == []
+    assert missing_pieces(SETTINGS_EXCERPT, SCRIPT_TEXT) == []
 
 
 def test_functions_that_are_named_exist() -> None:
-    named = re.findall(rf'\[`(\w+)`{SCRIPT_LINK}', README)
+    named = re.findall(SCRIPT_LINK, README)
 
     assert named
-    assert [name for name in named if not hasattr(sample_script, name)] == []
+    for name in named:
+        assert hasattr(sample_script, name), name
 
 
 def test_a_busy_service_is_asked_again(sample: Sample, make_video: MakeVideo) -> None:
@@ -277,9 +278,9 @@ def test_a_busy_service_is_asked_again(sample: Sample, make_video: MakeVideo) ->
 
 
 def test_the_example_of_a_test_is_the_one_above() -> None:
-    examples = [block for language, block in FENCED.findall(TESTS_README) if language == 'python']
+    example = inspect.getsource(test_a_busy_service_is_asked_again)
 
-    assert examples == [inspect.getsource(test_a_busy_service_is_asked_again)]
+    assert blocks(TESTS_README, 'python') == [example]
 
 
 # --- Words, links and tables ----------------------------------------------------------------------
@@ -287,7 +288,7 @@ def test_the_example_of_a_test_is_the_one_above() -> None:
 
 def test_the_readme_is_short() -> None:
     prose = FENCED.sub('', README)
-    words = [word for word in prose.split() if re.search(r'\w', word)]
+    words = re.findall(r'\S*\w\S*', prose)
 
     assert len(words) <= LONGEST_README
 
@@ -317,11 +318,12 @@ def test_files_that_the_tests_readme_names_exist() -> None:
     named = re.findall(r'`((?:tests|\.ci)/[^ `]+)`', TESTS_README)
 
     assert named
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    for name in named:
+        assert (ROOT / name).exists(), name
 
 
 def test_the_options_are_those_of_the_help() -> None:
-    described = re.findall(r'^\| `(-.+?)` \| (.+) \|$', section(README, 'Options'), re.MULTILINE)
+    described = re.findall(r'^\| `(-.+?)` \| (.+) \|$', OPTIONS, re.MULTILINE)
     options = help_of_the_script().partition('\noptions:\n')[2]
     real = re.findall(r'^  (-\S+(?: [A-Z]+)?) {2,}(.+)$', options, re.MULTILINE)
 
@@ -329,24 +331,24 @@ def test_the_options_are_those_of_the_help() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_help() -> None:
-    described = re.findall(r'^\| (\d+) \|', section(README, 'Options'), re.MULTILINE)
-    shown = re.search('^Exit codes: (.*)$', help_of_the_script(), re.MULTILINE)
+    described = re.findall(r'^\| (\d+) \|', OPTIONS, re.MULTILINE)
+    line = help_of_the_script().partition('\nExit codes: ')[2].partition('\n')[0]
 
-    assert shown
-    assert described == re.findall(r'(?:^|; )(\d+) ', shown[1])
+    assert described
+    assert described == re.findall(r'(?:^|; )(\d+) ', line)
 
 
 def test_the_variables_of_the_settings_are_those_that_the_script_reads() -> None:
-    described = re.findall(r'^\| `(_\w+)` \| `(AZURE_\w+)` \|$', README, re.MULTILINE)
+    described = re.findall(r'^\| `(_\w+)` \| `(AZURE_\w+)` \|$', OPTIONS, re.MULTILINE)
     reads = re.findall(r"^(_\w+) = setting\(\s*'(\w+)'", SCRIPT_TEXT, re.MULTILINE)
 
     assert described == reads
 
 
 def test_the_messages_that_are_explained_are_known_to_the_script() -> None:
-    rows = re.findall(r'^\| (`.*?) \|', section(README, 'When it fails'), re.MULTILINE)
-    messages = [message for row in rows for message in re.findall('`(.+?)`', row)]
-    known = SCRIPT_TEXT.lower()
+    first_column = re.findall(r'^\| (`.*?) \|', FAILURES, re.MULTILINE)
+    messages = re.findall('`(.+?)`', ''.join(first_column))
 
-    assert len(messages) > len(rows)
-    assert [message for message in messages if message.lower() not in known] == []
+    assert messages
+    for message in messages:
+        assert message.lower() in SCRIPT_TEXT.lower()
