@@ -1453,7 +1453,7 @@ def contact_services(run: 'Run') -> None:
     longest = run.options.timeout + _MARGIN + _NODES_CHECK
     warn(
         f'{nodes} nodes {run.options.vm_size}, up to {nodes * longest / timedelta(hours=1):.3g} '
-        'node-hours, even if this machine disappears.'
+        'node-hours, even if this machine disappears while the tasks run.'
     )
 
 
