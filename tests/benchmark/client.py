@@ -18,8 +18,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
+import requests
 from azure.batch.models import ResourceFile
 
 import batch_python_tutorial_ffmpeg as sample
@@ -27,34 +27,22 @@ import batch_python_tutorial_ffmpeg as sample
 from . import tutorial
 
 SCRIPT = Path(sample.__file__)
-POLLS = 12  # enough for every kind of poll
+POLLS = 7  # without news, the sixth poll and each fifth after it ask for more than the others
+
+Result = dict[str, float]
 
 
-class EnoughError(Exception):
-    """Enough polls were seen."""
-
-
-def peak_memory() -> float:
-    """Return the largest resident memory of this process so far, in MB."""
-    # On Linux, getrusage of a new process begins with the peak of the process that started it.
-    try:
-        status = Path('/proc/self/status').read_text(encoding='ascii')
-        return int(status.partition('VmHWM:')[2].split()[0]) / 1000
-    except OSError:
-        return _megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def _megabytes(maxrss: int) -> float:
-    return maxrss / (1e6 if sys.platform == 'darwin' else 1e3)
+# --- What is noted --------------------------------------------------------------------------------
 
 
 @contextmanager
-def measured(result: dict[str, float]) -> Iterator[None]:
-    """Note when the block began and ended, and the memory that it took, in MB.
+def measured(result: Result, connections: int = 1) -> Iterator[None]:
+    """Note when the block began and ended, the memory that it took, and the requests at once.
 
-    The times are of the clock that all processes share, in seconds.
+    The times are in seconds, of the clock that all processes share. The memory is in MB.
     """
     idle = peak_memory()
+    result['connections'] = connections
     result['began'] = time.monotonic()
     with Path(os.devnull).open('w') as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         yield
@@ -62,119 +50,179 @@ def measured(result: dict[str, float]) -> Iterator[None]:
     result['memory'] = peak_memory() - idle
 
 
-def upload(result: dict[str, float], folder: str) -> None:
+def peak_memory() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    # On Linux, getrusage of a new process begins with the peak of the process that started it.
+    try:
+        status = Path('/proc/self/status').read_text(encoding='ascii')
+    except OSError:
+        return megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+    kilobytes = status.partition('VmHWM:')[2].split()[0]
+    return int(kilobytes) / 1000
+
+
+def megabytes(maxrss: int) -> float:
+    """Return what getrusage says in MB: it counts bytes on macOS, elsewhere kilobytes."""
+    if sys.platform == 'darwin':
+        return maxrss / 1e6
+    return maxrss / 1e3
+
+
+# --- Uploads --------------------------------------------------------------------------------------
+
+
+def upload(result: Result, folder: str) -> None:
     """The script's upload of all files in a folder."""
     _, blob_client = sample.create_clients()
-    paths = sample.find_input_files(Path(folder))
+    videos = sample.find_videos(Path(folder))
     blob_client.create_container(sample._INPUT_CONTAINER_NAME)
-    with measured(result):
-        sample.upload_input_files(blob_client, paths)
+    at_once = min(sample._CONNECTIONS, len(videos) * sample.blocks_at_once(len(videos)))
+
+    with measured(result, connections=at_once):
+        sample.upload_videos(blob_client, videos, timedelta(minutes=30))
 
 
-def tutorial_upload(result: dict[str, float], folder: str) -> None:
+def tutorial_upload(result: Result, folder: str) -> None:
     """The tutorial's upload of all files in a folder."""
     _, blob_client = tutorial.create_clients()
     paths = sorted(Path(folder).iterdir())
     blob_client.create_container('tutorial')
+
     with measured(result):
         tutorial.upload_input_files(blob_client, 'tutorial', paths)
 
 
-def _input_files(count: int) -> tuple[list[ResourceFile], str]:
-    """Input files as if they were uploaded, and the URL of the output container."""
-    _, blob_client = sample.create_clients()
-    url, sas = (
-        f'{blob_client.url}{{}}',
-        'se=2030-01-01T00%3A00%3A00Z&sp=r&sv=2025-01-05&sr=b&sig=' + 'x' * 46,
-    )
-    names = [f'video-{number:05}.mp4' for number in range(count)]
-    files = [
-        ResourceFile(http_url=url.format(f'input/{name}?{sas}'), file_path=name) for name in names
-    ]
-    return files, url.format(f'output?{sas}')
+# --- Tasks ----------------------------------------------------------------------------------------
 
 
-def add_tasks(result: dict[str, float], job_id: str, count: int) -> None:
+def add_tasks(result: Result, job_id: str, count: int) -> None:
     """The script's adding of tasks."""
     batch_client, _ = sample.create_clients()
-    files, container = _input_files(count)
+    files = input_files(count)
     sample.create_job(batch_client, job_id, sample._POOL_ID)
-    with measured(result):
-        sample.add_tasks(batch_client, job_id, files, container)
+
+    with measured(result, connections=sample._CONNECTIONS):
+        sample.add_tasks(batch_client, job_id, files, output_url())
 
 
-def tutorial_add_tasks(result: dict[str, float], job_id: str, count: int) -> None:
+def tutorial_add_tasks(result: Result, job_id: str, count: int) -> None:
     """The tutorial's adding of tasks."""
     sample.create_job(sample.create_clients()[0], job_id, sample._POOL_ID)
     batch_client, _ = tutorial.create_clients()
-    files, container = _input_files(count)
+    files = input_files(count)
+
     with measured(result):
-        tutorial.add_tasks(batch_client, job_id, files, container)
+        tutorial.add_tasks(batch_client, job_id, files, output_url())
 
 
-def poll(result: dict[str, float], job_id: str) -> None:
-    """Several polls of the script, without the pauses between them."""
+# As long as a real one: the time that a task takes depends on it.
+SAS = f'se=2030-01-01T00%3A00%3A00Z&sp=r&sv=2025-01-05&sr=b&sig={"x" * 46}'
+
+
+def input_files(count: int) -> list[ResourceFile]:
+    """Return so many input files, as if they were uploaded."""
+    files = []
+    for number in range(count):
+        name = f'video-{number:05}.mp4'
+        url = f'{sample._STORAGE_ACCOUNT_URL}/input/{name}?{SAS}'
+        files.append(ResourceFile(http_url=url, file_path=name))
+    return files
+
+
+def output_url() -> str:
+    """Return a URL of the output container."""
+    return f'{sample._STORAGE_ACCOUNT_URL}/output?{SAS}'
+
+
+# --- Polls ----------------------------------------------------------------------------------------
+
+
+class EnoughError(Exception):
+    """Enough polls were seen."""
+
+
+class PollCounter:
+    """Lets the script stop after some polls, as a signal does."""
+
+    def __init__(self) -> None:
+        self.polls = 0
+
+    def look(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        """Look at an answer of Batch. A poll begins with the task counts."""
+        if '/taskcounts' in response.request.path_url:
+            self.polls += 1
+        if self.polls == POLLS:
+            sample.stop.reason = EnoughError()  # the script's next pause raises it
+
+
+def poll(result: Result, job_id: str) -> None:
+    """Several polls of the script, with the pauses between them."""
     batch_client, _ = sample.create_clients()
-    pauses = [None] * (POLLS - 1)
-    with (
-        measured(result),
-        patch.object(time, 'sleep', side_effect=[*pauses, EnoughError]),
-        suppress(EnoughError),
-    ):
+    counter = PollCounter()
+    batch_client.config.hooks.append(counter.look)
+
+    with measured(result), suppress(EnoughError):
         sample.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
+    if counter.polls != POLLS:
+        raise RuntimeError(f'{counter.polls} polls were seen instead of {POLLS}')
 
 
-def tutorial_poll(result: dict[str, float], job_id: str) -> None:
+def tutorial_poll(result: Result, job_id: str) -> None:
     """One poll of the tutorial."""
     batch_client, _ = tutorial.create_clients()
-    with (
-        measured(result),
-        patch.object(time, 'sleep', side_effect=EnoughError),
-        suppress(EnoughError),
-    ):
-        tutorial.wait_for_tasks_to_complete(batch_client, job_id, timedelta(hours=1))
+
+    with measured(result):
+        tutorial.all_tasks_have_completed(batch_client, job_id)
 
 
-def wait(result: dict[str, float], job_id: str) -> None:
+def wait(result: Result, job_id: str) -> None:
     """The script's waiting for a job, until it knows the end."""
     batch_client, _ = sample.create_clients()
+
     with measured(result):
-        failures = sample.wait_for_tasks_to_complete(batch_client, job_id, timedelta(minutes=5))
-    if failures:
-        raise RuntimeError(f'tasks failed: {failures}')
+        results = sample.wait_for_tasks_to_complete(batch_client, job_id, timedelta(minutes=5))
+
+    for video in results.values():
+        if video.status != 'ok':
+            raise RuntimeError(f'task {video.task_id} failed: {video.reason}')
 
 
-def whole_run(result: dict[str, float], folder: str) -> None:
+# --- The whole script -----------------------------------------------------------------------------
+
+
+def whole_run(result: Result, folder: str) -> None:
     """The script itself as a process, with its largest resident memory."""
+    videos = len(list(Path(folder).iterdir()))
+
     with tempfile.TemporaryDirectory() as output:
         command = [sys.executable, str(SCRIPT), '-y', '--input', folder, '--output', output]
-        with measured(result):
+        with measured(result, connections=sample._CONNECTIONS):
             done = subprocess.run(command, cwd=output, check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(f'the script failed:\n{done.stderr[-2000:]}')
-        result['files'] = sum(1 for path in Path(output).rglob('*.mp3'))
-    result['memory'] = _megabytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+
+        outputs = len(list(Path(output).glob('*.mp3')))
+        if done.returncode != 0 or outputs != videos:
+            raise RuntimeError(f'{outputs} of {videos} MP3s arrived:\n{done.stderr[-2000:]}')
+    result['memory'] = megabytes(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 PHASES: dict[str, Callable[..., None]] = {
-    function.__name__: function
-    for function in (
-        upload,
-        tutorial_upload,
-        add_tasks,
-        tutorial_add_tasks,
-        poll,
-        tutorial_poll,
-        wait,
-        whole_run,
-    )
+    'upload': upload,
+    'tutorial_upload': tutorial_upload,
+    'add_tasks': add_tasks,
+    'tutorial_add_tasks': tutorial_add_tasks,
+    'poll': poll,
+    'tutorial_poll': tutorial_poll,
+    'wait': wait,
+    'whole_run': whole_run,
 }
 
 
 def main(phase: str, arguments: str) -> None:
     """Measure one phase and print the result."""
-    result: dict[str, Any] = {}
-    PHASES[phase](result, **json.loads(arguments))
+    result: Result = {}
+    measure = PHASES[phase]
+    measure(result, **json.loads(arguments))
     print(json.dumps(result))
 
 

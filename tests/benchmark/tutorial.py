@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,15 +14,21 @@ from azure.storage.blob import BlobSasPermissions, BlobServiceClient, generate_b
 
 def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     """Return both clients as their packages make them."""
-    account, key = os.environ['AZURE_BATCH_ACCOUNT'], os.environ['AZURE_BATCH_ACCESS_KEY']
     batch_client = BatchServiceClient(
-        SharedKeyCredentials(account, key), os.environ['AZURE_BATCH_ENDPOINT']
+        SharedKeyCredentials(
+            os.environ['AZURE_BATCH_ACCOUNT'],
+            os.environ['AZURE_BATCH_ACCESS_KEY'],
+        ),
+        os.environ['AZURE_BATCH_ENDPOINT'],
     )
-    credential = {
-        'account_name': os.environ['AZURE_STORAGE_ACCOUNT'],
-        'account_key': os.environ['AZURE_STORAGE_KEY'],
-    }
-    return batch_client, BlobServiceClient(os.environ['AZURE_STORAGE_SERVICE_ENDPOINT'], credential)
+    blob_client = BlobServiceClient(
+        os.environ['AZURE_STORAGE_SERVICE_ENDPOINT'],
+        {
+            'account_name': os.environ['AZURE_STORAGE_ACCOUNT'],
+            'account_key': os.environ['AZURE_STORAGE_KEY'],
+        },
+    )
+    return batch_client, blob_client
 
 
 def upload_file_to_container(
@@ -35,6 +40,7 @@ def upload_file_to_container(
         # With a checksum: otherwise Azurite computes one in JavaScript, which takes longer than
         # everything else.
         blob.upload_blob(data, overwrite=True, validate_content=True)
+
     sas_token = generate_blob_sas(
         os.environ['AZURE_STORAGE_ACCOUNT'],
         container_name,
@@ -63,30 +69,30 @@ def add_tasks(
     tasks = []
     for number, input_file in enumerate(input_files):
         output_file_path = ''.join(input_file.file_path.split('.')[:-1]) + '.mp3'
-        container = models.OutputFileBlobContainerDestination(container_url=container_sas_url)
-        output_file = models.OutputFile(
-            file_pattern=output_file_path,
-            destination=models.OutputFileDestination(container=container),
-            upload_options=models.OutputFileUploadOptions(upload_condition='taskSuccess'),
-        )
         task = models.TaskAddParameter(
             id=f'Task{number}',
             command_line=f'/bin/bash -c "ffmpeg -i {input_file.file_path} {output_file_path} "',
             resource_files=[input_file],
-            output_files=[output_file],
+            output_files=[
+                models.OutputFile(
+                    file_pattern=output_file_path,
+                    destination=models.OutputFileDestination(
+                        container=models.OutputFileBlobContainerDestination(
+                            container_url=container_sas_url,
+                        ),
+                    ),
+                    upload_options=models.OutputFileUploadOptions(
+                        upload_condition=models.OutputFileUploadCondition.task_success,
+                    ),
+                ),
+            ],
         )
         tasks.append(task)
     batch_client.task.add_collection(job_id, tasks)
 
 
-def wait_for_tasks_to_complete(
-    batch_client: BatchServiceClient, job_id: str, timeout: timedelta
-) -> bool:
-    """List every task with all that it has, again each second, until all have completed."""
-    deadline = datetime.now(UTC) + timeout
-    while datetime.now(UTC) < deadline:
-        tasks = batch_client.task.list(job_id)
-        if not [task for task in tasks if task.state != models.TaskState.completed]:
-            return True
-        time.sleep(1)
-    return False
+def all_tasks_have_completed(batch_client: BatchServiceClient, job_id: str) -> bool:
+    """List every task with all that it has, as the tutorial does once a second."""
+    tasks = batch_client.task.list(job_id)
+    unfinished = [task for task in tasks if task.state != models.TaskState.completed]
+    return not unfinished

@@ -33,6 +33,10 @@ def test_a_share_of_the_work_is_scaled_to_the_whole() -> None:
     assert Cost(1, 2, 3).times(4) == Cost(4, 8, 12)
 
 
+def test_the_limit_is_what_the_requests_wait_with_all_connections_busy() -> None:
+    assert Cost(seconds=3, requests=1000, size=0).limit(latency=0.04, connections=32) == 1.25
+
+
 def test_at_least_and_at_most_include_their_target_and_under_does_not() -> None:
     assert Row('', '', '', 10, '', 'at least', 10).met
     assert not Row('', '', '', 9.9, '', 'at least', 10).met
@@ -43,7 +47,7 @@ def test_at_least_and_at_most_include_their_target_and_under_does_not() -> None:
 
 def test_the_table_is_markdown_with_columns_in_line() -> None:
     rows = [
-        Row('uploads', Cost(1, 2, 3), '-', 12, 'times faster', 'at least', 10),
+        Row('uploads', Cost(1, 2, 3), '-', 12, 'times faster', 'at least', 10, limit=0.5),
         Row('polls', 4, 5, 4, '', 'at most', 3),
     ]
     lines = table(rows).splitlines()
@@ -52,6 +56,7 @@ def test_the_table_is_markdown_with_columns_in_line() -> None:
     assert [cell.strip() for cell in lines[2].split('|')[1:-1]] == [
         'uploads',
         '1 s, 2 requests, 3 bytes',
+        '0.50 s',
         '-',
         '12 times faster',
         'at least 10 times faster',
