@@ -1579,6 +1579,7 @@ class Monitor:
         self._pool = PoolWatch(batch_client, pool_id, formula)
         self._began = time.monotonic()
         self._give_up_at = self._began + (timeout + _MARGIN).total_seconds()
+        self._nodes = 'state of the nodes not known yet'
         self._status = ''
         self._unchanged = 0  # polls without any news
 
@@ -1593,14 +1594,16 @@ class Monitor:
         counts = self.ask_patiently(self._task_counts)
         seems_done = counts.completed > 0 and counts.active + counts.running == 0
         seems_stuck = self._unchanged % 5 == 4
-        if (seems_done or seems_stuck) and not self.ask_patiently(self._has_unfinished_tasks):
-            return True
+        if seems_done or seems_stuck:
+            if not self.ask_patiently(self._has_unfinished_tasks):
+                return True
+        else:  # so that no poll takes a fourth request
+            self._nodes = self.ask_patiently(self._pool.look)
+            self.problem = self._pool.problem
 
-        nodes = self.ask_patiently(self._pool.look)
-        self.problem = self._pool.problem
         if self.problem and not counts.completed:
             raise SampleError(self.problem)
-        self._show(counts, nodes)
+        self._show(counts, self._nodes)
         return False
 
     def _task_counts(self) -> Any:
