@@ -176,12 +176,14 @@ def tutorial_poll(result: Result, job_id: str) -> None:
         tutorial.all_tasks_have_completed(batch_client, job_id)
 
 
-def wait(result: Result, job_id: str) -> None:
+def wait(result: Result, job_id: str, pool_id: str) -> None:
     """The script's waiting for a job, until it knows the end."""
     batch_client, _ = sample.create_clients()
 
     with measured(result):
-        results = sample.wait_for_tasks_to_complete(batch_client, job_id, timedelta(minutes=5))
+        results = sample.wait_for_tasks_to_complete(
+            batch_client, job_id, timedelta(minutes=5), pool_id=pool_id
+        )
 
     for video in results.values():
         if video.status != 'ok':

@@ -135,24 +135,29 @@ def tasks(options: argparse.Namespace) -> Iterator[Row]:
 def wait_for_idle_tasks(azure: LocalAzure) -> None:
     """Add a pool whose nodes stay in their start task, so that no poll finds any news."""
     azure.slow_nodes(start_task=3600)
-    add_pool(azure)
+    add_pool(azure, POOL, nodes=5)
+    wait_for_nodes(azure, POOL, 'waitingforstarttask', nodes=5)
+
+
+def wait_for_nodes(azure: LocalAzure, pool_id: str, state: str, nodes: int) -> None:
+    """Return when all nodes of a pool are in a state."""
     client = azure.batch_client()
 
-    def all_nodes_are_starting() -> bool:
-        states = [node.state for node in client.compute_node.list(POOL)]
-        return states == ['waitingforstarttask'] * 5
+    def all_are() -> bool:
+        states = [node.state for node in client.compute_node.list(pool_id)]
+        return states == [state] * nodes
 
-    azure.wait_until(all_nodes_are_starting, describe='the start of all nodes')
+    azure.wait_until(all_are, describe=f'{nodes} nodes {state}')
 
 
-def add_pool(azure: LocalAzure, nodes: int = 5) -> None:
+def add_pool(azure: LocalAzure, pool_id: str, nodes: int) -> None:
     """Add a pool with a start task.
 
     It has no metadata of the script, which therefore does not give it the formula that ends its
     nodes. That is one request in each run, and belongs to no poll.
     """
     pool = models.PoolAddParameter(
-        id=POOL,
+        id=pool_id,
         vm_size='standard_a1_v2',
         virtual_machine_configuration=models.VirtualMachineConfiguration(
             image_reference=models.ImageReference(
@@ -252,8 +257,11 @@ def dearest_poll(requests: Sequence[Request]) -> Cost:
 
 # --- The end of a job -----------------------------------------------------------------------------
 
-# When the only task of a job ends, in seconds after it began: the polls are at their slowest then,
-# and these moments lie differently between two of them.
+# When the last task of a job ends, in seconds after it began. If it is the only one, the polls are
+# at their slowest then, and these moments lie differently between two of them.
+#
+# Each job has a pool of its own: what the nodes of another job do would be news, too, and the polls
+# would come faster.
 QUIET = (11.9, 13.2, 14.4, 15.7)
 APART = 1.5  # seconds between the ends of two tasks
 
@@ -263,7 +271,6 @@ def ends(options: argparse.Namespace) -> Iterator[Row]:
     quiet: list[Future[float]] = []
     busy: list[Future[float]] = []
     with bench(options.latency) as azure, ThreadPoolExecutor(2 * len(QUIET)) as threads:
-        add_pool(azure.azure, nodes=4 * len(QUIET))
         for number, end in enumerate(QUIET):
             quiet.append(threads.submit(delay, azure, f'quiet{number}', [end]))
             several = [end - 2 * APART, end - APART, end]
@@ -294,8 +301,12 @@ def ends(options: argparse.Namespace) -> Iterator[Row]:
 
 def delay(azure: Bench, job_id: str, durations: Sequence[float]) -> float:
     """Return the seconds from the end of a job's last task until the script knows it."""
+    nodes = len(durations)
+    add_pool(azure.azure, job_id, nodes)
+    wait_for_nodes(azure.azure, job_id, 'idle', nodes)
+
     client = azure.azure.batch_client()
-    job = models.JobAddParameter(id=job_id, pool_info=models.PoolInformation(pool_id=POOL))
+    job = models.JobAddParameter(id=job_id, pool_info=models.PoolInformation(pool_id=job_id))
     client.job.add(job)
     for number, seconds in enumerate(durations):
         task = models.TaskAddParameter(
@@ -305,7 +316,7 @@ def delay(azure: Bench, job_id: str, durations: Sequence[float]) -> float:
         )
         client.task.add(job_id, task)
 
-    known = azure.measure('wait', job_id=job_id).ended
+    known = azure.measure('wait', job_id=job_id, pool_id=job_id).ended
     known_at = known - time.monotonic() + time.time()
     last = max(task.execution_info.end_time.timestamp() for task in client.task.list(job_id))
     return float(known_at - last)
