@@ -18,10 +18,10 @@ from azure.batch.batch_auth import SharedKeyCredentials
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.local_azure import LocalAzure
-from tests.local_azure.batch import document_shapes, files
+from tests.local_azure.batch import resource_properties, task_and_node_files
 from tests.local_azure.batch.errors import ERRORS, BatchError
 from tests.local_azure.batch.filters import parse_filter
-from tests.local_azure.node.files import NodeFile
+from tests.local_azure.node.files_on_disk import NodeFile
 
 from .conftest import Wire, a_job, address_of
 from .test_recorded_facts import JOB, POOL, TASK
@@ -151,7 +151,7 @@ def test_random_json(wire: Wire, path: str, body: object) -> None:
 )
 def test_random_filters(clause: str) -> None:
     try:
-        parse_filter(clause, document_shapes.TASK)
+        parse_filter(clause, resource_properties.TASK)
     except BatchError as error:
         assert error.status == 400
 
@@ -217,14 +217,14 @@ def test_file_that_changes_while_it_is_read(
     wire('POST', '/jobs', JOB)
     wire('POST', '/jobs/Job1/tasks', TASK)
     azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts['completed'])
-    find = files.get
+    find = task_and_node_files.get
 
     def find_and_change(folder: Path, name: str) -> NodeFile:
         file = find(folder, name)
         file.path.unlink() if change == 'removed' else file.path.write_bytes(b'te')
         return file
 
-    monkeypatch.setattr(files, 'get', find_and_change)
+    monkeypatch.setattr(task_and_node_files, 'get', find_and_change)
     answer = wire('GET', '/jobs/Job1/tasks/myTask/files/stdout.txt')
 
     assert not azure.crashes

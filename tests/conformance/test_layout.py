@@ -25,19 +25,19 @@ STATE = (
 )
 HTTP = (
     f'{PACKAGE}.http_front',
-    f'{PACKAGE}.batch.body_rules',
-    f'{PACKAGE}.batch.body_shapes',
-    f'{PACKAGE}.batch.body_values',
-    f'{PACKAGE}.batch.calls',
-    f'{PACKAGE}.batch.document_shapes',
-    f'{PACKAGE}.batch.documents',
+    f'{PACKAGE}.batch.request_rules',
+    f'{PACKAGE}.batch.request_properties',
+    f'{PACKAGE}.batch.property_types',
+    f'{PACKAGE}.batch.request_and_result',
+    f'{PACKAGE}.batch.resource_properties',
+    f'{PACKAGE}.batch.resource_documents',
     f'{PACKAGE}.batch.filters',
     f'{PACKAGE}.batch.lists',
     f'{PACKAGE}.batch.operations',
     f'{PACKAGE}.batch.request_bodies',
     f'{PACKAGE}.batch.routes',
     f'{PACKAGE}.batch.signature',
-    f'{PACKAGE}.batch.versions',
+    f'{PACKAGE}.batch.api_versions',
 )
 Arrows = dict[str, set[str]]  # from each module to those that it imports
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.local_azure import LocalAzure
-from tests.local_azure.batch import document_shapes
-from tests.local_azure.batch.versions import ANSWERED, PUBLISHED_BUT_NOT_ANSWERED
+from tests.local_azure.batch import resource_properties
+from tests.local_azure.batch.api_versions import ANSWERED, PUBLISHED_BUT_NOT_ANSWERED
 
 from .conftest import Wire
 from .test_recorded_facts import IMAGE, JOB, POOL, TASK
@@ -283,7 +283,7 @@ def test_selected_properties_of_a_task_are_those_of_the_whole_document(
     azure.wait_until(lambda: azure.batch.jobs.get('Job1').counts[state])
 
     whole = wire('GET', '/jobs/Job1/tasks/myTask').json()
-    names = list(document_shapes.TASK.properties)
+    names = list(resource_properties.TASK.properties)
     selected = wire('GET', '/jobs/Job1/tasks/myTask', query={'$select': ','.join(names)}).json()
 
     assert selected == whole

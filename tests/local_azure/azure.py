@@ -28,9 +28,9 @@ from tests.local_azure.faults import Faults, OnDemand
 from tests.local_azure.http_front import NODE_USER_AGENT, Answer, Conditions, Front, Handler
 from tests.local_azure.node.agent import Agent
 from tests.local_azure.node.blobs import BlobClient
-from tests.local_azure.node.image import NodeImage
-from tests.local_azure.node.instant import InstantMachine
+from tests.local_azure.node.instant_machine import InstantMachine
 from tests.local_azure.node.machine import Equipment, Machine, ProcessMachine
+from tests.local_azure.node.preinstalled import NodeImage
 from tests.local_azure.storage import Storage
 from tests.local_azure.watchdog import Watchdog
 

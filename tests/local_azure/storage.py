@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from urllib3 import HTTPConnectionPool, HTTPHeaderDict, connection_from_url
 
-from tests.local_azure import storage_signature
+from tests.local_azure import storage_resigning
 from tests.local_azure.azurite import Azurite
 from tests.local_azure.faults import ContainerBeingDeleted, Faults, RequestFault
 from tests.local_azure.http_front import Answer, Handler, error_answer
@@ -150,10 +150,10 @@ class Storage:
         A wrong one stays wrong. Tokens, and the SAS of a container, do not depend on the path.
         """
         given: str = request.headers['Authorization']
-        as_sent = storage_signature.authorization(self._account, self._key, request, request.path)
+        as_sent = storage_resigning.authorization(self._account, self._key, request, request.path)
         if given != as_sent:
             return given
-        return storage_signature.authorization(self._account, self._key, request, path)
+        return storage_resigning.authorization(self._account, self._key, request, path)
 
 
 def _not_imitated(what: str) -> RequestFault:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.local_azure.batch.clock import Timeline
-from tests.local_azure.batch.core import Core, Delays
 from tests.local_azure.batch.jobs import Jobs
 from tests.local_azure.batch.model import Job, NodeHost, Pool, Task
 from tests.local_azure.batch.nodes import Nodes
 from tests.local_azure.batch.pools import Pools
+from tests.local_azure.batch.shared_state import Delays, SharedState
 from tests.local_azure.faults import Fault, Faults, NodeLoss, StaleTaskCounts
 
 __all__ = ['Account', 'Delays']
@@ -26,34 +26,34 @@ class Account:
     ) -> None:
         self.url = url
         self.faults = faults or Faults()
-        self._core = Core(timeline, host, self.faults, delays or Delays())
+        self._shared = SharedState(timeline, host, self.faults, delays or Delays())
         self.timeline = timeline
-        self.lock = self._core.lock
+        self.lock = self._shared.lock
 
-        self.jobs = Jobs(self._core)
-        self.nodes = Nodes(self._core, self.jobs)
-        self.pools = Pools(self._core, self.nodes)
+        self.jobs = Jobs(self._shared)
+        self.nodes = Nodes(self._shared, self.jobs)
+        self.pools = Pools(self._shared, self.nodes)
 
         self.jobs.on_task_start = self.nodes.plan_loss
         self.faults.listen(self._fault_added)
 
     @property
     def delays(self) -> Delays:
-        return self._core.delays
+        return self._shared.delays
 
     @delays.setter
     def delays(self, delays: Delays) -> None:
-        self._core.delays = delays
+        self._shared.delays = delays
 
     def stamp(self) -> int:
         """The time now in ticks, never twice the same."""
-        return self._core.stamp()
+        return self._shared.stamp()
 
     def all_pools(self) -> list[Pool]:
-        return list(self._core.pools.values())
+        return list(self._shared.pools.values())
 
     def all_jobs(self) -> list[Job]:
-        return list(self._core.jobs.values())
+        return list(self._shared.jobs.values())
 
     def all_tasks(self) -> list[Task]:
         return [task for job in self.all_jobs() for task in job.tasks.values()]
@@ -61,11 +61,11 @@ class Account:
     def clear(self) -> None:
         """Ends everything at once and forgets it."""
         with self.lock:
-            self._core.cancel_all()
+            self._shared.cancel_all()
             for pool in self.all_pools():
                 self.nodes.remove_all(pool)
-            self._core.pools.clear()
-            self._core.jobs.clear()
+            self._shared.pools.clear()
+            self._shared.jobs.clear()
             self.faults.clear()
 
     def _fault_added(self, fault: Fault) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.local_azure.batch.core import Core
-from tests.local_azure.batch.images import VM_SIZES, image_of
+from tests.local_azure.batch.images_and_sizes import VM_SIZES, image_of
 from tests.local_azure.batch.model import Node, Pool, ResizeError
 from tests.local_azure.batch.nodes import Nodes
+from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import AllocationState, NodeState
-from tests.local_azure.batch.times import SECOND
+from tests.local_azure.batch.time_formats import SECOND
 from tests.local_azure.faults import FailedAllocation, QuotaName, SlowAllocation
 
 _NOT_ALLOCATED = 'Desired number of {kind} nodes could not be allocated'
@@ -26,29 +26,29 @@ _RESIZE_TEXTS = {
 class Allocation:
     """Brings pools to their targets."""
 
-    def __init__(self, core: Core, nodes: Nodes) -> None:
-        self._core = core
+    def __init__(self, shared: SharedState, nodes: Nodes) -> None:
+        self._shared = shared
         self._nodes = nodes
 
     def begin(self, pool: Pool) -> None:
         pool.allocate(AllocationState.resizing)
         pool.resize_errors = []
-        seconds = self._core.delays.allocation
-        slow = self._core.faults.take(SlowAllocation)
+        seconds = self._shared.delays.allocation
+        slow = self._shared.faults.take(SlowAllocation)
         if slow:
             seconds += slow.seconds
 
         timeout = pool.resize_timeout / SECOND
         if seconds > timeout:
-            self._core.later(pool, timeout, self._steady, pool, 'AllocationTimedOut')
+            self._shared.later(pool, timeout, self._steady, pool, 'AllocationTimedOut')
         else:
-            self._core.later(pool, seconds, self._allocate, pool)
+            self._shared.later(pool, seconds, self._allocate, pool)
 
     def stop(self, pool: Pool) -> None:
         """First `stopping`, then `steady` with errors; the targets stay."""
         pool.allocate(AllocationState.stopping)
-        seconds = self._core.delays.allocation
-        self._core.later(pool, seconds, self._steady, pool, 'ResizeStopped')
+        seconds = self._shared.delays.allocation
+        self._shared.later(pool, seconds, self._steady, pool, 'ResizeStopped')
 
     def follow_formula(self, pool: Pool) -> None:
         """Resizes a pool to what its formula gave last, as soon as it is steady."""
@@ -70,8 +70,8 @@ class Allocation:
             leaving += nodes[target:]
 
         self._nodes.leave(leaving)
-        seconds = self._core.delays.node_leaving if leaving else 0
-        self._core.later(pool, seconds, self._steady, pool)
+        seconds = self._shared.delays.node_leaving if leaving else 0
+        self._shared.later(pool, seconds, self._steady, pool)
 
     def _steady(self, pool: Pool, error: str | None = None) -> None:
         for node in list(pool.nodes.values()):
@@ -97,7 +97,7 @@ class Allocation:
             self._nodes.create(pool, dedicated)
 
     def _limit_by_fault(self, pool: Pool, dedicated: bool, wanted: int) -> int:
-        fault = self._core.faults.take(
+        fault = self._shared.faults.take(
             FailedAllocation, lambda fault: fault.dedicated in (None, dedicated)
         )
         if fault is None:
@@ -109,9 +109,9 @@ class Allocation:
         name: QuotaName = 'dedicated_cores' if dedicated else 'low_priority_cores'
         cores = _cores(pool)
         used = 0
-        for other in self._core.pools.values():
+        for other in self._shared.pools.values():
             used += _cores(other) * other.count(dedicated)
-        quota = self._core.exceeded_quota(name, used + wanted * cores)
+        quota = self._shared.exceeded_quota(name, used + wanted * cores)
         if quota is None:
             return wanted
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from tests.local_azure.batch.errors import BatchError
-from tests.local_azure.batch.times import parse_http_date
+from tests.local_azure.batch.time_formats import parse_http_date
 
 Value = int | datetime
 Kind = Literal['number', 'text', 'variable', 'name', 'comparison', 'sign', 'unknown', 'end']

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from tests.local_azure.batch.body_values import Shape, Value
 from tests.local_azure.batch.errors import invalid_query
+from tests.local_azure.batch.property_types import Shape, Value
 
 # Gives the property of this name of the resource that is looked at.
 ReadProperty = Callable[[str], Any]

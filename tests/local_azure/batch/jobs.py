@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.local_azure.batch import scheduling
-from tests.local_azure.batch.core import Core
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.model import (
     COUNTERS,
@@ -20,8 +19,9 @@ from tests.local_azure.batch.model import (
     Spec,
     Task,
 )
+from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import JobState, NodeState, TaskState
-from tests.local_azure.batch.times import SECOND, format_duration, parse_duration
+from tests.local_azure.batch.time_formats import SECOND, format_duration, parse_duration
 from tests.local_azure.faults import StaleTaskCounts
 
 Counts = dict[str, int]
@@ -47,9 +47,9 @@ def _ignore(_: CommandRun) -> None:
 class Jobs:
     """`on_task_start` is called whenever a task begins to run."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self.by_key = core.jobs
+    def __init__(self, shared: SharedState) -> None:
+        self._shared = shared
+        self.by_key = shared.jobs
         self.on_task_start: Callable[[CommandRun], None] = _ignore
 
     # Jobs
@@ -62,9 +62,9 @@ class Jobs:
 
     def add(self, spec: Spec) -> Job:
         """A new active job; its pool need not exist yet (SDK14 PoolInformation.pool_id)."""
-        with self._core.lock:
+        with self._shared.lock:
             self._check_new(spec['id'])
-            job = Job(spec['id'], dict(spec), self._core.stamp)
+            job = Job(spec['id'], dict(spec), self._shared.stamp)
             self.by_key[job.key] = job
             self._begin(job)
             return job
@@ -77,23 +77,23 @@ class Jobs:
             raise BatchError('JobExists')
 
         unfinished = sum(job.state is not JobState.completed for job in self.by_key.values())
-        if self._core.exceeded_quota('jobs', unfinished + 1) is not None:
+        if self._shared.exceeded_quota('jobs', unfinished + 1) is not None:
             raise BatchError('ActiveJobAndScheduleQuotaReached')
 
     def patch(self, job_id: str, spec: Spec) -> Job:
         """Replaces whole properties (recorded traffic: PATCH /jobs/{id} with constraints)."""
-        with self._core.lock:
+        with self._shared.lock:
             job = self._active(job_id)
             # SDK14 JobPatchParameter.pool_info: only while the job is disabled; the code is ours.
             if 'poolInfo' in spec:
                 raise BatchError('OperationInvalidForCurrentState')
-            job.modified = self._core.stamp()
+            job.modified = self._shared.stamp()
             job.spec.update(spec)
             self._begin(job)
             return job
 
     def terminate(self, job_id: str, reason: str) -> Job:
-        with self._core.lock:
+        with self._shared.lock:
             job = self._active(job_id)
             self._terminate(job, reason)
             return job
@@ -103,23 +103,23 @@ class Jobs:
 
         Recorded traffic: GET /jobs/{id} after DELETE.
         """
-        with self._core.lock:
+        with self._shared.lock:
             job = self.get(job_id)
             if job.state is JobState.deleting:
                 raise BatchError('JobBeingDeleted')
             job.move(JobState.deleting)
             self._end_running(job, ENDED)
-            self._core.later(job, self._core.delays.job_deleting, self._deleted, job)
+            self._shared.later(job, self._shared.delays.job_deleting, self._deleted, job)
 
     def counts(self, job_id: str) -> tuple[Counts, Counts]:
         """Tasks and slots by state (SDK14 TaskCounts).
 
         They may lag on Azure, here only by the fault for it.
         """
-        with self._core.lock:
+        with self._shared.lock:
             job = self.get(job_id)
             now = _copy_counts(job)
-            stale = self._core.faults.take(StaleTaskCounts)
+            stale = self._shared.faults.take(StaleTaskCounts)
             if stale is None:
                 return now
 
@@ -142,10 +142,10 @@ class Jobs:
 
     def _begin(self, job: Job) -> None:
         """maxWallClockTime counts from the creation of the job (SDK14 JobConstraints)."""
-        self._core.cancel(job)
+        self._shared.cancel(job)
         seconds = self._seconds_left(job.spec, job.created)
         if seconds is not None:
-            self._core.later(job, seconds, self._terminate, job, 'MaxWallClockTimeExpiry')
+            self._shared.later(job, seconds, self._terminate, job, 'MaxWallClockTimeExpiry')
         self.proceed(job)
 
     def _seconds_left(self, spec: Spec, start: int) -> float | None:
@@ -153,7 +153,7 @@ class Jobs:
         limit = parse_duration(spec['constraints']['maxWallClockTime'])
         if limit >= NEVER:
             return None
-        return max(0, start + limit - self._core.stamp()) / SECOND
+        return max(0, start + limit - self._shared.stamp()) / SECOND
 
     def proceed(self, job: Job) -> None:
         """What follows when tasks have ended or gone.
@@ -176,7 +176,7 @@ class Jobs:
         job.modified = job.changed
         is_late = reason == 'MaxWallClockTimeExpiry'
         self._end_running(job, OVERTIME if is_late else ENDED)
-        self._core.later(job, self._core.delays.job_terminating, self._terminated, job)
+        self._shared.later(job, self._shared.delays.job_terminating, self._terminated, job)
 
     def _terminated(self, job: Job) -> None:
         job.move(JobState.completed)
@@ -200,14 +200,14 @@ class Jobs:
         return task
 
     def add_task(self, job_id: str, spec: Spec) -> Task:
-        with self._core.lock:
+        with self._shared.lock:
             task = self._add(self._active(job_id), spec)
             self.schedule()
             return task
 
     def add_tasks(self, job_id: str, specs: list[Spec | BatchError]) -> list[Task | BatchError]:
         """One result for each, in order; what is wrong with one does not keep the others out."""
-        with self._core.lock:
+        with self._shared.lock:
             job = self._active(job_id)
             results: list[Task | BatchError] = []
             for spec in specs:
@@ -232,7 +232,7 @@ class Jobs:
             'maxTaskRetryCount': job.spec['constraints']['maxTaskRetryCount'],
             **spec.get('constraints', {}),
         }
-        task = Task(spec['id'], {**spec, 'constraints': constraints}, self._core.stamp, job)
+        task = Task(spec['id'], {**spec, 'constraints': constraints}, self._shared.stamp, job)
         job.tasks[task.key] = task
         task.count(1)
         job.queue.append(task)
@@ -243,7 +243,7 @@ class Jobs:
 
         Recorded traffic: GET after POST .../terminate.
         """
-        with self._core.lock:
+        with self._shared.lock:
             task = self.task(job_id, task_id)
             if task.state is TaskState.completed:
                 raise BatchError('TaskCompleted')
@@ -257,7 +257,7 @@ class Jobs:
 
         Recorded traffic: GET after POST .../reactivate; SDK14 task.reactivate.
         """
-        with self._core.lock:
+        with self._shared.lock:
             job = self._active(job_id)
             task = self.task(job_id, task_id)
             if task.state is not TaskState.completed:
@@ -275,7 +275,7 @@ class Jobs:
 
     def delete_task(self, job_id: str, task_id: str) -> None:
         """Gone at once, also a running one (recorded traffic: GET after DELETE)."""
-        with self._core.lock:
+        with self._shared.lock:
             task = self.task(job_id, task_id)
             self._end(task, ENDED)
             task.count(-1)
@@ -287,7 +287,7 @@ class Jobs:
     def schedule(self) -> None:
         """Gives waiting tasks to free slots: jobs by priority, tasks in their order."""
         for job in scheduling.by_priority(self.by_key.values()):
-            pool = self._core.pools.get(job.pool_key)
+            pool = self._shared.pools.get(job.pool_key)
             if pool:
                 self._schedule_job(job, pool)
 
@@ -302,7 +302,7 @@ class Jobs:
             node = scheduling.choose_node(pool, task, free)
             job.queue.remove(task)
             task.node = node
-            task.execution.start = self._core.stamp()
+            task.execution.start = self._shared.stamp()
             task.move(TaskState.running)
             self._run(task, node)
 
@@ -312,11 +312,11 @@ class Jobs:
         if node.state is NodeState.idle:
             node.move(NodeState.running)
 
-        seconds = self._seconds_left(task.spec, self._core.stamp())
+        seconds = self._seconds_left(task.spec, self._shared.stamp())
         if seconds is not None:
-            self._core.later(run, seconds, self._expired, task)
+            self._shared.later(run, seconds, self._expired, task)
         self.on_task_start(run)
-        self._core.host.start(run, self._done)
+        self._shared.host.start(run, self._done)
 
     def _expired(self, task: Task) -> None:
         """Ends the whole process group; not retried (Azure docs: error-handling, constraints)."""
@@ -325,14 +325,14 @@ class Jobs:
 
     def _done(self, run: CommandRun, outcome: Outcome) -> None:
         """The node reports how a command line has ended."""
-        with self._core.lock:
+        with self._shared.lock:
             task = run.task
             if run.over.is_set() or task is None:
                 return
 
             limit = task.spec['constraints']['maxTaskRetryCount']
-            if task.execution.retried(outcome, limit, self._core.stamp()):
-                self._core.stop(run)
+            if task.execution.retried(outcome, limit, self._shared.stamp()):
+                self._shared.stop(run)
                 self._run(task, run.node)
             else:
                 self._complete(task, outcome)
@@ -346,7 +346,7 @@ class Jobs:
             self._complete(task, Outcome(None, failure))
 
     def _complete(self, task: Task, outcome: Outcome) -> None:
-        task.execution.ended(outcome, self._core.stamp())
+        task.execution.ended(outcome, self._shared.stamp())
         task.move(TaskState.completed)
         node = task.node
         if node:
@@ -356,7 +356,7 @@ class Jobs:
             self._release(task, node)
 
     def _release(self, task: Task, node: Node) -> None:
-        self._core.stop(node.runs.pop(task))
+        self._shared.stop(node.runs.pop(task))
         if node.state is NodeState.running and not node.runs:
             node.move(NodeState.idle)
 
@@ -369,7 +369,7 @@ class Jobs:
 
         # Only this requeue is counted (SDK14 TaskExecutionInformation.requeue_count).
         task.execution.requeues += 1
-        task.execution.last_requeue = self._core.stamp()
+        task.execution.last_requeue = self._shared.stamp()
         self.node_lost(task, node)
 
     def node_lost(self, task: Task, node: Node) -> None:

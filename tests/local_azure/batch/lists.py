@@ -8,11 +8,11 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tests.local_azure.batch import document_shapes, documents
-from tests.local_azure.batch.body_values import Shape
-from tests.local_azure.batch.calls import Call, Result
-from tests.local_azure.batch.documents import Document, View
+from tests.local_azure.batch import resource_documents, resource_properties
 from tests.local_azure.batch.filters import Condition, check_expand, parse_filter, parse_select
+from tests.local_azure.batch.property_types import Shape
+from tests.local_azure.batch.request_and_result import Call, Result
+from tests.local_azure.batch.resource_documents import Document, View
 
 Write = Callable[[Any, View], Document]
 ReadOne = Callable[[Any, View, str], Any]
@@ -49,24 +49,34 @@ class Kind:
         return {name: value for name, value in document.items() if value is not None}
 
 
-POOLS = Kind('pools', document_shapes.POOL, documents.pool_document)
-NODES = Kind('nodes', document_shapes.NODE, documents.node_document)
+POOLS = Kind('pools', resource_properties.POOL, resource_documents.pool_document)
+NODES = Kind('nodes', resource_properties.NODE, resource_documents.node_document)
 NODE_COUNTS = Kind(
-    'poolnodecounts', document_shapes.NODE_COUNTS, documents.node_counts_document, most=10
+    'poolnodecounts',
+    resource_properties.NODE_COUNTS,
+    resource_documents.node_counts_document,
+    most=10,
 )
-JOBS = Kind('jobs', document_shapes.JOB, documents.job_document)
-TASKS = Kind('tasks', document_shapes.TASK, documents.task_document, documents.task_property)
-IMAGES = Kind('supportedimages', document_shapes.IMAGE, documents.image_document)
-NODE_AGENTS = Kind('nodeagentskus', document_shapes.NODE_AGENT, documents.node_agent_document)
+JOBS = Kind('jobs', resource_properties.JOB, resource_documents.job_document)
+TASKS = Kind(
+    'tasks',
+    resource_properties.TASK,
+    resource_documents.task_document,
+    resource_documents.task_property,
+)
+IMAGES = Kind('supportedimages', resource_properties.IMAGE, resource_documents.image_document)
+NODE_AGENTS = Kind(
+    'nodeagentskus', resource_properties.NODE_AGENT, resource_documents.node_agent_document
+)
 
 
 def files(folder_url: str) -> Kind:
     """The files of one folder."""
 
     def write(file: Any, _: View) -> Document:
-        return documents.file_document(file, folder_url)
+        return resource_documents.file_document(file, folder_url)
 
-    return Kind('files', document_shapes.FILE, write)
+    return Kind('files', resource_properties.FILE, write)
 
 
 def selected(call: Call, kind: Kind, item: Any) -> Document:

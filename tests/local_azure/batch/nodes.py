@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
-from tests.local_azure.batch.core import Core
 from tests.local_azure.batch.jobs import Jobs
 from tests.local_azure.batch.model import (
     CommandRun,
@@ -16,6 +15,7 @@ from tests.local_azure.batch.model import (
     Pool,
     Spec,
 )
+from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import NodeState
 from tests.local_azure.faults import FailedStartTask, NodeLoss, PreemptedNode, SlowNodes
 
@@ -24,8 +24,8 @@ NO_DELAY = SlowNodes()
 
 
 class Nodes:
-    def __init__(self, core: Core, jobs: Jobs) -> None:
-        self._core = core
+    def __init__(self, shared: SharedState, jobs: Jobs) -> None:
+        self._shared = shared
         self._jobs = jobs
 
     # Creation
@@ -35,7 +35,7 @@ class Nodes:
         kind = 'd' if dedicated else 'p'
         node_id = f'tvmps_{secrets.token_hex(32)}_{kind}'
         address = f'10.0.0.{4 + len(pool.nodes) % 250}'
-        node = Node(node_id, {}, self._core.stamp, pool, dedicated, address)
+        node = Node(node_id, {}, self._shared.stamp, pool, dedicated, address)
         pool.nodes[node_id] = node
         self._begin(node)
 
@@ -44,25 +44,25 @@ class Nodes:
 
         `waitingforstarttask` comes before `idle` (SDK14 ComputeNodeState).
         """
-        slow = self._core.faults.take(SlowNodes) or NO_DELAY
-        seconds = self._core.delays.node_creating + slow.creating
-        self._core.later(node, seconds, self._created, node, slow)
+        slow = self._shared.faults.take(SlowNodes) or NO_DELAY
+        seconds = self._shared.delays.node_creating + slow.creating
+        self._shared.later(node, seconds, self._created, node, slow)
 
     def _created(self, node: Node, slow: SlowNodes) -> None:
         node.move(NodeState.starting)
-        self._core.host.add_node(node)
-        seconds = self._core.delays.node_starting + slow.starting
-        self._core.later(node, seconds, self._booted, node, slow)
+        self._shared.host.add_node(node)
+        seconds = self._shared.delays.node_starting + slow.starting
+        self._shared.later(node, seconds, self._booted, node, slow)
 
     def _booted(self, node: Node, slow: SlowNodes) -> None:
-        node.booted = self._core.stamp()
+        node.booted = self._shared.stamp()
         start_task = node.pool.spec.get('startTask')
         if start_task and start_task['waitForSuccess']:
             node.move(NodeState.waiting_for_start_task)
         else:
             self._idle(node)
         if start_task:
-            node.start = Execution(start=self._core.stamp())
+            node.start = Execution(start=self._shared.stamp())
             self._run_start_task(node, start_task, slow.start_task)
 
     def _idle(self, node: Node) -> None:
@@ -73,27 +73,27 @@ class Nodes:
 
     def _run_start_task(self, node: Node, spec: Spec, delay: float = 0) -> None:
         run = CommandRun(node, spec, delay=delay)
-        fault = self._core.faults.take(FailedStartTask, lambda fault: fault.concerns(node))
+        fault = self._shared.faults.take(FailedStartTask, lambda fault: fault.concerns(node))
         if fault:
             fault.nodes_seen.add(node)
             run.forced = (fault.exit_code, fault.stderr)
         node.start_run = run
-        self._core.host.start(run, self._start_task_done)
+        self._shared.host.start(run, self._start_task_done)
 
     def _start_task_done(self, run: CommandRun, outcome: Outcome) -> None:
         """With waitForSuccess the node is unusable for tasks after a failure (SDK14 StartTask)."""
-        with self._core.lock:
+        with self._shared.lock:
             node = run.node
             if run.over.is_set() or node.start is None:
                 return
             run.over.set()
 
             limit = run.spec['maxTaskRetryCount']
-            if node.start.retried(outcome, limit, self._core.stamp()):
+            if node.start.retried(outcome, limit, self._shared.stamp()):
                 self._run_start_task(node, run.spec)
                 return
 
-            node.start.ended(outcome, self._core.stamp())
+            node.start.ended(outcome, self._shared.stamp())
             node.start_run = None
             if node.state is not NodeState.waiting_for_start_task:
                 return
@@ -118,22 +118,22 @@ class Nodes:
     def gone(self, node: Node) -> None:
         """The files of a node that left are gone with it (SDK14 ComputeNode)."""
         del node.pool.nodes[node.key]
-        self._core.host.remove_node(node)
+        self._shared.host.remove_node(node)
 
     def remove_all(self, pool: Pool) -> None:
         """Without asking anybody: the account is emptied."""
         for node in pool.nodes.values():
             self._abandon(node)
-            self._core.host.remove_node(node)
+            self._shared.host.remove_node(node)
 
     def _abandon(self, node: Node) -> None:
         """Nothing of what the node does or will do counts any more."""
-        self._core.cancel(node)
+        self._shared.cancel(node)
         if node.start_run:
-            self._core.stop(node.start_run)
+            self._shared.stop(node.start_run)
             node.start_run = None
         for run in node.runs.values():
-            self._core.stop(run)
+            self._shared.stop(run)
 
     # Losses on demand
 
@@ -141,11 +141,11 @@ class Nodes:
         """A task runs: its node may be lost."""
         loss = self._find_loss(run)
         if loss:
-            self._core.later(object(), loss.after, self._lose, run)
+            self._shared.later(object(), loss.after, self._lose, run)
 
     def plan_losses(self) -> None:
         """A new fault concerns the tasks that are running already, too."""
-        for job in self._core.jobs.values():
+        for job in self._shared.jobs.values():
             for task in job.tasks.values():
                 if task.node and task in task.node.runs:
                     self.plan_loss(task.node.runs[task])
@@ -154,7 +154,7 @@ class Nodes:
         task = run.task
         if task is None:
             return None
-        return self._core.faults.find(NodeLoss, lambda loss: loss.concerns(task.id))
+        return self._shared.faults.find(NodeLoss, lambda loss: loss.concerns(task.id))
 
     def _lose(self, run: CommandRun) -> None:
         """Spot eviction or a broken node: its tasks run again elsewhere.
@@ -164,7 +164,7 @@ class Nodes:
         task = run.task
         if run.over.is_set() or task is None:
             return
-        loss = self._core.faults.take(NodeLoss, lambda loss: loss.concerns(task.id))
+        loss = self._shared.faults.take(NodeLoss, lambda loss: loss.concerns(task.id))
         if loss is None:
             return
 
@@ -177,10 +177,10 @@ class Nodes:
             node.errors.append(UNUSABLE)
         for running in list(node.runs):
             self._jobs.node_lost(running, node)
-        self._core.host.remove_node(node)
+        self._shared.host.remove_node(node)
 
         if isinstance(loss, PreemptedNode) and loss.restore:
-            self._core.later(node, self._core.delays.node_restore, self._restored, node)
+            self._shared.later(node, self._shared.delays.node_restore, self._restored, node)
         self._jobs.schedule()
 
     def _restored(self, node: Node) -> None:

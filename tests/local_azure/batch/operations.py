@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.local_azure.batch import files, lists, request_bodies, versions
-from tests.local_azure.batch.body_rules import check_slots
-from tests.local_azure.batch.calls import MAX_COLLECTION, Call, Result
-from tests.local_azure.batch.documents import (
+from tests.local_azure.batch import api_versions, lists, request_bodies, task_and_node_files
+from tests.local_azure.batch.errors import BatchError, not_imitated
+from tests.local_azure.batch.images_and_sizes import IMAGES, node_agents
+from tests.local_azure.batch.model import Pool, Task
+from tests.local_azure.batch.request_and_result import MAX_COLLECTION, Call, Result
+from tests.local_azure.batch.request_rules import check_slots
+from tests.local_azure.batch.resource_documents import (
     Document,
     added_task_document,
     autoscale_run_document,
     refused_task_document,
     task_counts_document,
 )
-from tests.local_azure.batch.errors import BatchError, not_imitated
-from tests.local_azure.batch.images import IMAGES, node_agents
-from tests.local_azure.batch.model import Pool, Task
-from tests.local_azure.batch.times import http_date
+from tests.local_azure.batch.time_formats import http_date
 
 Spec = dict[str, Any]
 
@@ -31,14 +31,14 @@ Spec = dict[str, Any]
 
 
 def list_supported_images(call: Call) -> Result:
-    if call.version < versions.SUPPORTED_IMAGES:
+    if call.version < api_versions.SUPPORTED_IMAGES:
         raise not_imitated('GET /supportedimages, which this API version does not have')
     return lists.page(call, lists.IMAGES, IMAGES)
 
 
 def list_node_agents(call: Call) -> Result:
     """Only in API versions before images were listed."""
-    if call.version >= versions.SUPPORTED_IMAGES:
+    if call.version >= api_versions.SUPPORTED_IMAGES:
         raise not_imitated('GET /nodeagentskus, which this API version does not have')
     return lists.page(call, lists.NODE_AGENTS, node_agents())
 
@@ -169,12 +169,12 @@ def get_node(call: Call, pool_id: str, node_id: str) -> Result:
 
 
 def list_node_files(call: Call, pool_id: str, node_id: str) -> Result:
-    folder = files.node_folder(call.pools.node(pool_id, node_id))
+    folder = task_and_node_files.node_folder(call.pools.node(pool_id, node_id))
     return _list_files(call, folder)
 
 
 def get_node_file(call: Call, pool_id: str, node_id: str, path: str) -> Result:
-    folder = files.node_folder(call.pools.node(pool_id, node_id))
+    folder = task_and_node_files.node_folder(call.pools.node(pool_id, node_id))
     return _get_file(call, folder, path)
 
 
@@ -230,7 +230,7 @@ def terminate_job(call: Call, job_id: str) -> Result:
 def get_task_counts(call: Call, job_id: str) -> Result:
     counts, slots = call.jobs.counts(job_id)
     document = task_counts_document(counts, slots, call.view)
-    if call.version < versions.TASK_SLOTS:
+    if call.version < api_versions.TASK_SLOTS:
         return call.element('taskcounts/@Element', document)
     return call.element('taskcountsresult/@Element', document)
 
@@ -321,12 +321,12 @@ def delete_task(call: Call, job_id: str, task_id: str) -> Result:
 
 
 def list_task_files(call: Call, job_id: str, task_id: str) -> Result:
-    folder = files.task_folder(call.jobs.task(job_id, task_id))
+    folder = task_and_node_files.task_folder(call.jobs.task(job_id, task_id))
     return _list_files(call, folder)
 
 
 def get_task_file(call: Call, job_id: str, task_id: str, path: str) -> Result:
-    folder = files.task_folder(call.jobs.task(job_id, task_id))
+    folder = task_and_node_files.task_folder(call.jobs.task(job_id, task_id))
     return _get_file(call, folder, path)
 
 
@@ -335,15 +335,15 @@ def get_task_file(call: Call, job_id: str, task_id: str, path: str) -> Result:
 
 def _list_files(call: Call, folder: Path) -> Result:
     recursive = call.arguments.get('recursive', '').lower() == 'true'
-    found = files.listing(folder, recursive)
+    found = task_and_node_files.listing(folder, recursive)
     return lists.page(call, lists.files(call.url), found)
 
 
 def _get_file(call: Call, folder: Path, path: str) -> Result:
     """Without an ETag. The URL is quoted, and a boolean is Python's (recorded traffic)."""
-    file = files.get(folder, path)
+    file = task_and_node_files.get(folder, path)
     call.check_conditions(file)
-    offset, length = files.part(file, call.request.headers.get('ocp-range'))
+    offset, length = task_and_node_files.part(file, call.request.headers.get('ocp-range'))
 
     headers = {
         'Content-Type': file.content_type,
@@ -355,4 +355,4 @@ def _get_file(call: Call, folder: Path, path: str) -> Result:
     if call.request.command == 'HEAD':
         headers['Content-Length'] = str(length)
         return Result(200, headers=headers)
-    return Result(200, files.read(file, offset, length), headers=headers)
+    return Result(200, task_and_node_files.read(file, offset, length), headers=headers)

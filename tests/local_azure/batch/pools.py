@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from tests.local_azure.batch.allocation import Allocation
 from tests.local_azure.batch.autoscale import FormulaResult, evaluate
-from tests.local_azure.batch.core import Core
 from tests.local_azure.batch.errors import BatchError, invalid_property
 from tests.local_azure.batch.model import AutoScale, AutoScaleRun, Node, Pool, Spec
 from tests.local_azure.batch.nodes import Nodes
+from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import AllocationState, PoolState
-from tests.local_azure.batch.times import SECOND, parse_duration
+from tests.local_azure.batch.time_formats import SECOND, parse_duration
 
 # Of evaluations (SDK14 PoolEnableAutoScaleParameter.auto_scale_evaluation_interval).
 _DEFAULT_INTERVAL = 'PT15M'
@@ -20,11 +20,11 @@ _LONGEST_INTERVAL = 168 * 3600 * SECOND
 
 
 class Pools:
-    def __init__(self, core: Core, nodes: Nodes) -> None:
-        self._core = core
-        self._allocation = Allocation(core, nodes)
+    def __init__(self, shared: SharedState, nodes: Nodes) -> None:
+        self._shared = shared
+        self._allocation = Allocation(shared, nodes)
         self._nodes = nodes
-        self.by_key = core.pools
+        self.by_key = shared.pools
 
     # Operations
 
@@ -45,11 +45,11 @@ class Pools:
 
         Recorded traffic: GET /pools/{id} just after POST.
         """
-        with self._core.lock:
+        with self._shared.lock:
             self._check_new(spec['id'])
             targets = {True: spec['targetDedicatedNodes'], False: spec['targetLowPriorityNodes']}
             timeout = parse_duration(spec['resizeTimeout'])
-            pool = Pool(spec['id'], spec, self._core.stamp, targets, timeout)
+            pool = Pool(spec['id'], spec, self._shared.stamp, targets, timeout)
             if spec.get('enableAutoScale'):
                 pool.autoscale = self._new_autoscale(pool, spec)
                 pool.targets = pool.autoscale.wanted.targets
@@ -64,20 +64,20 @@ class Pools:
             raise BatchError('PoolBeingDeleted')
         if existing:
             raise BatchError('PoolExists')
-        if self._core.exceeded_quota('pools', len(self.by_key) + 1) is not None:
+        if self._shared.exceeded_quota('pools', len(self.by_key) + 1) is not None:
             raise BatchError('PoolQuotaReached')
 
     def patch(self, pool_id: str, spec: Spec) -> Pool:
         """Replaces whole properties, as for a job (SDK14 PoolPatchParameter)."""
-        with self._core.lock:
+        with self._shared.lock:
             pool = self._updatable(pool_id)
-            pool.modified = self._core.stamp()
+            pool.modified = self._shared.stamp()
             pool.spec = {**pool.spec, **spec}
             return pool
 
     def resize(self, pool_id: str, spec: Spec) -> Pool:
         """Only of a steady pool without a formula: both 409 (SDK14 pool.resize)."""
-        with self._core.lock:
+        with self._shared.lock:
             pool = self._updatable(pool_id)
             if pool.autoscale:
                 # The code and this text are ours.
@@ -85,7 +85,7 @@ class Pools:
                 raise BatchError('OperationInvalidForCurrentState', text)
             self._check_steady(pool)
 
-            pool.modified = self._core.stamp()
+            pool.modified = self._shared.stamp()
             pool.targets[True] = spec.get('targetDedicatedNodes', pool.targets[True])
             pool.targets[False] = spec.get('targetLowPriorityNodes', pool.targets[False])
             pool.resize_timeout = parse_duration(spec.get('resizeTimeout', 'PT15M'))
@@ -95,7 +95,7 @@ class Pools:
 
     def stop_resize(self, pool_id: str) -> Pool:
         """Recorded traffic: POST /pools/{id}/stopresize."""
-        with self._core.lock:
+        with self._shared.lock:
             pool = self._updatable(pool_id)
             if pool.allocation is not AllocationState.resizing:
                 raise BatchError('OperationInvalidForCurrentState')
@@ -107,17 +107,17 @@ class Pools:
 
         SDK14 pool.delete; recorded traffic.
         """
-        with self._core.lock:
+        with self._shared.lock:
             pool = self._updatable(pool_id)
             pool.move(PoolState.deleting)
             pool.modified = pool.changed
             pool.targets = {True: 0, False: 0}
             pool.dealloc = 'requeue'
-            self._core.cancel(_evaluations_of(pool))
+            self._shared.cancel(_evaluations_of(pool))
             if pool.allocation is not AllocationState.resizing:
                 pool.allocate(AllocationState.resizing)
             self._nodes.leave(pool.nodes.values())
-            self._core.later(pool, self._core.delays.pool_deleting, self._deleted, pool)
+            self._shared.later(pool, self._shared.delays.pool_deleting, self._deleted, pool)
 
     def _deleted(self, pool: Pool) -> None:
         for node in list(pool.nodes.values()):
@@ -144,14 +144,14 @@ class Pools:
         the code during a resize, which is that of another resize; only what was accepted counts as
         a call. That the pool shows a run at once: the .NET client's tests, TestPoolAutoscaleVerbs.
         """
-        with self._core.lock:
+        with self._shared.lock:
             pool = self._updatable(pool_id)
             self._check_steady(pool)
             self._check_pause(pool)
             new = self._new_autoscale(pool, spec)
             is_schedule_new = pool.autoscale is None or 'autoScaleEvaluationInterval' in spec
             pool.autoscale = new
-            pool.autoscale_enabled = self._core.stamp()
+            pool.autoscale_enabled = self._shared.stamp()
             pool.modified = pool.autoscale_enabled
             if is_schedule_new:
                 self._plan_evaluation(pool, new.interval)
@@ -160,29 +160,29 @@ class Pools:
 
     def disable_autoscale(self, pool_id: str) -> Pool:
         """The pool keeps its size. Without a formula nothing changes: ours."""
-        with self._core.lock:
+        with self._shared.lock:
             pool = self._updatable(pool_id)
             if pool.autoscale:
-                self._core.cancel(_evaluations_of(pool))
+                self._shared.cancel(_evaluations_of(pool))
                 pool.autoscale = None
-                pool.modified = self._core.stamp()
+                pool.modified = self._shared.stamp()
             return pool
 
     def evaluate_autoscale(self, pool_id: str, spec: Spec) -> AutoScaleRun:
         """What a formula would give, for a pool that has one (SDK14 pool.evaluate_auto_scale)."""
-        with self._core.lock:
+        with self._shared.lock:
             pool = self._updatable(pool_id)
             if pool.autoscale is None:
                 # The code and this text are ours.
                 text = 'The pool is not configured for automatic scaling.'
                 raise BatchError('OperationInvalidForCurrentState', text)
             result = self._evaluate(pool, spec['autoScaleFormula'])
-            return AutoScaleRun(self._core.stamp(), str(result))
+            return AutoScaleRun(self._shared.stamp(), str(result))
 
     def evaluate_autoscale_every(self, seconds: float) -> None:
         """From now on, whatever the intervals of the pools are."""
-        with self._core.lock:
-            self._core.delays = replace(self._core.delays, autoscale_interval=seconds)
+        with self._shared.lock:
+            self._shared.delays = replace(self._shared.delays, autoscale_interval=seconds)
             for pool in self.by_key.values():
                 if pool.autoscale and pool.state is PoolState.active:
                     self._plan_evaluation(pool, pool.autoscale.interval)
@@ -190,8 +190,8 @@ class Pools:
     def _check_pause(self, pool: Pool) -> None:
         if pool.autoscale_enabled is None:
             return
-        pause = self._core.delays.autoscale_pause * SECOND
-        if self._core.stamp() < pool.autoscale_enabled + pause:
+        pause = self._shared.delays.autoscale_pause * SECOND
+        if self._shared.stamp() < pool.autoscale_enabled + pause:
             raise BatchError('TooManyEnableAutoScaleRequests')
 
     def _new_autoscale(self, pool: Pool, spec: Spec) -> AutoScale:
@@ -206,25 +206,25 @@ class Pools:
             raise BatchError('MissingRequiredProperty', PropertyName='autoScaleFormula')
         _check_interval(interval)
         wanted = self._evaluate(pool, formula)
-        run = AutoScaleRun(self._core.stamp(), str(wanted))
+        run = AutoScaleRun(self._shared.stamp(), str(wanted))
         return AutoScale(formula, interval, wanted, run)
 
     def _evaluate(self, pool: Pool, formula: str) -> FormulaResult:
-        now = self._core.timeline.now()
+        now = self._shared.timeline.now()
         return evaluate(formula, now, pool.targets[True], pool.targets[False])
 
     def _plan_evaluation(self, pool: Pool, interval: str) -> None:
-        seconds = self._core.delays.autoscale_interval
+        seconds = self._shared.delays.autoscale_interval
         if seconds is None:
             seconds = parse_duration(interval) / SECOND
-        self._core.later(_evaluations_of(pool), seconds, self._evaluate_again, pool)
+        self._shared.later(_evaluations_of(pool), seconds, self._evaluate_again, pool)
 
     def _evaluate_again(self, pool: Pool) -> None:
         """Moves no ETag, as all that the service does by itself."""
         scale = pool.autoscale
         assert scale  # disabling cancels the plan
         scale.wanted = self._evaluate(pool, scale.formula)
-        scale.run = AutoScaleRun(self._core.stamp(), str(scale.wanted))
+        scale.run = AutoScaleRun(self._shared.stamp(), str(scale.wanted))
         self._allocation.follow_formula(pool)
         self._plan_evaluation(pool, scale.interval)
 

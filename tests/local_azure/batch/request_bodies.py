@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.local_azure.batch.body_shapes import (
+from tests.local_azure.batch.errors import BatchError, invalid_property
+from tests.local_azure.batch.request_properties import (
     ENABLE_AUTOSCALE,
     EVALUATE_AUTOSCALE,
     JOB,
@@ -15,7 +16,6 @@ from tests.local_azure.batch.body_shapes import (
     TASK,
     TERMINATE_JOB,
 )
-from tests.local_azure.batch.errors import BatchError, invalid_property
 
 Spec = dict[str, Any]
 

@@ -13,11 +13,11 @@ from urllib.parse import unquote
 
 from tests.local_azure.batch import operations
 from tests.local_azure.batch.account import Account
-from tests.local_azure.batch.calls import Call, Result
-from tests.local_azure.batch.documents import etag
+from tests.local_azure.batch.api_versions import ANSWERED as API_VERSIONS, check_version
 from tests.local_azure.batch.errors import BatchError, not_imitated
-from tests.local_azure.batch.times import http_date
-from tests.local_azure.batch.versions import ANSWERED as API_VERSIONS, check_version
+from tests.local_azure.batch.request_and_result import Call, Result
+from tests.local_azure.batch.resource_documents import etag
+from tests.local_azure.batch.time_formats import http_date
 from tests.local_azure.http_front import JSON, Answer, Handler
 
 __all__ = ['API_VERSIONS', 'ROUTES', 'Batch']

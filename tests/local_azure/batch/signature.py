@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from urllib.parse import parse_qs
 
 from tests.local_azure.batch.errors import BatchError
-from tests.local_azure.batch.times import parse_http_date
+from tests.local_azure.batch.time_formats import parse_http_date
 
 TOLERANCE = timedelta(minutes=15)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.local_azure.node.agent import Agent
 from tests.local_azure.node.assignment import Assignment, Problem, Report
 from tests.local_azure.node.blobs import TransferError
-from tests.local_azure.node.image import NodeImage
+from tests.local_azure.node.preinstalled import NodeImage
 from tests.local_azure.watchdog import Watchdog, kill_group
 
 Done = Callable[[Report], None]

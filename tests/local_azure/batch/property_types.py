@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from tests.local_azure.batch.errors import BatchError, invalid_property, not_imitated, wrong_type
 from tests.local_azure.batch.model import NEVER
-from tests.local_azure.batch.times import SECOND, format_duration, parse_duration
+from tests.local_azure.batch.time_formats import SECOND, format_duration, parse_duration
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.local_azure.batch.clock import Timeline
 from tests.local_azure.batch.model import CommandRun, Job, NodeHost, Pool
-from tests.local_azure.batch.times import to_ticks
+from tests.local_azure.batch.time_formats import to_ticks
 from tests.local_azure.faults import Faults, Quota, QuotaName
 
 
@@ -28,7 +28,7 @@ class Delays:
     autoscale_pause: float = 30.0  # between two requests that enable it for one pool
 
 
-class Core:
+class SharedState:
     """Whoever reads or changes a pool or a job, or what is below it, holds `lock`."""
 
     def __init__(self, timeline: Timeline, host: NodeHost, faults: Faults, delays: Delays) -> None:

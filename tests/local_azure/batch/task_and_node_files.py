@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.model import Node, Task
 from tests.local_azure.batch.states import TaskState
-from tests.local_azure.node import files as node_files
-from tests.local_azure.node.files import NodeFile
+from tests.local_azure.node import files_on_disk
+from tests.local_azure.node.files_on_disk import NodeFile
 
 _RANGE = re.compile(r'bytes=(\d{1,18})-(\d{0,18})')
 _NO_ACCESS = 'The files of the specified task cannot be accessed as the task'
@@ -51,13 +51,13 @@ def node_folder(node: Node) -> Path:
 
 def listing(folder: Path, recursive: bool) -> Iterator[NodeFile]:
     """Files and folders, one level or all of them."""
-    return node_files.listing(folder, recursive)
+    return files_on_disk.listing(folder, recursive)
 
 
 def get(folder: Path, name: str) -> NodeFile:
     """The file of this name; 404 if there is none."""
     try:
-        return node_files.find(folder, name)
+        return files_on_disk.find(folder, name)
     except FileNotFoundError as error:
         raise BatchError('FileNotFound') from error
 

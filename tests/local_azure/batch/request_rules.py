@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.local_azure.batch.api_versions import START_TASK_IS_WAITED_FOR
 from tests.local_azure.batch.errors import BatchError, invalid_property, not_imitated
-from tests.local_azure.batch.images import VM_SIZES, image_of, is_known_image
-from tests.local_azure.batch.versions import START_TASK_IS_WAITED_FOR
+from tests.local_azure.batch.images_and_sizes import VM_SIZES, image_of, is_known_image
 
 Spec = dict[str, Any]
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 
-from tests.local_azure.batch import body_rules, versions
-from tests.local_azure.batch.body_values import (
+from tests.local_azure.batch import api_versions, request_rules
+from tests.local_azure.batch.images_and_sizes import VM_SIZES
+from tests.local_azure.batch.model import NEVER
+from tests.local_azure.batch.property_types import (
     Boolean,
     Duration,
     Integer,
@@ -22,9 +24,7 @@ from tests.local_azure.batch.body_values import (
     Text,
     TextMap,
 )
-from tests.local_azure.batch.images import VM_SIZES
-from tests.local_azure.batch.model import NEVER
-from tests.local_azure.batch.times import format_duration
+from tests.local_azure.batch.time_formats import format_duration
 
 _SDK12 = '2022-01-01.15.0'
 _SDK13 = '2022-10-01.16.0'
@@ -90,7 +90,7 @@ ENVIRONMENT_SETTING = Shape(
         'value': TEXT,
     },
     required=('name',),
-    rule=body_rules.environment_setting,
+    rule=request_rules.environment_setting,
 )
 ENVIRONMENT = ListOf(ENVIRONMENT_SETTING)
 
@@ -105,7 +105,7 @@ RESOURCE_FILE = Shape(
         'fileMode': FILE_MODE,
         'identityReference': NOT_IMITATED,
     },
-    rule=body_rules.resource_file,
+    rule=request_rules.resource_file,
 )
 RESOURCE_FILES = ListOf(RESOURCE_FILE)
 
@@ -115,7 +115,7 @@ AUTO_USER = Shape(
         'scope': OneOf(('task', 'pool')),
         'elevationLevel': OneOf(('nonadmin', 'admin')),
     },
-    rule=body_rules.auto_user_of_task,
+    rule=request_rules.auto_user_of_task,
 )
 
 USER_IDENTITY = Shape(
@@ -139,7 +139,7 @@ START_TASK = Shape(
     },
     required=('commandLine',),
     defaults={'maxTaskRetryCount': 0},
-    rule=body_rules.start_task,
+    rule=request_rules.start_task,
 )
 
 # The machines of a pool. What is not NOT_IMITATED here concerns Azure's disks, network, users and
@@ -310,7 +310,7 @@ VIRTUAL_MACHINE = Shape(
         'securityProfile': _SDK14_1,
         'serviceArtifactReference': _SDK14_1,
     },
-    rule=body_rules.virtual_machine,
+    rule=request_rules.virtual_machine,
 )
 
 _SECURITY_GROUP_RULE = Shape(
@@ -387,7 +387,7 @@ NETWORK = Shape(
         'enableAcceleratedNetworking': _SDK14_0,
     },
     until={'publicIPs': '2020-03-01.11.0'},
-    rule=body_rules.network,
+    rule=request_rules.network,
 )
 
 SCHEDULING_POLICY = Shape(
@@ -502,20 +502,20 @@ POOL = Shape(
     },
     since={
         'mountConfiguration': '2019-08-01.10.0',
-        'taskSlotsPerNode': versions.TASK_SLOTS,
+        'taskSlotsPerNode': api_versions.TASK_SLOTS,
         'targetNodeCommunicationMode': _SDK13,
         'resourceTags': _SDK14_1,
         'upgradePolicy': _SDK14_2,
     },
     until={
-        'maxTasksPerNode': versions.TASK_SLOTS,
+        'maxTasksPerNode': api_versions.TASK_SLOTS,
         'cloudServiceConfiguration': _DROPPED_BY_SDK15,
         'certificateReferences': _DROPPED_BY_SDK15,
         'applicationLicenses': _DROPPED_BY_SDK15,
         'targetNodeCommunicationMode': _DROPPED_BY_SDK15,
         'resourceTags': _DROPPED_BY_SDK15,
     },
-    rule=body_rules.pool,
+    rule=request_rules.pool,
 )
 
 POOL_PATCH = Shape(
@@ -554,7 +554,7 @@ POOL_PATCH = Shape(
         'certificateReferences': _DROPPED_BY_SDK15,
         'targetNodeCommunicationMode': _DROPPED_BY_SDK15,
     },
-    rule=body_rules.pool_patch,
+    rule=request_rules.pool_patch,
 )
 
 RESIZE = Shape(
@@ -566,7 +566,7 @@ RESIZE = Shape(
         'nodeDeallocationOption': OneOf(('requeue', 'terminate', 'taskcompletion', 'retaineddata')),
     },
     defaults={'nodeDeallocationOption': 'requeue'},
-    rule=body_rules.resize,
+    rule=request_rules.resize,
 )
 
 ENABLE_AUTOSCALE = Shape(
@@ -614,7 +614,7 @@ JOB_NETWORK = Shape(
     },
     required=('subnetId',),
     since={'skipWithdrawFromVNet': _SDK15},
-    rule=body_rules.network,
+    rule=request_rules.network,
 )
 
 ON_ALL_TASKS_COMPLETE = OneOf(('noaction', 'terminatejob'))
@@ -650,10 +650,10 @@ JOB = Shape(
         'usesTaskDependencies': False,
     },
     since={
-        'maxParallelTasks': versions.PARALLEL_TASKS,
-        'allowTaskPreemption': versions.TASK_PREEMPTION,
+        'maxParallelTasks': api_versions.PARALLEL_TASKS,
+        'allowTaskPreemption': api_versions.TASK_PREEMPTION,
     },
-    rule=body_rules.job,
+    rule=request_rules.job,
 )
 
 JOB_PATCH = Shape(
@@ -669,11 +669,11 @@ JOB_PATCH = Shape(
         'networkConfiguration': JOB_NETWORK,
     },
     since={
-        'maxParallelTasks': versions.PARALLEL_TASKS,
-        'allowTaskPreemption': versions.TASK_PREEMPTION,
+        'maxParallelTasks': api_versions.PARALLEL_TASKS,
+        'allowTaskPreemption': api_versions.TASK_PREEMPTION,
         'networkConfiguration': _SDK15,
     },
-    rule=body_rules.job,
+    rule=request_rules.job,
 )
 
 TERMINATE_JOB = Shape(
@@ -760,7 +760,7 @@ TASK = Shape(
     },
     required=('id', 'commandLine'),
     defaults={'requiredSlots': 1},
-    since={'requiredSlots': versions.TASK_SLOTS},
+    since={'requiredSlots': api_versions.TASK_SLOTS},
     until={'authenticationTokenSettings': _DROPPED_BY_SDK15},
-    rule=body_rules.user_of_task,
+    rule=request_rules.user_of_task,
 )

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.local_azure.batch import versions
-from tests.local_azure.batch.images import Image, NodeAgent
+from tests.local_azure.batch import api_versions
+from tests.local_azure.batch.images_and_sizes import Image, NodeAgent
 from tests.local_azure.batch.model import (
     AutoScaleRun,
     Execution,
@@ -21,8 +21,8 @@ from tests.local_azure.batch.model import (
     Task,
 )
 from tests.local_azure.batch.states import AllocationState, TaskState
-from tests.local_azure.batch.times import format_duration, format_optional_time, format_time
-from tests.local_azure.node.files import NodeFile
+from tests.local_azure.batch.time_formats import format_duration, format_optional_time, format_time
+from tests.local_azure.node.files_on_disk import NodeFile
 
 Document = dict[str, Any]
 
@@ -91,8 +91,8 @@ def pool_document(pool: Pool, view: View) -> Document:
             'startTask': spec.get('startTask'),
             'userAccounts': spec.get('userAccounts'),
             'metadata': spec.get('metadata'),
-            'maxTasksPerNode': view.until(versions.TASK_SLOTS, slots),
-            'taskSlotsPerNode': view.since(versions.TASK_SLOTS, slots),
+            'maxTasksPerNode': view.until(api_versions.TASK_SLOTS, slots),
+            'taskSlotsPerNode': view.since(api_versions.TASK_SLOTS, slots),
             'taskSchedulingPolicy': spec.get('taskSchedulingPolicy'),
             'virtualMachineConfiguration': spec.get('virtualMachineConfiguration'),
             'networkConfiguration': spec.get('networkConfiguration'),
@@ -186,9 +186,9 @@ def _counts_of_nodes(pool: Pool, dedicated: bool, view: View) -> Document:
         counts[name] = sum(node.state.value == name.lower() for node in nodes)
     counts['total'] = len(nodes)
 
-    if view.version < versions.OS_UPGRADES:
+    if view.version < api_versions.OS_UPGRADES:
         del counts['upgradingOS']
-    if view.version < versions.DEALLOCATED_NODES:
+    if view.version < api_versions.DEALLOCATED_NODES:
         del counts['deallocated']
         del counts['deallocating']
     return counts
@@ -213,7 +213,7 @@ def node_document(node: Node, view: View) -> Document:
             'totalTasksRun': node.tasks_run,
             'totalTasksSucceeded': node.tasks_succeeded,
             'runningTasksCount': len(node.runs),
-            'runningTaskSlotsCount': view.since(versions.TASK_SLOTS, node.used_slots),
+            'runningTaskSlotsCount': view.since(api_versions.TASK_SLOTS, node.used_slots),
             'recentTasks': _recent_tasks(node, view),
             'startTask': node.pool.spec.get('startTask'),
             'startTaskInfo': _start_task_info(node),
@@ -221,7 +221,7 @@ def node_document(node: Node, view: View) -> Document:
             'isDedicated': node.dedicated,
             'nodeAgentInfo': _node_agent_info(node),
             'virtualMachineInfo': view.since(
-                versions.VIRTUAL_MACHINE_INFO, _virtual_machine_info(node)
+                api_versions.VIRTUAL_MACHINE_INFO, _virtual_machine_info(node)
             ),
         }
     )
@@ -303,10 +303,12 @@ def job_document(job: Job, view: View) -> Document:
             'stateTransitionTime': format_time(job.changed),
             **_previous_state(job),
             'priority': spec.get('priority'),
-            'maxParallelTasks': view.since(versions.PARALLEL_TASKS, spec.get('maxParallelTasks')),
+            'maxParallelTasks': view.since(
+                api_versions.PARALLEL_TASKS, spec.get('maxParallelTasks')
+            ),
             'usesTaskDependencies': spec.get('usesTaskDependencies'),
             'allowTaskPreemption': view.since(
-                versions.TASK_PREEMPTION, spec.get('allowTaskPreemption')
+                api_versions.TASK_PREEMPTION, spec.get('allowTaskPreemption')
             ),
             'constraints': spec.get('constraints'),
             'commonEnvironmentSettings': spec.get('commonEnvironmentSettings'),
@@ -343,7 +345,7 @@ def _job_execution(job: Job) -> Document:
 
 def task_counts_document(counts: dict[str, int], slots: dict[str, int], view: View) -> Document:
     """Before there were slots, the counts of tasks alone (recorded traffic, 2018-03-01.6.1)."""
-    if view.version < versions.TASK_SLOTS:
+    if view.version < api_versions.TASK_SLOTS:
         return counts
     return {
         'taskCounts': counts,
@@ -374,7 +376,7 @@ def task_document(task: Task, view: View) -> Document:
             'affinityInfo': spec.get('affinityInfo'),
             'userIdentity': spec.get('userIdentity'),
             'constraints': spec.get('constraints'),
-            'requiredSlots': view.since(versions.TASK_SLOTS, spec.get('requiredSlots')),
+            'requiredSlots': view.since(api_versions.TASK_SLOTS, spec.get('requiredSlots')),
             'executionInfo': execution_document(task.execution),
             'nodeInfo': _node_info(task, view),
         }

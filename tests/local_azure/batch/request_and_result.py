@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from tests.local_azure.batch.account import Account
-from tests.local_azure.batch.documents import Document, View, etag
 from tests.local_azure.batch.errors import BatchError, error_body, invalid_query
 from tests.local_azure.batch.jobs import Jobs
 from tests.local_azure.batch.pools import Pools
-from tests.local_azure.batch.times import format_time, from_ticks, parse_http_date
+from tests.local_azure.batch.resource_documents import Document, View, etag
+from tests.local_azure.batch.time_formats import format_time, from_ticks, parse_http_date
 from tests.local_azure.http_front import Handler
 
 Checked = TypeVar('Checked')

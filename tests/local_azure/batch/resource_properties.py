@@ -5,9 +5,9 @@ Names and types: the models of azure-batch 14.2.0, with what other versions of i
 
 from __future__ import annotations
 
-from tests.local_azure.batch import body_shapes
-from tests.local_azure.batch.body_shapes import BOOLEAN, DURATION, INTEGER, TEXT, TEXTS
-from tests.local_azure.batch.body_values import ListOf, NotImitated, Shape, Text
+from tests.local_azure.batch import request_properties
+from tests.local_azure.batch.property_types import ListOf, NotImitated, Shape, Text
+from tests.local_azure.batch.request_properties import BOOLEAN, DURATION, INTEGER, TEXT, TEXTS
 
 
 class Time(Text):
@@ -65,23 +65,23 @@ POOL = Shape(
         'autoScaleEvaluationInterval': DURATION,
         'autoScaleRun': _AUTOSCALE_RUN,
         'enableInterNodeCommunication': BOOLEAN,
-        'startTask': body_shapes.START_TASK,
+        'startTask': request_properties.START_TASK,
         'certificateReferences': NOT_SHOWN,
         'applicationPackageReferences': NOT_SHOWN,
-        'userAccounts': ListOf(body_shapes.USER_ACCOUNT),
-        'metadata': body_shapes.METADATA,
+        'userAccounts': ListOf(request_properties.USER_ACCOUNT),
+        'metadata': request_properties.METADATA,
         'maxTasksPerNode': INTEGER,
         'taskSlotsPerNode': INTEGER,
-        'taskSchedulingPolicy': body_shapes.SCHEDULING_POLICY,
-        'virtualMachineConfiguration': body_shapes.VIRTUAL_MACHINE,
-        'networkConfiguration': body_shapes.NETWORK,
+        'taskSchedulingPolicy': request_properties.SCHEDULING_POLICY,
+        'virtualMachineConfiguration': request_properties.VIRTUAL_MACHINE,
+        'networkConfiguration': request_properties.NETWORK,
         'applicationLicenses': TEXTS,
         'stats': NOT_SHOWN,
         'mountConfiguration': NOT_SHOWN,
         'identity': NOT_SHOWN,
         'targetNodeCommunicationMode': TEXT,
         'currentNodeCommunicationMode': TEXT,
-        'upgradePolicy': body_shapes.UPGRADE_POLICY,
+        'upgradePolicy': request_properties.UPGRADE_POLICY,
         'resourceTags': NOT_SHOWN,
     },
 )
@@ -174,12 +174,12 @@ TASK = Shape(
         'previousStateTransitionTime': TIME,
         'commandLine': TEXT,
         'containerSettings': NOT_SHOWN,
-        'resourceFiles': body_shapes.RESOURCE_FILES,
-        'outputFiles': ListOf(body_shapes.OUTPUT_FILE),
-        'environmentSettings': body_shapes.ENVIRONMENT,
-        'affinityInfo': body_shapes.AFFINITY,
-        'userIdentity': body_shapes.USER_IDENTITY,
-        'constraints': body_shapes.TASK_CONSTRAINTS,
+        'resourceFiles': request_properties.RESOURCE_FILES,
+        'outputFiles': ListOf(request_properties.OUTPUT_FILE),
+        'environmentSettings': request_properties.ENVIRONMENT,
+        'affinityInfo': request_properties.AFFINITY,
+        'userIdentity': request_properties.USER_IDENTITY,
+        'constraints': request_properties.TASK_CONSTRAINTS,
         'requiredSlots': INTEGER,
         'executionInfo': _EXECUTION,
         'nodeInfo': _NODE_INFO,
@@ -219,7 +219,7 @@ _NODE_AGENT_INFO = Shape(
 _VIRTUAL_MACHINE_INFO = Shape(
     name='VirtualMachineInfo',
     properties={
-        'imageReference': body_shapes.IMAGE_REFERENCE,
+        'imageReference': request_properties.IMAGE_REFERENCE,
         'scaleSetVmResourceId': TEXT,
     },
 )
@@ -243,7 +243,7 @@ NODE = Shape(
         'runningTasksCount': INTEGER,
         'runningTaskSlotsCount': INTEGER,
         'recentTasks': NOT_SHOWN,
-        'startTask': body_shapes.START_TASK,
+        'startTask': request_properties.START_TASK,
         'startTaskInfo': _START_TASK_INFO,
         'certificateReferences': NOT_SHOWN,
         'errors': NOT_SHOWN,
@@ -284,14 +284,14 @@ JOB = Shape(
         'maxParallelTasks': INTEGER,
         'usesTaskDependencies': BOOLEAN,
         'allowTaskPreemption': BOOLEAN,
-        'constraints': body_shapes.JOB_CONSTRAINTS,
+        'constraints': request_properties.JOB_CONSTRAINTS,
         'jobManagerTask': NOT_SHOWN,
         'jobPreparationTask': NOT_SHOWN,
         'jobReleaseTask': NOT_SHOWN,
-        'commonEnvironmentSettings': body_shapes.ENVIRONMENT,
-        'poolInfo': body_shapes.POOL_INFORMATION,
-        'metadata': body_shapes.METADATA,
-        'networkConfiguration': body_shapes.JOB_NETWORK,
+        'commonEnvironmentSettings': request_properties.ENVIRONMENT,
+        'poolInfo': request_properties.POOL_INFORMATION,
+        'metadata': request_properties.METADATA,
+        'networkConfiguration': request_properties.JOB_NETWORK,
         'executionInfo': _JOB_EXECUTION,
         'onAllTasksComplete': TEXT,
         'onTaskFailure': TEXT,
@@ -325,7 +325,7 @@ FILE = Shape(
 IMAGE = Shape(
     name='ImageInformation',
     properties={
-        'imageReference': body_shapes.IMAGE_REFERENCE,
+        'imageReference': request_properties.IMAGE_REFERENCE,
         'verificationType': TEXT,
         'nodeAgentSKUId': TEXT,
         'capabilities': TEXTS,
@@ -338,7 +338,7 @@ NODE_AGENT = Shape(
     name='NodeAgentSku',
     properties={
         'id': TEXT,
-        'verifiedImageReferences': ListOf(body_shapes.IMAGE_REFERENCE),
+        'verifiedImageReferences': ListOf(request_properties.IMAGE_REFERENCE),
         'osType': TEXT,
     },
 )
