@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from tests.local_azure.batch.clock import Action, Timeline
-from tests.local_azure.batch.model import CommandRun, Node, Outcome
+from tests.local_azure.batch.execution import Outcome
+from tests.local_azure.batch.model import CommandRun, Node
 
 Done = Callable[[CommandRun, Outcome], None]
 

@@ -16,7 +16,8 @@ from tests.local_azure import Delays, LocalAzure
 from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.autoscale import FormulaResult, evaluate
 from tests.local_azure.batch.errors import BatchError
-from tests.local_azure.batch.model import Outcome, Pool
+from tests.local_azure.batch.execution import Outcome
+from tests.local_azure.batch.model import Pool
 
 from .conftest import a_job, a_pool, a_task
 from .manual import ManualMachines, ManualTimeline

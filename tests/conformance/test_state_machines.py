@@ -14,8 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.local_azure.batch import request_bodies as schema
 from tests.local_azure.batch.account import Account
-from tests.local_azure.batch.errors import BatchError
-from tests.local_azure.batch.model import ALIVE, COUNTERS, Failure, Outcome, Task
+from tests.local_azure.batch.errors import BatchError, Failure
+from tests.local_azure.batch.execution import Outcome
+from tests.local_azure.batch.model import ALIVE, COUNTERS, Task
 from tests.local_azure.batch.resource_documents import View, pool_document
 from tests.local_azure.batch.states import JobState, PoolState, TaskState
 from tests.local_azure.faults import (

@@ -20,8 +20,9 @@ from msrestazure.azure_active_directory import AdalAuthentication
 
 from tests.local_azure.azurite import Azurite
 from tests.local_azure.batch import signature
-from tests.local_azure.batch.account import Account, Delays
+from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.clock import Timeline
+from tests.local_azure.batch.delays import Delays
 from tests.local_azure.batch.dispatch import Machines
 from tests.local_azure.batch.routes import API_VERSIONS, Batch
 from tests.local_azure.faults import Faults, OnDemand

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
+from tests.local_azure import storage_sas
 from tests.local_azure.batch.errors import ERRORS, BatchError, error_body
 from tests.local_azure.faults import Faults, RequestFault, Scheme, Service, Source
 
@@ -165,8 +166,8 @@ class Handler(BaseHTTPRequestHandler):
     def _scheme(self) -> Scheme | None:
         """How the request is authenticated; a SAS counts as what it was signed with."""
         name, _, _ = self.headers.get('Authorization', '').partition(' ')
-        if not name and 'sig=' in self.query:
-            return 'Bearer' if 'skoid=' in self.query else 'SharedKey'
+        if not name:
+            return storage_sas.signed_with(self.query)
         if name == 'Bearer':
             return 'Bearer'
         if name.startswith('SharedKey'):

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from urllib3 import HTTPConnectionPool, HTTPHeaderDict, connection_from_url
 
-from tests.local_azure import storage_resigning
+from tests.local_azure import storage_resigning, storage_sas
 from tests.local_azure.azurite import Azurite
 from tests.local_azure.faults import ContainerBeingDeleted, Faults, RequestFault
 from tests.local_azure.http_front import Answer, Handler, error_answer
@@ -80,7 +80,7 @@ class Storage:
             return _not_imitated('a part of a name that has nothing but dots')
 
         # Which name Azure then checks the signature with is not known.
-        is_for_one_blob = request.arguments.get('sr') in ('b', 'bs', 'bv')
+        is_for_one_blob = storage_sas.is_for_one_blob(request.arguments)
         if is_for_one_blob and request.path != stored_path(request.path):
             return _not_imitated('a SAS for one blob with a dot at the end of a part of its name')
         return None

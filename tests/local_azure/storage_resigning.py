@@ -1,4 +1,4 @@
-"""The SharedKey signature of a storage request.
+"""The SharedKey signature of a storage request that goes to Azurite with another path.
 
 REST reference, "Authorize with Shared Key", Blob service, version 2015-02-21 and later.
 """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from tests.local_azure.batch.clock import Timeline
+from tests.local_azure.batch.delays import Delays
 from tests.local_azure.batch.jobs import Jobs
 from tests.local_azure.batch.model import Job, NodeHost, Pool, Task
 from tests.local_azure.batch.nodes import Nodes
 from tests.local_azure.batch.pools import Pools
-from tests.local_azure.batch.shared_state import Delays, SharedState
+from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.faults import Fault, Faults, NodeLoss, StaleTaskCounts
-
-__all__ = ['Account', 'Delays']
 
 
 class Account:

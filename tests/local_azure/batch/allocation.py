@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+from tests.local_azure.batch.errors import resize_error
 from tests.local_azure.batch.images_and_sizes import VM_SIZES, image_of
-from tests.local_azure.batch.model import Node, Pool, ResizeError
+from tests.local_azure.batch.model import Node, Pool
 from tests.local_azure.batch.nodes import Nodes
 from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import AllocationState, NodeState
 from tests.local_azure.batch.time_formats import SECOND
 from tests.local_azure.faults import FailedAllocation, QuotaName, SlowAllocation
-
-_NOT_ALLOCATED = 'Desired number of {kind} nodes could not be allocated'
-# Codes: .NET PoolResizeErrorCodes. The text of ResizeStopped is recorded, the others are quoted by
-# users (MicrosoftDocs/azure-docs issue 53298, Azure/batch-shipyard issue 191).
-_RESIZE_TEXTS = {
-    'AccountCoreQuotaReached': 'The specified account has reached core quota',
-    'AccountLowPriorityCoreQuotaReached': (
-        'The specified account has reached low priority core quota'
-    ),
-    'AllocationTimedOut': f'{_NOT_ALLOCATED} as the resize timeout was reached',
-    'ResizeStopped': f'{_NOT_ALLOCATED} due to a stop resize operation',
-}
 
 
 class Allocation:
@@ -145,6 +134,4 @@ def _boot_problem(pool: Pool) -> str | None:
 def _add_resize_error(
     pool: Pool, code: str, dedicated: bool, message: str | None = None, **values: str
 ) -> None:
-    text = message or _RESIZE_TEXTS.get(code, _NOT_ALLOCATED)
-    kind = 'dedicated' if dedicated else 'low priority'  # the words of recorded resizeErrors
-    pool.resize_errors.append(ResizeError(code, text.format(kind=kind), values))
+    pool.resize_errors.append(resize_error(code, dedicated, message, values))

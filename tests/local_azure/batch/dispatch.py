@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.local_azure.batch.model import CommandRun, Failure, Node, Outcome
+from tests.local_azure.batch.errors import reported_failure
+from tests.local_azure.batch.execution import Outcome
+from tests.local_azure.batch.model import CommandRun, Node
 from tests.local_azure.node.assignment import (
     Assignment,
     OutputFile,
@@ -149,6 +151,5 @@ def _outcome(report: Report) -> Outcome:
     if not problem:
         return Outcome(report.exit_code)
 
-    category = 'UserError' if problem.is_users_fault else 'ServerError'
-    failure = Failure(problem.code, problem.message, category, problem.details)
+    failure = reported_failure(problem.code, problem.message, problem.details)
     return Outcome(report.exit_code, failure)

@@ -1,16 +1,18 @@
-"""The service's errors: status and message for each code.
+"""The codes and texts of errors: of refused requests, failed tasks and nodes, failed resizes.
 
-Recorded word for word: AuthenticationFailed, ConditionNotMet, InvalidPropertyValue,
-JobBeingDeleted, OperationTimedOut, PoolExists, PoolNotFound, RequestBodyTooLarge, TaskNotFound,
-TooManyRequests. The other texts are those of the REST reference, "Batch status and error codes" of
-2017 (InvalidQueryParameterValue: of its example). The recorded ones differ from it in some words,
-so these may, too.
+Of the texts for requests these are recorded word for word: AuthenticationFailed, ConditionNotMet,
+InvalidPropertyValue, JobBeingDeleted, OperationTimedOut, PoolExists, PoolNotFound,
+RequestBodyTooLarge, TaskNotFound, TooManyRequests. The others are those of the REST reference,
+"Batch status and error codes" of 2017 (InvalidQueryParameterValue: of its example). The recorded
+ones differ from it in some words, so these may, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+# Refused requests
 
 
 class ErrorKind(NamedTuple):
@@ -173,3 +175,110 @@ def invalid_query(name: str, value: str, reason: str) -> BatchError:
         QueryParameterValue=value,
         Reason=reason,
     )
+
+
+# Failed tasks, start tasks and nodes
+
+
+class Failure(NamedTuple):
+    """failureInfo of a task or start task, or an error of a node."""
+
+    code: str
+    message: str
+    category: str = 'UserError'
+    details: tuple[tuple[str, str], ...] = ()
+
+
+# Recorded traffic: GET /jobs/{id}/tasks/{id}, 2019-06-01.9.0.
+_EXIT_TEXT = 'The task exited with an exit code representing a failure'
+FAILURE_EXIT = Failure('FailureExitCode', _EXIT_TEXT, details=(('Message', _EXIT_TEXT),))
+# Recorded traffic: GET /jobs/{id}/tasks, 2018-12-01.8.0.
+TASK_ENDED = Failure('TaskEnded', 'Task Was Ended by User Request')
+# The code is documented (Azure docs: error-handling, constraints); this text is ours.
+TASK_OVERTIME = Failure('TaskEnded', 'The task exceeded its maximum wall clock time')
+
+NODE_UNUSABLE = Failure('NodeUnusable', 'The node has become unusable')
+
+# What a node reports. Blob..., Resource...Failed: REST reference, "Batch status and error codes".
+# ResourceContainer...: Azure docs, managed identities of a pool. FileUploadContainerNotFound: Azure
+# docs, batch-task-output-files. The other FileUpload...: .NET TaskFailureInformationCodes, with
+# texts of ours.
+_REPORTED_TEXTS = {
+    'CommandProgramNotFound': 'The specified command program is not found.',
+    'CommandLaunchFailed': 'Failed to launch the specified command line.',
+    'BlobNotFound': 'One of the specified Azure Blob(s) is not found.',
+    'BlobAccessDenied': 'Access for one of the specified Azure Blob(s) is denied.',
+    'BlobDownloadTimedOut': (
+        'Timeout encountered while downloading one of the specified Azure Blob(s).'
+    ),
+    'BlobDownloadMiscError': (
+        'Miscellaneous error encountered while downloading one of the specified Azure Blob(s).'
+    ),
+    'ResourceContainerAccessDenied': (
+        'Access for one of the specified Azure Blob container(s) is denied'
+    ),
+    'ResourceContainerListMiscError': (
+        'Miscellaneous error encountered while listing one of the specified Azure Blob container(s)'
+    ),
+    'ResourceDirectoryCreateFailed': (
+        'Failure encountered creating resource directory for the task.'
+    ),
+    'ResourceFileWriteFailed': 'Failure encountered writing resource file.',
+    'FileUploadContainerNotFound': (
+        'One of the specified Azure container(s) was not found while attempting to upload an '
+        'output file'
+    ),
+    'FileUploadAccessDenied': 'Access to a container for output files was denied',
+    'FileUploadTimedOut': 'The upload of an output file timed out',
+    'FileUploadMiscError': (
+        'A miscellaneous error was encountered while uploading one of the output files'
+    ),
+}
+_SERVICES_FAULT = {
+    'Unknown',
+    'BlobDownloadTimedOut',
+    'BlobDownloadMiscError',
+    'ResourceContainerListMiscError',
+    'ResourceDirectoryCreateFailed',
+    'ResourceFileWriteFailed',
+}
+
+
+def reported_failure(
+    code: str, message: str | None, details: tuple[tuple[str, str], ...]
+) -> Failure:
+    """What a node reports; without a message it has the text of the code."""
+    text = message or _REPORTED_TEXTS[code]
+    category = 'ServerError' if code in _SERVICES_FAULT else 'UserError'
+    return Failure(code, text, category, details)
+
+
+# Failed resizes
+
+
+class ResizeError(NamedTuple):
+    code: str
+    message: str
+    values: Mapping[str, str]
+
+
+_NOT_ALLOCATED = 'Desired number of {kind} nodes could not be allocated'
+# Codes: .NET PoolResizeErrorCodes. The text of ResizeStopped is recorded, the others are quoted by
+# users (MicrosoftDocs/azure-docs issue 53298, Azure/batch-shipyard issue 191).
+_RESIZE_TEXTS = {
+    'AccountCoreQuotaReached': 'The specified account has reached core quota',
+    'AccountLowPriorityCoreQuotaReached': (
+        'The specified account has reached low priority core quota'
+    ),
+    'AllocationTimedOut': f'{_NOT_ALLOCATED} as the resize timeout was reached',
+    'ResizeStopped': f'{_NOT_ALLOCATED} due to a stop resize operation',
+}
+
+
+def resize_error(
+    code: str, dedicated: bool, message: str | None, values: Mapping[str, str]
+) -> ResizeError:
+    """One kind of nodes that did not come; without a message it has the text of the code."""
+    text = message or _RESIZE_TEXTS.get(code, _NOT_ALLOCATED)
+    kind = 'dedicated' if dedicated else 'low priority'  # the words of recorded resizeErrors
+    return ResizeError(code, text.format(kind=kind), values)

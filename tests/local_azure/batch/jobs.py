@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.local_azure.batch import scheduling
-from tests.local_azure.batch.errors import BatchError
+from tests.local_azure.batch.errors import TASK_ENDED, TASK_OVERTIME, BatchError, Failure
+from tests.local_azure.batch.execution import Execution, Outcome
 from tests.local_azure.batch.model import (
     COUNTERS,
     NEVER,
     CommandRun,
-    Execution,
-    Failure,
     Job,
     Node,
-    Outcome,
     Pool,
     Spec,
     Task,
 )
+from tests.local_azure.batch.retries import is_retried
 from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import JobState, NodeState, TaskState
 from tests.local_azure.batch.time_formats import SECOND, format_duration, parse_duration
@@ -26,10 +25,6 @@ from tests.local_azure.faults import StaleTaskCounts
 
 Counts = dict[str, int]
 
-# Recorded traffic: GET /jobs/{id}/tasks, 2018-12-01.8.0.
-ENDED = Failure('TaskEnded', 'Task Was Ended by User Request')
-# The code is documented (Azure docs: error-handling, constraints); this text is ours.
-OVERTIME = Failure('TaskEnded', 'The task exceeded its maximum wall clock time')
 KILLED = 137  # exit code of a process that was killed; what a Linux node reports is not documented
 
 # Why a job that is not active takes no changes.
@@ -108,7 +103,7 @@ class Jobs:
             if job.state is JobState.deleting:
                 raise BatchError('JobBeingDeleted')
             job.move(JobState.deleting)
-            self._end_running(job, ENDED)
+            self._end_running(job, TASK_ENDED)
             self._shared.later(job, self._shared.delays.job_deleting, self._deleted, job)
 
     def counts(self, job_id: str) -> tuple[Counts, Counts]:
@@ -175,7 +170,7 @@ class Jobs:
         job.move(JobState.terminating)
         job.modified = job.changed
         is_late = reason == 'MaxWallClockTimeExpiry'
-        self._end_running(job, OVERTIME if is_late else ENDED)
+        self._end_running(job, TASK_OVERTIME if is_late else TASK_ENDED)
         self._shared.later(job, self._shared.delays.job_terminating, self._terminated, job)
 
     def _terminated(self, job: Job) -> None:
@@ -247,7 +242,7 @@ class Jobs:
             task = self.task(job_id, task_id)
             if task.state is TaskState.completed:
                 raise BatchError('TaskCompleted')
-            self._end(task, ENDED)
+            self._end(task, TASK_ENDED)
             task.modified = task.changed
             self.proceed(task.job)
             return task
@@ -277,7 +272,7 @@ class Jobs:
         """Gone at once, also a running one (recorded traffic: GET after DELETE)."""
         with self._shared.lock:
             task = self.task(job_id, task_id)
-            self._end(task, ENDED)
+            self._end(task, TASK_ENDED)
             task.count(-1)
             del task.job.tasks[task.key]
             self.proceed(task.job)
@@ -320,7 +315,7 @@ class Jobs:
 
     def _expired(self, task: Task) -> None:
         """Ends the whole process group; not retried (Azure docs: error-handling, constraints)."""
-        self._end(task, OVERTIME)
+        self._end(task, TASK_OVERTIME)
         self.proceed(task.job)
 
     def _done(self, run: CommandRun, outcome: Outcome) -> None:
@@ -331,7 +326,8 @@ class Jobs:
                 return
 
             limit = task.spec['constraints']['maxTaskRetryCount']
-            if task.execution.retried(outcome, limit, self._shared.stamp()):
+            if is_retried(task.execution, outcome, limit):
+                task.execution.retried(self._shared.stamp())
                 self._shared.stop(run)
                 self._run(task, run.node)
             else:
@@ -363,7 +359,7 @@ class Jobs:
     def node_leaves(self, task: Task, node: Node, deallocation: str) -> None:
         """Somebody takes the node of a running task away (SDK14 ComputeNodeDeallocationOption)."""
         if deallocation == 'terminate':
-            self._end(task, ENDED)
+            self._end(task, TASK_ENDED)
             self.proceed(task.job)
             return
 

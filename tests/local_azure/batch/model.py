@@ -1,4 +1,4 @@
-"""What the account holds: pools, nodes, jobs, tasks, executions of command lines.
+"""What the account holds: pools, nodes, jobs, tasks, runs of command lines.
 
 Times are .NET ticks (100 ns since the year 1), because the service's times have 7 decimals and its
 ETags are the ticks of the last change (recorded traffic: lastModified 2022-09-06T23:44:11.5153711Z,
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 from tests.local_azure.batch import states
 from tests.local_azure.batch.autoscale import FormulaResult
+from tests.local_azure.batch.errors import Failure, ResizeError
+from tests.local_azure.batch.execution import Execution, Outcome
 from tests.local_azure.batch.states import (
     AllocationState,
     JobState,
@@ -30,28 +32,7 @@ NEVER = 10675199 * 86_400 * 10**7 + 100_854_775_807  # P10675199DT2H48M5.4775807
 ALIVE = (NodeState.idle, NodeState.running)
 
 
-# Executions of command lines
-
-
-class Failure(NamedTuple):
-    """failureInfo of a task or start task."""
-
-    code: str
-    message: str
-    category: str = 'UserError'
-    details: tuple[tuple[str, str], ...] = ()
-
-
-_EXIT_TEXT = 'The task exited with an exit code representing a failure'
-# Recorded traffic: GET /jobs/{id}/tasks/{id}, 2019-06-01.9.0.
-FAILURE_EXIT = Failure('FailureExitCode', _EXIT_TEXT, details=(('Message', _EXIT_TEXT),))
-
-
-class Outcome(NamedTuple):
-    """How a command line ended; `exit_code` is None when it never started."""
-
-    exit_code: int | None
-    failure: Failure | None = None
+# Runs of command lines
 
 
 @dataclass(eq=False)
@@ -87,45 +68,6 @@ class NodeHost(Protocol):
     def stop(self, run: CommandRun) -> None: ...
 
 
-@dataclass
-class Execution:
-    """executionInfo of a task, startTaskInfo of a node."""
-
-    start: int | None = None
-    end: int | None = None
-    exit_code: int | None = None
-    failure: Failure | None = None
-    result: str | None = None
-    retries: int = 0
-    last_retry: int | None = None
-    requeues: int = 0
-    last_requeue: int | None = None
-
-    def ended(self, outcome: Outcome, now: int) -> None:
-        self.end = now
-        self.exit_code = outcome.exit_code
-        self.failure = outcome.failure
-        if outcome.exit_code and not outcome.failure:
-            self.failure = FAILURE_EXIT
-        self.result = 'failure' if self.failure else 'success'
-
-    def retried(self, outcome: Outcome, limit: int, now: int) -> bool:
-        """Whether it runs once more; a negative limit is none.
-
-        Only exit codes are retried, not failed downloads or uploads (SDK14
-        TaskConstraints.max_task_retry_count, StartTask.max_task_retry_count).
-        """
-        is_bad_exit_code = bool(outcome.exit_code) and outcome.failure is None
-        is_limit_reached = 0 <= limit <= self.retries
-        if not is_bad_exit_code or is_limit_reached:
-            return False
-
-        self.retries += 1
-        self.start = now
-        self.last_retry = now
-        return True
-
-
 # Resources
 
 
@@ -154,12 +96,6 @@ class Resource:
         self.previous = PreviousState(self.state, self.changed)
         self.state = states.move(self.state, state)
         self.changed = self.stamp()
-
-
-class ResizeError(NamedTuple):
-    code: str
-    message: str
-    values: dict[str, str]
 
 
 @dataclass(frozen=True)

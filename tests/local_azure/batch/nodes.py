@@ -5,21 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 
+from tests.local_azure.batch.errors import NODE_UNUSABLE
+from tests.local_azure.batch.execution import Execution, Outcome
 from tests.local_azure.batch.jobs import Jobs
 from tests.local_azure.batch.model import (
     CommandRun,
-    Execution,
-    Failure,
     Node,
-    Outcome,
     Pool,
     Spec,
 )
+from tests.local_azure.batch.retries import is_retried
 from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import NodeState
 from tests.local_azure.faults import FailedStartTask, NodeLoss, PreemptedNode, SlowNodes
 
-UNUSABLE = Failure('NodeUnusable', 'The node has become unusable')
 NO_DELAY = SlowNodes()
 
 
@@ -89,7 +88,8 @@ class Nodes:
             run.over.set()
 
             limit = run.spec['maxTaskRetryCount']
-            if node.start.retried(outcome, limit, self._shared.stamp()):
+            if is_retried(node.start, outcome, limit):
+                node.start.retried(self._shared.stamp())
                 self._run_start_task(node, run.spec)
                 return
 
@@ -174,7 +174,7 @@ class Nodes:
             node.move(NodeState.preempted)
         else:
             node.move(NodeState.unusable)
-            node.errors.append(UNUSABLE)
+            node.errors.append(NODE_UNUSABLE)
         for running in list(node.runs):
             self._jobs.node_lost(running, node)
         self._shared.host.remove_node(node)

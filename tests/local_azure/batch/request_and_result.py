@@ -6,15 +6,15 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.errors import BatchError, error_body, invalid_query
+from tests.local_azure.batch.etags import check_conditions
 from tests.local_azure.batch.jobs import Jobs
 from tests.local_azure.batch.pools import Pools
-from tests.local_azure.batch.resource_documents import Document, View, etag
-from tests.local_azure.batch.time_formats import format_time, from_ticks, parse_http_date
+from tests.local_azure.batch.resource_documents import Document, View
+from tests.local_azure.batch.time_formats import format_time
 from tests.local_azure.http_front import Handler
 
 Checked = TypeVar('Checked')
@@ -100,37 +100,8 @@ class Call:
         return check(self.body(), self.version)
 
     def check_conditions(self, resource: Changing) -> None:
-        """If-Match and its kin: 412 on writes, 304 on reads.
-
-        Recorded traffic: PUT /jobs/{id}; SDK14 operations.
-        """
-        headers = self.request.headers
-        tag = etag(resource.modified)
-        moment = from_ticks(resource.modified).replace(microsecond=0)
-        until = self._date('If-Unmodified-Since')
-        since = self._date('If-Modified-Since')
-
-        wanted = headers.get('If-Match', '*').strip('"')
-        if wanted not in ('*', tag):
-            raise BatchError('ConditionNotMet')
-        if until and moment > until:
-            raise BatchError('ConditionNotMet')
-
-        unwanted = headers.get('If-None-Match', '').strip('"')
-        is_known = unwanted in ('*', tag)
-        is_old = since is not None and moment <= since
-        if is_known or is_old:
-            is_read = self.request.command in ('GET', 'HEAD')
-            raise BatchError('NotModified' if is_read else 'ConditionNotMet')
-
-    def _date(self, name: str) -> datetime | None:
-        """The date in this header, None without one."""
-        if name not in self.request.headers:
-            return None
-        date = parse_http_date(self.request.headers[name])
-        if date is None:
-            raise BatchError('InvalidHeaderValue', HeaderName=name)
-        return date
+        is_read = self.request.command in ('GET', 'HEAD')
+        check_conditions(self.request.headers, resource.modified, is_read=is_read)
 
     def error(self, error: BatchError) -> Document:
         """The document of an error."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.local_azure.batch import api_versions
+from tests.local_azure.batch.errors import Failure
+from tests.local_azure.batch.etags import etag
+from tests.local_azure.batch.execution import Execution
 from tests.local_azure.batch.images_and_sizes import Image, NodeAgent
 from tests.local_azure.batch.model import (
     AutoScaleRun,
-    Execution,
-    Failure,
     Job,
     Node,
     Pool,
@@ -45,10 +46,6 @@ class View:
         if self.version < version:
             return value
         return None
-
-
-def etag(modified: int) -> str:
-    return f'0x{modified:X}'
 
 
 def _without_none(document: Document) -> Document:

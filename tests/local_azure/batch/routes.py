@@ -15,8 +15,8 @@ from tests.local_azure.batch import operations
 from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.api_versions import ANSWERED as API_VERSIONS, check_version
 from tests.local_azure.batch.errors import BatchError, not_imitated
+from tests.local_azure.batch.etags import etag
 from tests.local_azure.batch.request_and_result import Call, Result
-from tests.local_azure.batch.resource_documents import etag
 from tests.local_azure.batch.time_formats import http_date
 from tests.local_azure.http_front import JSON, Answer, Handler
 

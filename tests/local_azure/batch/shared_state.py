@@ -1,31 +1,15 @@
-"""What pools, nodes and jobs stand on: one lock, one clock, and what there is."""
+"""What the parts of the account share: one lock, one clock, plans for later, pools and jobs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tests.local_azure.batch.clock import Timeline
+from tests.local_azure.batch.delays import Delays
 from tests.local_azure.batch.model import CommandRun, Job, NodeHost, Pool
 from tests.local_azure.batch.time_formats import to_ticks
 from tests.local_azure.faults import Faults, Quota, QuotaName
-
-
-@dataclass
-class Delays:
-    """Seconds that the service's own transitions take; minutes on Azure."""
-
-    allocation: float = 0.03
-    node_creating: float = 0.02
-    node_starting: float = 0.02
-    node_leaving: float = 0.02
-    node_restore: float = 0.1
-    pool_deleting: float = 0.1
-    job_deleting: float = 0.05
-    job_terminating: float = 0.03
-    autoscale_interval: float | None = None  # for all pools; None: as each pool says
-    autoscale_pause: float = 30.0  # between two requests that enable it for one pool
 
 
 class SharedState:

@@ -56,11 +56,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why it failed, in the words of the service's failureInfo."""
+    """Why it failed, with a code of the service's failureInfo; the service knows its text."""
 
     code: str
-    message: str
-    is_users_fault: bool = True
+    message: str | None = None  # instead of that text
     details: tuple[tuple[str, str], ...] = ()
 
 

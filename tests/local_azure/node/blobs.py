@@ -1,9 +1,6 @@
 """Blobs to and from a node: the HTTP requests, and the service's failure codes when they fail.
 
-Blob..., Resource...Failed: REST reference, "Batch status and error codes". ResourceContainer...:
-Azure docs, managed identities of a pool. FileUploadContainerNotFound: Azure docs,
-batch-task-output-files. The other FileUpload...: .NET TaskFailureInformationCodes, with texts of
-ours. No recording of any of these was found: the details are ours.
+No recording of such a failure was found: the details are ours.
 """
 
 from __future__ import annotations
@@ -26,54 +23,12 @@ CHUNK = 256 * 1024  # bytes
 TIMEOUT = 60  # seconds
 PAUSES = (0.05, 0.1)  # seconds between attempts
 
-TEXTS = {
-    'BlobNotFound': 'One of the specified Azure Blob(s) is not found.',
-    'BlobAccessDenied': 'Access for one of the specified Azure Blob(s) is denied.',
-    'BlobDownloadTimedOut': (
-        'Timeout encountered while downloading one of the specified Azure Blob(s).'
-    ),
-    'BlobDownloadMiscError': (
-        'Miscellaneous error encountered while downloading one of the specified Azure Blob(s).'
-    ),
-    'ResourceContainerAccessDenied': (
-        'Access for one of the specified Azure Blob container(s) is denied'
-    ),
-    'ResourceContainerListMiscError': (
-        'Miscellaneous error encountered while listing one of the specified Azure Blob container(s)'
-    ),
-    'ResourceDirectoryCreateFailed': (
-        'Failure encountered creating resource directory for the task.'
-    ),
-    'ResourceFileWriteFailed': 'Failure encountered writing resource file.',
-    'FileUploadContainerNotFound': (
-        'One of the specified Azure container(s) was not found while attempting to upload an '
-        'output file'
-    ),
-    'FileUploadAccessDenied': 'Access to a container for output files was denied',
-    'FileUploadTimedOut': 'The upload of an output file timed out',
-    'FileUploadMiscError': (
-        'A miscellaneous error was encountered while uploading one of the output files'
-    ),
-}
-SERVICES_FAULT = {
-    'BlobDownloadTimedOut',
-    'BlobDownloadMiscError',
-    'ResourceContainerListMiscError',
-    'ResourceDirectoryCreateFailed',
-    'ResourceFileWriteFailed',
-}
-
 
 class TransferError(Exception):
     """A transfer that failed for good."""
 
     def __init__(self, code: str, **details: str) -> None:
-        self.problem = Problem(
-            code=code,
-            message=TEXTS[code],
-            is_users_fault=code not in SERVICES_FAULT,
-            details=tuple(details.items()),
-        )
+        self.problem = Problem(code, details=tuple(details.items()))
         super().__init__(code)
 
 

@@ -20,7 +20,7 @@ from tests.local_azure.watchdog import Watchdog, kill_group
 
 Done = Callable[[Report], None]
 
-PROGRAM_NOT_FOUND = Problem('CommandProgramNotFound', 'The specified command program is not found.')
+PROGRAM_NOT_FOUND = Problem('CommandProgramNotFound')
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,8 @@ class Machine(ABC):
         except TransferError as error:
             report = Report(None, error.problem)
         except Exception as error:  # noqa: BLE001 - the thread ends here
-            report = Report(
-                None, Problem('Unknown', f'The node agent failed: {error}', is_users_fault=False)
-            )
+            problem = Problem('Unknown', f'The node agent failed: {error}')
+            report = Report(None, problem)
             if not assignment.stopped.is_set():
                 self._equipment.on_crash(error)
 
@@ -167,7 +166,8 @@ class ProcessMachine(Machine):
         except FileNotFoundError:
             return Report(None, PROGRAM_NOT_FOUND)
         except (OSError, ValueError) as error:
-            return Report(None, _launch_failed(error))
+            details = (('Message', str(error)),)
+            return Report(None, Problem('CommandLaunchFailed', details=details))
         if process is None:
             return Report(None)
 
@@ -205,11 +205,3 @@ class ProcessMachine(Machine):
             )
             self._process_groups[assignment] = process.pid
             return process
-
-
-def _launch_failed(error: Exception) -> Problem:
-    return Problem(
-        'CommandLaunchFailed',
-        'Failed to launch the specified command line.',
-        details=(('Message', str(error)),),
-    )
