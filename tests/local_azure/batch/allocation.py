@@ -52,9 +52,11 @@ class Allocation:
     def _allocate(self, pool: Pool) -> None:
         leaving: list[Node] = []
         for dedicated, target in pool.targets.items():
-            nodes = [node for node in pool.nodes.values() if node.dedicated is dedicated]
-            if len(nodes) < target:
-                self._add_nodes(pool, dedicated, target - len(nodes))
+            nodes = _nodes_of_kind(pool, dedicated)
+            missing = target - len(nodes)
+            if missing > 0:
+                self._add_nodes(pool, dedicated, missing)
+
             nodes.sort(key=_is_idle)  # the idle ones come last, and leave
             leaving += nodes[target:]
 
@@ -66,10 +68,12 @@ class Allocation:
         for node in list(pool.nodes.values()):
             if node.state is NodeState.leaving_pool:
                 self._nodes.gone(node)
+
         if error:
             for dedicated, target in pool.targets.items():
                 if pool.count(dedicated) != target:
                     _add_resize_error(pool, error, dedicated)
+
         pool.allocate(AllocationState.steady)
         self.follow_formula(pool)
 
@@ -86,11 +90,13 @@ class Allocation:
             self._nodes.create(pool, dedicated)
 
     def _limit_by_fault(self, pool: Pool, dedicated: bool, wanted: int) -> int:
-        fault = self._shared.faults.take(
-            FailedAllocation, lambda fault: fault.dedicated in (None, dedicated)
-        )
+        def concerns(fault: FailedAllocation) -> bool:
+            return fault.dedicated in (None, dedicated)
+
+        fault = self._shared.faults.take(FailedAllocation, concerns)
         if fault is None:
             return wanted
+
         _add_resize_error(pool, fault.code, dedicated, fault.message)
         return min(wanted, fault.allocated)
 
@@ -100,13 +106,26 @@ class Allocation:
         used = 0
         for other in self._shared.pools.values():
             used += _cores(other) * other.count(dedicated)
+
         quota = self._shared.exceeded_quota(name, used + wanted * cores)
         if quota is None:
             return wanted
 
-        kind = '' if dedicated else 'LowPriority'
-        _add_resize_error(pool, f'Account{kind}CoreQuotaReached', dedicated)
-        return max(0, (quota - used) // cores)
+        code = 'AccountCoreQuotaReached'
+        if not dedicated:
+            code = 'AccountLowPriorityCoreQuotaReached'
+        _add_resize_error(pool, code, dedicated)
+
+        cores_left = max(0, quota - used)
+        return cores_left // cores
+
+
+def _nodes_of_kind(pool: Pool, dedicated: bool) -> list[Node]:
+    nodes = []
+    for node in pool.nodes.values():
+        if node.dedicated is dedicated:
+            nodes.append(node)
+    return nodes
 
 
 def _is_idle(node: Node) -> bool:
@@ -114,7 +133,8 @@ def _is_idle(node: Node) -> bool:
 
 
 def _cores(pool: Pool) -> int:
-    return VM_SIZES[pool.spec['vmSize']].cores
+    size = VM_SIZES[pool.spec['vmSize']]
+    return size.cores
 
 
 def _boot_problem(pool: Pool) -> str | None:
@@ -123,11 +143,13 @@ def _boot_problem(pool: Pool) -> str | None:
     That the allocation fails then: Azure-Samples/azure-batch-samples pull request 328.
     """
     size = pool.spec['vmSize']
-    image = image_of(pool.spec['virtualMachineConfiguration']['imageReference'])
+    machine = pool.spec['virtualMachineConfiguration']
+    image = image_of(machine['imageReference'])
     assert image  # it was found when the request was checked
-    if image.generation in VM_SIZES[size].generations:
-        return None
+
     generation = image.generation
+    if generation in VM_SIZES[size].generations:
+        return None
     return f"The selected VM size '{size}' cannot boot Hypervisor Generation '{generation}'."
 
 

@@ -127,6 +127,9 @@ def _series(
 # generation 1: Azure-Samples/azure-batch-samples pull request 328.
 _UP_TO_64 = (2, 4, 8, 16, 32, 48, 64)
 _UP_TO_96 = (2, 4, 8, 16, 32, 48, 64, 96)
+_CORES_OF_E = (2, 4, 8, 16, 20, 32, 48, 64)
+_CORES_OF_EV5 = (2, 4, 8, 16, 20, 32, 48, 64, 96, 104)
+_CORES_OF_L = (8, 16, 32, 48, 64, 80)
 _CORES_OF_DV2 = {
     1: 1,
     2: 2,
@@ -156,14 +159,14 @@ _series('b', (2,), 'ts_v2')
 
 _series('d', _UP_TO_64, '_v3', _FIRST)
 _series('d', _UP_TO_64, 's_v3')
-_series('e', (2, 4, 8, 16, 20, 32, 48, 64), '_v3', _FIRST)
-_series('e', (2, 4, 8, 16, 20, 32, 48, 64), 's_v3')
+_series('e', _CORES_OF_E, '_v3', _FIRST)
+_series('e', _CORES_OF_E, 's_v3')
 
 for _kind in ('', 's', 'd', 'ds'):
     _series('d', _UP_TO_64, f'{_kind}_v4')
-    _series('e', (2, 4, 8, 16, 20, 32, 48, 64), f'{_kind}_v4')
+    _series('e', _CORES_OF_E, f'{_kind}_v4')
     _series('d', _UP_TO_96, f'{_kind}_v5')
-    _series('e', (2, 4, 8, 16, 20, 32, 48, 64, 96, 104), f'{_kind}_v5')
+    _series('e', _CORES_OF_EV5, f'{_kind}_v5')
 
 for _kind in ('a', 'as'):
     _series('d', _UP_TO_96, f'{_kind}_v4')
@@ -186,11 +189,11 @@ _series('f', (1, 2, 4, 8, 16), '', _FIRST)
 _series('f', (1, 2, 4, 8, 16), 's')
 _series('f', (2, 4, 8, 16, 32, 48, 64, 72), 's_v2')
 for _kind in ('as', 'als', 'ams'):
-    _series('f', (2, 4, 8, 16, 32, 48, 64), f'{_kind}_v6', _SECOND)
+    _series('f', _UP_TO_64, f'{_kind}_v6', _SECOND)
 
-_series('l', (8, 16, 32, 48, 64, 80), 's_v2')
-_series('l', (8, 16, 32, 48, 64, 80), 's_v3')
-_series('l', (8, 16, 32, 48, 64, 80), 'as_v3')
+_series('l', _CORES_OF_L, 's_v2')
+_series('l', _CORES_OF_L, 's_v3')
+_series('l', _CORES_OF_L, 'as_v3')
 
 _series('m', (64, 128), 's')
 _series('m', (64, 128), 'ms')

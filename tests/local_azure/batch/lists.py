@@ -49,24 +49,42 @@ class Kind:
         return {name: value for name, value in document.items() if value is not None}
 
 
-POOLS = Kind('pools', resource_properties.POOL, resource_documents.pool_document)
-NODES = Kind('nodes', resource_properties.NODE, resource_documents.node_document)
+POOLS = Kind(
+    what='pools',
+    shape=resource_properties.POOL,
+    write=resource_documents.pool_document,
+)
+NODES = Kind(
+    what='nodes',
+    shape=resource_properties.NODE,
+    write=resource_documents.node_document,
+)
 NODE_COUNTS = Kind(
-    'poolnodecounts',
-    resource_properties.NODE_COUNTS,
-    resource_documents.node_counts_document,
+    what='poolnodecounts',
+    shape=resource_properties.NODE_COUNTS,
+    write=resource_documents.node_counts_document,
     most=10,
 )
-JOBS = Kind('jobs', resource_properties.JOB, resource_documents.job_document)
-TASKS = Kind(
-    'tasks',
-    resource_properties.TASK,
-    resource_documents.task_document,
-    resource_documents.task_property,
+JOBS = Kind(
+    what='jobs',
+    shape=resource_properties.JOB,
+    write=resource_documents.job_document,
 )
-IMAGES = Kind('supportedimages', resource_properties.IMAGE, resource_documents.image_document)
+TASKS = Kind(
+    what='tasks',
+    shape=resource_properties.TASK,
+    write=resource_documents.task_document,
+    read_one=resource_documents.task_property,
+)
+IMAGES = Kind(
+    what='supportedimages',
+    shape=resource_properties.IMAGE,
+    write=resource_documents.image_document,
+)
 NODE_AGENTS = Kind(
-    'nodeagentskus', resource_properties.NODE_AGENT, resource_documents.node_agent_document
+    what='nodeagentskus',
+    shape=resource_properties.NODE_AGENT,
+    write=resource_documents.node_agent_document,
 )
 
 
@@ -76,7 +94,11 @@ def files(folder_url: str) -> Kind:
     def write(file: Any, _: View) -> Document:
         return resource_documents.file_document(file, folder_url)
 
-    return Kind('files', resource_properties.FILE, write)
+    return Kind(
+        what='files',
+        shape=resource_properties.FILE,
+        write=write,
+    )
 
 
 def selected(call: Call, kind: Kind, item: Any) -> Document:
@@ -97,15 +119,17 @@ def page(call: Call, kind: Kind, items: Iterable[Any]) -> Result:
     check_expand(arguments.get('$expand'))
 
     found = _first(call, kind, items, condition, limit + 1)
+    shown = found[:limit]
 
-    value = [kind.document(item, call.view, select) for item in found[:limit]]
+    value = []
+    for item in shown:
+        value.append(kind.document(item, call.view, select))
     body: Document = {
         'odata.metadata': f'{call.account.url}/$metadata#{kind.what}',
         'value': value,
     }
     if len(found) > limit:
-        last = found[limit - 1]
-        body['odata.nextLink'] = _next_link(call, last.key)
+        body['odata.nextLink'] = _next_link(call, shown[-1].key)
     return Result(200, body)
 
 

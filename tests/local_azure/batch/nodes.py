@@ -60,6 +60,7 @@ class Nodes:
             node.move(NodeState.waiting_for_start_task)
         else:
             self._idle(node)
+
         if start_task:
             node.start = Execution(start=self._shared.stamp())
             self._run_start_task(node, start_task, slow.start_task)
@@ -72,10 +73,15 @@ class Nodes:
 
     def _run_start_task(self, node: Node, spec: Spec, delay: float = 0) -> None:
         run = CommandRun(node, spec, delay=delay)
-        fault = self._shared.faults.take(FailedStartTask, lambda fault: fault.concerns(node))
+
+        def concerns(fault: FailedStartTask) -> bool:
+            return fault.concerns(node)
+
+        fault = self._shared.faults.take(FailedStartTask, concerns)
         if fault:
             fault.nodes_seen.add(node)
             run.forced = (fault.exit_code, fault.stderr)
+
         node.start_run = run
         self._shared.host.start(run, self._start_task_done)
 
@@ -147,14 +153,19 @@ class Nodes:
         """A new fault concerns the tasks that are running already, too."""
         for job in self._shared.jobs.values():
             for task in job.tasks.values():
-                if task.node and task in task.node.runs:
-                    self.plan_loss(task.node.runs[task])
+                node = task.node
+                if node and task in node.runs:
+                    self.plan_loss(node.runs[task])
 
     def _find_loss(self, run: CommandRun) -> NodeLoss | None:
         task = run.task
         if task is None:
             return None
-        return self._shared.faults.find(NodeLoss, lambda loss: loss.concerns(task.id))
+
+        def concerns(loss: NodeLoss) -> bool:
+            return loss.concerns(task.id)
+
+        return self._shared.faults.find(NodeLoss, concerns)
 
     def _lose(self, run: CommandRun) -> None:
         """Spot eviction or a broken node: its tasks run again elsewhere.
@@ -164,7 +175,11 @@ class Nodes:
         task = run.task
         if run.over.is_set() or task is None:
             return
-        loss = self._shared.faults.take(NodeLoss, lambda loss: loss.concerns(task.id))
+
+        def concerns(loss: NodeLoss) -> bool:
+            return loss.concerns(task.id)
+
+        loss = self._shared.faults.take(NodeLoss, concerns)
         if loss is None:
             return
 
@@ -180,7 +195,8 @@ class Nodes:
         self._shared.host.remove_node(node)
 
         if isinstance(loss, PreemptedNode) and loss.restore:
-            self._shared.later(node, self._shared.delays.node_restore, self._restored, node)
+            seconds = self._shared.delays.node_restore
+            self._shared.later(node, seconds, self._restored, node)
         self._jobs.schedule()
 
     def _restored(self, node: Node) -> None:

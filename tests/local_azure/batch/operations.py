@@ -45,7 +45,8 @@ def list_node_agents(call: Call) -> Result:
 
 def list_pool_node_counts(call: Call) -> Result:
     with call.account.lock:
-        return lists.page(call, lists.NODE_COUNTS, call.account.all_pools())
+        pools = call.account.all_pools()
+        return lists.page(call, lists.NODE_COUNTS, pools)
 
 
 # Pools
@@ -59,7 +60,8 @@ def add_pool(call: Call) -> Result:
 
 def list_pools(call: Call) -> Result:
     with call.account.lock:
-        return lists.page(call, lists.POOLS, call.account.all_pools())
+        pools = call.account.all_pools()
+        return lists.page(call, lists.POOLS, pools)
 
 
 def get_pool(call: Call, pool_id: str) -> Result:
@@ -145,8 +147,8 @@ def evaluate_pool_autoscale(call: Call, pool_id: str) -> Result:
     """Without an ETag (recorded traffic, 2020-03-01.11.0)."""
     spec = call.checked_body(request_bodies.evaluate_autoscale)
     run = call.pools.evaluate_autoscale(pool_id, spec)
-    what = 'Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun'
-    result = call.element(what, autoscale_run_document(run))
+    document = autoscale_run_document(run)
+    result = call.element('Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun', document)
     result.headers = {'DataServiceId': call.url}
     return result
 
@@ -156,8 +158,8 @@ def evaluate_pool_autoscale(call: Call, pool_id: str) -> Result:
 
 def list_nodes(call: Call, pool_id: str) -> Result:
     with call.account.lock:
-        nodes = call.pools.get(pool_id).nodes.values()
-        return lists.page(call, lists.NODES, nodes)
+        pool = call.pools.get(pool_id)
+        return lists.page(call, lists.NODES, pool.nodes.values())
 
 
 def get_node(call: Call, pool_id: str, node_id: str) -> Result:
@@ -169,12 +171,14 @@ def get_node(call: Call, pool_id: str, node_id: str) -> Result:
 
 
 def list_node_files(call: Call, pool_id: str, node_id: str) -> Result:
-    folder = task_and_node_files.node_folder(call.pools.node(pool_id, node_id))
+    node = call.pools.node(pool_id, node_id)
+    folder = task_and_node_files.node_folder(node)
     return _list_files(call, folder)
 
 
 def get_node_file(call: Call, pool_id: str, node_id: str, path: str) -> Result:
-    folder = task_and_node_files.node_folder(call.pools.node(pool_id, node_id))
+    node = call.pools.node(pool_id, node_id)
+    folder = task_and_node_files.node_folder(node)
     return _get_file(call, folder, path)
 
 
@@ -190,7 +194,8 @@ def add_job(call: Call) -> Result:
 
 def list_jobs(call: Call) -> Result:
     with call.account.lock:
-        return lists.page(call, lists.JOBS, call.account.all_jobs())
+        jobs = call.account.all_jobs()
+        return lists.page(call, lists.JOBS, jobs)
 
 
 def get_job(call: Call, job_id: str) -> Result:
@@ -258,7 +263,8 @@ def add_task_collection(call: Call, job_id: str) -> Result:
     value = []
     for body, result in zip(bodies, results, strict=True):
         value.append(_added_or_refused(call, body['id'], result))
-    value.reverse()  # not the order of the request (recorded traffic, REST reference's example)
+    # Not the order of the request (recorded traffic, REST reference's example).
+    value.reverse()
     return call.element('taskaddresult', {'value': value})
 
 
@@ -283,8 +289,8 @@ def _added_or_refused(call: Call, task_id: str, result: Task | BatchError) -> Do
 
 def list_tasks(call: Call, job_id: str) -> Result:
     with call.account.lock:
-        tasks = call.jobs.get(job_id).tasks.values()
-        return lists.page(call, lists.TASKS, tasks)
+        job = call.jobs.get(job_id)
+        return lists.page(call, lists.TASKS, job.tasks.values())
 
 
 def get_task(call: Call, job_id: str, task_id: str) -> Result:
@@ -321,12 +327,14 @@ def delete_task(call: Call, job_id: str, task_id: str) -> Result:
 
 
 def list_task_files(call: Call, job_id: str, task_id: str) -> Result:
-    folder = task_and_node_files.task_folder(call.jobs.task(job_id, task_id))
+    task = call.jobs.task(job_id, task_id)
+    folder = task_and_node_files.task_folder(task)
     return _list_files(call, folder)
 
 
 def get_task_file(call: Call, job_id: str, task_id: str, path: str) -> Result:
-    folder = task_and_node_files.task_folder(call.jobs.task(job_id, task_id))
+    task = call.jobs.task(job_id, task_id)
+    folder = task_and_node_files.task_folder(task)
     return _get_file(call, folder, path)
 
 
@@ -334,16 +342,18 @@ def get_task_file(call: Call, job_id: str, task_id: str, path: str) -> Result:
 
 
 def _list_files(call: Call, folder: Path) -> Result:
-    recursive = call.arguments.get('recursive', '').lower() == 'true'
-    found = task_and_node_files.listing(folder, recursive)
-    return lists.page(call, lists.files(call.url), found)
+    recursive = call.arguments.get('recursive', '')
+    found = task_and_node_files.listing(folder, recursive.lower() == 'true')
+    kind = lists.files(call.url)
+    return lists.page(call, kind, found)
 
 
 def _get_file(call: Call, folder: Path, path: str) -> Result:
     """Without an ETag. The URL is quoted, and a boolean is Python's (recorded traffic)."""
     file = task_and_node_files.get(folder, path)
     call.check_conditions(file)
-    offset, length = task_and_node_files.part(file, call.request.headers.get('ocp-range'))
+    wanted = call.request.headers.get('ocp-range')
+    offset, length = task_and_node_files.part(file, wanted)
 
     headers = {
         'Content-Type': file.content_type,
@@ -355,4 +365,5 @@ def _get_file(call: Call, folder: Path, path: str) -> Result:
     if call.request.command == 'HEAD':
         headers['Content-Length'] = str(length)
         return Result(200, headers=headers)
-    return Result(200, task_and_node_files.read(file, offset, length), headers=headers)
+    content = task_and_node_files.read(file, offset, length)
+    return Result(200, content, headers=headers)

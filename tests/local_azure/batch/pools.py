@@ -47,13 +47,18 @@ class Pools:
         """
         with self._shared.lock:
             self._check_new(spec['id'])
-            targets = {True: spec['targetDedicatedNodes'], False: spec['targetLowPriorityNodes']}
+            targets = {
+                True: spec['targetDedicatedNodes'],
+                False: spec['targetLowPriorityNodes'],
+            }
             timeout = parse_duration(spec['resizeTimeout'])
             pool = Pool(spec['id'], spec, self._shared.stamp, targets, timeout)
+
             if spec.get('enableAutoScale'):
                 pool.autoscale = self._new_autoscale(pool, spec)
                 pool.targets = pool.autoscale.wanted.targets
                 self._plan_evaluation(pool, pool.autoscale.interval)
+
             self.by_key[pool.key] = pool
             self._allocation.begin(pool)
             return pool
@@ -64,7 +69,9 @@ class Pools:
             raise BatchError('PoolBeingDeleted')
         if existing:
             raise BatchError('PoolExists')
-        if self._shared.exceeded_quota('pools', len(self.by_key) + 1) is not None:
+
+        number = len(self.by_key) + 1
+        if self._shared.exceeded_quota('pools', number) is not None:
             raise BatchError('PoolQuotaReached')
 
     def patch(self, pool_id: str, spec: Spec) -> Pool:
@@ -113,11 +120,14 @@ class Pools:
             pool.modified = pool.changed
             pool.targets = {True: 0, False: 0}
             pool.dealloc = 'requeue'
+
             self._shared.cancel(_evaluations_of(pool))
             if pool.allocation is not AllocationState.resizing:
                 pool.allocate(AllocationState.resizing)
             self._nodes.leave(pool.nodes.values())
-            self._shared.later(pool, self._shared.delays.pool_deleting, self._deleted, pool)
+
+            seconds = self._shared.delays.pool_deleting
+            self._shared.later(pool, seconds, self._deleted, pool)
 
     def _deleted(self, pool: Pool) -> None:
         for node in list(pool.nodes.values()):
@@ -149,7 +159,9 @@ class Pools:
             self._check_steady(pool)
             self._check_pause(pool)
             new = self._new_autoscale(pool, spec)
-            is_schedule_new = pool.autoscale is None or 'autoScaleEvaluationInterval' in spec
+
+            has_new_interval = 'autoScaleEvaluationInterval' in spec
+            is_schedule_new = pool.autoscale is None or has_new_interval
             pool.autoscale = new
             pool.autoscale_enabled = self._shared.stamp()
             pool.modified = pool.autoscale_enabled
@@ -191,16 +203,19 @@ class Pools:
         if pool.autoscale_enabled is None:
             return
         pause = self._shared.delays.autoscale_pause * SECOND
-        if self._shared.stamp() < pool.autoscale_enabled + pause:
+        end = pool.autoscale_enabled + pause
+        if self._shared.stamp() < end:
             raise BatchError('TooManyEnableAutoScaleRequests')
 
     def _new_autoscale(self, pool: Pool, spec: Spec) -> AutoScale:
         """What a request asks for; what it leaves out stays as it is."""
-        formula = spec.get('autoScaleFormula')
-        interval = spec.get('autoScaleEvaluationInterval', _DEFAULT_INTERVAL)
+        formula = None
+        interval = _DEFAULT_INTERVAL
         if pool.autoscale:
-            formula = formula or pool.autoscale.formula
-            interval = spec.get('autoScaleEvaluationInterval', pool.autoscale.interval)
+            formula = pool.autoscale.formula
+            interval = pool.autoscale.interval
+        formula = spec.get('autoScaleFormula') or formula
+        interval = spec.get('autoScaleEvaluationInterval', interval)
 
         if not formula:  # that it is required is documented, the code is ours
             raise BatchError('MissingRequiredProperty', PropertyName='autoScaleFormula')

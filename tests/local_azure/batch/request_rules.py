@@ -29,12 +29,13 @@ def pool(spec: Spec, _: str) -> None:
 def _check_scaling(spec: Spec) -> None:
     """SDK14 PoolAddParameter: numbers of nodes or a formula, and not both. The codes are ours."""
     if spec['enableAutoScale']:
+        word = 'true'
         forbidden = ('targetDedicatedNodes', 'targetLowPriorityNodes')
-        reason = 'The property must not be specified if enableAutoScale is true'
     else:
+        word = 'false'
         forbidden = ('autoScaleFormula', 'autoScaleEvaluationInterval')
-        reason = 'The property must not be specified if enableAutoScale is false'
 
+    reason = f'The property must not be specified if enableAutoScale is {word}'
     for name in forbidden:
         if name in spec:
             raise invalid_property(name, reason, spec[name])
@@ -49,14 +50,19 @@ def pool_patch(spec: Spec, _: str) -> None:
 
 def check_slots(slots: int, vm_size: str) -> None:
     """SDK14 PoolAddParameter.task_slots_per_node: four for each core, 256 at most."""
-    most = min(4 * VM_SIZES[vm_size].cores, 256)
+    size = VM_SIZES[vm_size]
+    most = min(4 * size.cores, 256)
     if slots > most:
-        raise invalid_property('taskSlotsPerNode', f'at most {most} with this VM size', slots)
+        reason = f'at most {most} with this VM size'
+        raise invalid_property('taskSlotsPerNode', reason, slots)
 
 
 def resize(spec: Spec, _: str) -> None:
-    if 'targetDedicatedNodes' not in spec and 'targetLowPriorityNodes' not in spec:
+    has_dedicated = 'targetDedicatedNodes' in spec
+    has_low_priority = 'targetLowPriorityNodes' in spec
+    if not has_dedicated and not has_low_priority:
         raise BatchError('MissingRequiredProperty', PropertyName='targetDedicatedNodes')
+
     option = spec['nodeDeallocationOption']
     if option not in ('requeue', 'terminate'):
         raise not_imitated(f'the nodeDeallocationOption {option}')
@@ -103,7 +109,8 @@ def virtual_machine(spec: Spec, _: str) -> None:
 
     agent = spec['nodeAgentSKUId']
     if agent.lower() != image.agent:
-        raise invalid_property('nodeAgentSKUId', 'The node agent does not fit the image', agent)
+        reason = 'The node agent does not fit the image'
+        raise invalid_property('nodeAgentSKUId', reason, agent)
 
 
 def environment_setting(spec: Spec, _: str) -> None:

@@ -14,6 +14,10 @@ def is_retried(execution: Execution, outcome: Outcome, limit: int) -> bool:
     Only exit codes are retried, not failed downloads or uploads (SDK14
     TaskConstraints.max_task_retry_count, StartTask.max_task_retry_count).
     """
-    is_bad_exit_code = bool(outcome.exit_code) and outcome.failure is None
-    is_limit_reached = 0 <= limit <= execution.retries
-    return is_bad_exit_code and not is_limit_reached
+    if outcome.exit_code in (None, 0):
+        return False
+    if outcome.failure:
+        return False
+
+    has_limit = limit >= 0
+    return not has_limit or execution.retries < limit

@@ -86,6 +86,10 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
+def _unquoted(texts: dict[str, str]) -> dict[str, str]:
+    return {name: unquote(text) for name, text in texts.items()}
+
+
 _PATTERNS = [(route, _pattern(route.path)) for route in ROUTES]
 
 
@@ -126,9 +130,11 @@ class Batch:
         for route, pattern in _PATTERNS:
             match = pattern.fullmatch(request.path)
             if match and route.method == request.command:
-                names = {name: unquote(text) for name, text in match.groupdict().items()}
+                names = _unquoted(match.groupdict())
                 return route.operation(call, **names)
-        raise not_imitated(f'{request.command} {unquote(request.path)[:200]}')
+
+        path = unquote(request.path)
+        raise not_imitated(f'{request.command} {path[:200]}')
 
     def _refusal(self, call: Call, error: BatchError) -> Result:
         """The reason phrase is the message (recorded traffic)."""
@@ -151,15 +157,19 @@ class Batch:
             'X-Content-Type-Options': 'nosniff',
             'Strict-Transport-Security': 'max-age=31536000; includeSubDomains',
         }
+
         body = result.body
         if isinstance(body, dict):
             body = json.dumps(body, separators=(',', ':')).encode()
             if request.command != 'HEAD':
                 headers['Content-Type'] = JSON
+
         if result.modified is not None:
             headers['ETag'] = etag(result.modified)  # unquoted
             headers['Last-Modified'] = http_date(result.modified)
+
         if request.headers.get('return-client-request-id', '').lower() == 'true':
             headers['client-request-id'] = request.headers.get('client-request-id', '')
+
         headers.update(result.headers)
         return Answer(result.status, headers, body or b'', result.reason)

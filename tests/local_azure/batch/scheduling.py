@@ -20,11 +20,12 @@ def _priority(job: Job) -> int:
 
 
 def free_slots(pool: Pool) -> FreeSlots:
-    slots = {}
+    slots_of_node = pool.spec['taskSlotsPerNode']
+    free = {}
     for node in pool.nodes.values():
         if node.state in ALIVE:
-            slots[node] = pool.spec['taskSlotsPerNode'] - node.used_slots
-    return slots
+            free[node] = slots_of_node - node.used_slots
+    return free
 
 
 def next_task(job: Job, room: int) -> Task | None:
@@ -41,18 +42,21 @@ def next_task(job: Job, room: int) -> Task | None:
         return None
 
     for task in job.queue:
-        if task.state is TaskState.active and task.spec['requiredSlots'] <= room:
+        is_waiting = task.state is TaskState.active
+        if is_waiting and task.spec['requiredSlots'] <= room:
             return task
     return None
 
 
 def choose_node(pool: Pool, task: Task, free: FreeSlots) -> Node:
     """Of the nodes with room for it the emptiest or the fullest, by the pool's fill type."""
+    needed = task.spec['requiredSlots']
     fitting = {}
     for node, slots in free.items():
-        if slots >= task.spec['requiredSlots']:
+        if slots >= needed:
             fitting[node] = slots
 
-    if pool.spec['taskSchedulingPolicy']['nodeFillType'] == 'Spread':
+    policy = pool.spec['taskSchedulingPolicy']
+    if policy['nodeFillType'] == 'Spread':
         return max(fitting, key=fitting.__getitem__)
     return min(fitting, key=fitting.__getitem__)
