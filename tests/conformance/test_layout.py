@@ -16,7 +16,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = 'tests.local_azure'
 STATE = (
     f'{PACKAGE}.batch.account',
-    f'{PACKAGE}.batch.allocation',
     f'{PACKAGE}.batch.autoscale',
     f'{PACKAGE}.batch.clock',
     f'{PACKAGE}.batch.delays',
@@ -26,6 +25,7 @@ STATE = (
     f'{PACKAGE}.batch.model',
     f'{PACKAGE}.batch.nodes',
     f'{PACKAGE}.batch.pools',
+    f'{PACKAGE}.batch.resizing',
     f'{PACKAGE}.batch.retries',
     f'{PACKAGE}.batch.scheduling',
     f'{PACKAGE}.batch.shared_state',

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.local_azure.batch.allocation import Allocation
 from tests.local_azure.batch.autoscale import FormulaResult, evaluate
 from tests.local_azure.batch.errors import BatchError, invalid_property
 from tests.local_azure.batch.model import AutoScale, AutoScaleRun, Node, Pool, Spec
 from tests.local_azure.batch.nodes import Nodes
+from tests.local_azure.batch.resizing import Resizing
 from tests.local_azure.batch.shared_state import SharedState
 from tests.local_azure.batch.states import AllocationState, PoolState
 from tests.local_azure.batch.time_formats import SECOND, parse_duration
@@ -22,7 +22,7 @@ _LONGEST_INTERVAL = 168 * 3600 * SECOND
 class Pools:
     def __init__(self, shared: SharedState, nodes: Nodes) -> None:
         self._shared = shared
-        self._allocation = Allocation(shared, nodes)
+        self._resizing = Resizing(shared, nodes)
         self._nodes = nodes
         self.by_key = shared.pools
 
@@ -60,7 +60,7 @@ class Pools:
                 self._plan_evaluation(pool, pool.autoscale.interval)
 
             self.by_key[pool.key] = pool
-            self._allocation.begin(pool)
+            self._resizing.begin(pool)
             return pool
 
     def _check_new(self, pool_id: str) -> None:
@@ -97,7 +97,7 @@ class Pools:
             pool.targets[False] = spec.get('targetLowPriorityNodes', pool.targets[False])
             pool.resize_timeout = parse_duration(spec.get('resizeTimeout', 'PT15M'))
             pool.dealloc = spec['nodeDeallocationOption']
-            self._allocation.begin(pool)
+            self._resizing.begin(pool)
             return pool
 
     def stop_resize(self, pool_id: str) -> Pool:
@@ -106,7 +106,7 @@ class Pools:
             pool = self._updatable(pool_id)
             if pool.allocation is not AllocationState.resizing:
                 raise BatchError('OperationInvalidForCurrentState')
-            self._allocation.stop(pool)
+            self._resizing.stop(pool)
             return pool
 
     def delete(self, pool_id: str) -> None:
@@ -167,7 +167,7 @@ class Pools:
             pool.modified = pool.autoscale_enabled
             if is_schedule_new:
                 self._plan_evaluation(pool, new.interval)
-            self._allocation.follow_formula(pool)
+            self._resizing.follow_formula(pool)
             return pool
 
     def disable_autoscale(self, pool_id: str) -> Pool:
@@ -240,7 +240,7 @@ class Pools:
         assert scale  # disabling cancels the plan
         scale.wanted = self._evaluate(pool, scale.formula)
         scale.run = AutoScaleRun(self._shared.stamp(), str(scale.wanted))
-        self._allocation.follow_formula(pool)
+        self._resizing.follow_formula(pool)
         self._plan_evaluation(pool, scale.interval)
 
 

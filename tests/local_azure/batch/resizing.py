@@ -12,7 +12,7 @@ from tests.local_azure.batch.time_formats import SECOND
 from tests.local_azure.faults import FailedAllocation, QuotaName, SlowAllocation
 
 
-class Allocation:
+class Resizing:
     """Brings pools to their targets."""
 
     def __init__(self, shared: SharedState, nodes: Nodes) -> None:
