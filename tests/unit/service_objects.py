@@ -96,7 +96,9 @@ def storage_error(code: str, message: str = 'Refused.', status: int = 0) -> Http
         error.error_code = code
     else:
         error = HttpResponseError(text)
-        error.error_code = StorageErrorCode(code)
+        error.error_code = code
+        if code in list(StorageErrorCode):
+            error.error_code = StorageErrorCode(code)
     error.status_code = status
     return error  # type: ignore[no-any-return]
 
