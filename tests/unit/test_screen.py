@@ -358,9 +358,9 @@ def test_progress_without_a_terminal_is_a_line_every_ten_seconds(
             clock.sleep(1)
 
     assert [line.partition(',')[0] for line in capsys.readouterr().err.splitlines()] == [
-        'Downloading: 11 of 100',
-        'Downloading: 21 of 100',
-        'Downloading: 31 of 100',
+        'Downloading: 10 of 100',
+        'Downloading: 20 of 100',
+        'Downloading: 30 of 100',
     ]
 
 
@@ -379,7 +379,9 @@ def test_name_that_the_terminal_cannot_show_is_printed_in_its_own_way(
     assert written.getvalue() == b'K\\xe4se.mp4 \\udcff\n'
 
 
-@pytest.mark.parametrize('stream', [None, io.StringIO(), closed_stream()], ids=str)
+@pytest.mark.parametrize(
+    'stream', [None, io.StringIO(), closed_stream()], ids=['none', 'open', 'closed']
+)
 def test_output_is_prepared_for_any_stream(
     stream: TextIO | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
