@@ -167,16 +167,25 @@ def test_wait_polls_less_often_while_nothing_changes(batch: BatchMock, clock: Cl
     assert between[-1] == 4.5
 
 
-def test_wait_polls_often_again_after_a_change(batch: BatchMock, clock: Clock) -> None:
-    counts = [*[task_counts(active=3)] * 8, task_counts(active=2, running=1), ALL_DONE]
+@pytest.mark.parametrize('quiet_polls', [5, 6, 7, 8, 9])
+def test_wait_polls_often_again_after_a_change(
+    quiet_polls: int, batch: BatchMock, clock: Clock
+) -> None:
+    counts = [*[task_counts(active=3)] * quiet_polls, task_counts(active=2, running=1), ALL_DONE]
     times = times_of_polls(batch, clock, counts)
-    finish_at(20, batch, clock)
+    batch.tasks[:] = [unfinished('a.mp4', 'running')]
+
+    def finish_after_the_change() -> None:
+        if len(times) > quiet_polls:
+            batch.tasks[:] = SUCCEEDED
+
+    clock.on_sleep.append(finish_after_the_change)
 
     wait(batch)
 
     between = pauses(times)
-    assert between[7] == 4.5
-    assert between[8] == 1
+    assert between[quiet_polls - 1] == 4.5
+    assert between[quiet_polls] == 1
 
 
 def test_wait_tells_a_log_of_each_change_once(
