@@ -2415,6 +2415,9 @@ def left_message(run: 'Run') -> str:
     return message
 
 
+_END_OF_NODES = r'= time\(\) < time\("([-:\dT]+Z)"\) \? \d+ : 0;'  # in a formula of this sample
+
+
 def cost_of(run: 'Run', kind: str) -> str:
     """Return what it costs to leave something behind."""
     if kind == 'job':
@@ -2423,7 +2426,7 @@ def cost_of(run: 'Run', kind: str) -> str:
         return 'Its files bill. To delete it'
     with contextlib.suppress(*_EXPECTED_ERRORS):
         pool = find(run.batch_client.pool.get, _POOL_ID)
-        end = re.search(r'time\("(.+?)"\)', pool.auto_scale_formula or '') if pool else None
+        end = re.search(_END_OF_NODES, pool.auto_scale_formula or '') if pool else None
         if end:
             local = datetime.fromisoformat(end[1]).astimezone()
             return (
