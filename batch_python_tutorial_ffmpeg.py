@@ -2446,7 +2446,7 @@ def say_where_outputs_are(run: 'Run') -> None:
                 f'{made} MP3s of this run are in container [{_OUTPUT_CONTAINER_NAME}], '
                 f'{len(run.arrived)} of them have arrived in {folder}. To fetch them:\n'
                 f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
-                f'--destination {folder} {storage_options()}\n'
+                f'--destination "{folder}" {storage_options()}\n'
                 'To convert only what is missing, run again with --missing.'
             )
 
