@@ -330,12 +330,13 @@ def test_wait_lets_the_nodes_end_with_the_limits_of_the_run(batch: BatchMock) ->
 
     wait(batch, dedicated_nodes=2, low_priority_nodes=7)
 
-    pool_id, parameter = batch.pool.enable_auto_scale.call_args.args
-    assert pool_id == sample._POOL_ID
-    assert parameter.auto_scale_evaluation_interval == timedelta(minutes=5)
-    assert parameter.auto_scale_formula == (
-        '$TargetDedicatedNodes = time() < time("2026-11-22T16:20:21Z") ? 2 : 0;\n'
-        '$TargetLowPriorityNodes = time() < time("2026-11-22T16:20:21Z") ? 7 : 0;'
+    batch.pool.enable_auto_scale.assert_called_once_with(
+        sample._POOL_ID,
+        auto_scale_formula=(
+            '$TargetDedicatedNodes = time() < time("2026-11-22T16:20:21Z") ? 2 : 0;\n'
+            '$TargetLowPriorityNodes = time() < time("2026-11-22T16:20:21Z") ? 7 : 0;'
+        ),
+        auto_scale_evaluation_interval=timedelta(minutes=5),
     )
 
 

@@ -261,11 +261,11 @@ def test_pool_gets_its_formula_once(watch: sample.PoolWatch, batch: BatchMock) -
     for _ in range(3):
         watch.look()
 
-    batch.pool.enable_auto_scale.assert_called_once()
-    pool_id, parameter = batch.pool.enable_auto_scale.call_args.args
-    assert pool_id == POOL_ID
-    assert parameter.auto_scale_formula == 'the formula'
-    assert parameter.auto_scale_evaluation_interval == timedelta(minutes=5)
+    batch.pool.enable_auto_scale.assert_called_once_with(
+        POOL_ID,
+        auto_scale_formula='the formula',
+        auto_scale_evaluation_interval=timedelta(minutes=5),
+    )
 
 
 def test_pool_gets_no_formula_before_it_is_steady(
