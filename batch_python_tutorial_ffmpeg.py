@@ -2359,7 +2359,7 @@ class Cleanup:
     def delete_pool(self) -> None:
         """Delete the pool if the user agrees."""
         if self._left.get('job') == _FOREIGN:
-            self._left['pool'] = _FOREIGN
+            self._left['pool'] = _NEEDED
             return
         if self._run.pool_released:
             query_yes_no('Delete pool?', answer=self._run.options.answer)  # answers itself
