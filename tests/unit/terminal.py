@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import termios
+from typing import Self
 
 import pyte
 
@@ -38,6 +39,12 @@ class Terminal:
             except BlockingIOError:  # nothing more
                 return
             self._drawing.feed(written)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Give both ends back."""

@@ -360,9 +360,7 @@ def test_formula_has_the_numbers_until_the_end_and_none_after(clock: Clock) -> N
         pytest.param([b'one\n'], ['one'], id='one-line'),
         pytest.param([b'o', b'ne\ntw', b'o'], ['one', 'two'], id='in-chunks'),
         pytest.param([b'%d\n' % number for number in range(9)], list('45678'), id='the-last-five'),
-        pytest.param(
-            [b'red \x1b[31m bell \x07\n'], ['red  [31m bell  '], id='control-characters'
-        ),
+        pytest.param([b'red \x1b[31m bell \x07\n'], ['red  [31m bell  '], id='control-characters'),
         pytest.param([b'\xff\n'], ['\ufffd'], id='not-utf8'),
     ],
 )

@@ -1,4 +1,4 @@
-"""Results: what became of each video, from the execution info of its task and ffmpeg's own words."""
+"""Results: what became of each video, from its task's execution info and ffmpeg's words."""
 
 from __future__ import annotations
 
