@@ -2519,6 +2519,8 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
     exit_code = 1
     try:
         convert_videos(run)
+        lock.renew()
+        stop_if_asked()  # a run that was not alone may have the files of another
         exit_code = 0
     except InterruptedRunError:
         say_where_outputs_are(run)
