@@ -1,4 +1,4 @@
-"""Cleanup: it deletes what this run made and nothing else, goes on past errors, and names the rest."""
+"""Cleanup: it deletes what this run made, goes on past errors, and names what is left."""
 
 from __future__ import annotations
 

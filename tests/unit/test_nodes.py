@@ -68,7 +68,7 @@ def watch(batch: BatchMock) -> sample.PoolWatch:
 def test_nodes_are_described_by_what_they_do(
     numbers: dict[str, int], text: str, watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
-    batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
+    batch.account.list_pool_node_counts.return_value = node_counts(numbers)
 
     assert in_any_order(watch.look()) == in_any_order(text)
 

@@ -141,9 +141,7 @@ def interrupted_by(number: signal.Signals) -> object:
     return wait_for_reply
 
 
-def test_next_question_after_ctrl_c_is_asked(
-    typed: Typed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_next_question_after_ctrl_c_is_asked(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     with sample.signals_noted(), monkeypatch.context() as patch:
         typed()
         patch.setattr(builtins, 'input', interrupted_by(signal.SIGINT))

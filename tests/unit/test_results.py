@@ -228,7 +228,7 @@ def test_task_without_execution_info_is_no_obstacle(batch: BatchMock) -> None:
 
 def test_task_on_a_node_without_a_name_has_a_dash(batch: BatchMock) -> None:
     task = succeeded('a.mp4')
-    task.node_info = models.ComputeNodeInformation(node_id=None)
+    task.node_info = models.ComputeNodeInformation()
 
     (result,) = read(batch, task)
 

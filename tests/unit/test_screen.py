@@ -1,4 +1,4 @@
-"""The screen: lines that stay at the bottom of a terminal, plain lines elsewhere, and any stream."""
+"""The screen: lines at the bottom of a terminal, plain lines elsewhere, and any stream."""
 
 from __future__ import annotations
 
