@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import json
@@ -11,7 +12,12 @@ from typing import Any
 import requests
 from azure.batch import models
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties, ContainerProperties, StorageErrorCode
+from azure.storage.blob import (
+    BlobProperties,
+    ContainerProperties,
+    StorageErrorCode,
+    UserDelegationKey,
+)
 from msrest import Deserializer
 from msrest.universal_http.requests import RequestsClientResponse
 
@@ -85,21 +91,18 @@ def proxy_error() -> models.BatchErrorException:
 
 
 def storage_error(code: str, message: str = 'Refused.', status: int = 0) -> HttpResponseError:
-    """Return what azure-storage-blob raises; it turns some codes into an enum, others not."""
-    text = message + STATUS_LINES
-    error: Any
+    """Return what azure-storage-blob raises; it has an enum for some codes, not for all."""
+    kind = HttpResponseError
     if code.endswith('NotFound'):
-        error = ResourceNotFoundError(text)
-        error.error_code = code
+        kind = ResourceNotFoundError
     elif code.endswith(('Exists', 'BeingDeleted')):
-        error = ResourceExistsError(text)
-        error.error_code = code
-    else:
-        error = HttpResponseError(text)
-        error.error_code = code
-        if code in list(StorageErrorCode):
-            error.error_code = StorageErrorCode(code)
+        kind = ResourceExistsError
+
+    error: Any = kind(message + STATUS_LINES)
     error.status_code = status
+    error.error_code = code
+    with contextlib.suppress(ValueError):
+        error.error_code = StorageErrorCode(code)
     return error  # type: ignore[no-any-return]
 
 
@@ -118,6 +121,19 @@ def blob_properties(
 ) -> BlobProperties:
     """Return a blob as Storage lists it."""
     return BlobProperties(**{'name': name, 'Content-Length': size, 'Last-Modified': last_modified})
+
+
+def user_delegation_key() -> UserDelegationKey:
+    """Return a key that Storage gives to somebody who has signed in, to sign SAS with."""
+    key = UserDelegationKey()  # type: ignore[no-untyped-call]
+    key.signed_oid = 'a user'
+    key.signed_tid = 'a tenant'
+    key.signed_start = '2026-11-22T15:20:21Z'
+    key.signed_expiry = '2026-11-23T15:20:21Z'
+    key.signed_service = 'b'
+    key.signed_version = '2026-02-06'
+    key.value = 'c2VjcmV0'
+    return key
 
 
 # --- Batch ----------------------------------------------------------------------------------------
