@@ -2359,7 +2359,7 @@ class Cleanup:
     def delete_pool(self) -> None:
         """Delete the pool if the user agrees."""
         if self._left.get('job') == _FOREIGN:
-            self._left['pool'] = _FOREIGN
+            self._left['pool'] = _NEEDED
             return
         if self._run.pool_released:
             query_yes_no('Delete pool?', answer=self._run.options.answer)  # answers itself
@@ -2415,6 +2415,9 @@ def left_message(run: 'Run') -> str:
     return message
 
 
+_END_OF_NODES = r'= time\(\) < time\("([-:\dT]+Z)"\) \? \d+ : 0;'  # in a formula of this sample
+
+
 def cost_of(run: 'Run', kind: str) -> str:
     """Return what it costs to leave something behind."""
     if kind == 'job':
@@ -2423,7 +2426,7 @@ def cost_of(run: 'Run', kind: str) -> str:
         return 'Its files bill. To delete it'
     with contextlib.suppress(*_EXPECTED_ERRORS):
         pool = find(run.batch_client.pool.get, _POOL_ID)
-        end = re.search(r'time\("(.+?)"\)', pool.auto_scale_formula or '') if pool else None
+        end = re.search(_END_OF_NODES, pool.auto_scale_formula or '') if pool else None
         if end:
             local = datetime.fromisoformat(end[1]).astimezone()
             return (
@@ -2443,7 +2446,7 @@ def say_where_outputs_are(run: 'Run') -> None:
                 f'{made} MP3s of this run are in container [{_OUTPUT_CONTAINER_NAME}], '
                 f'{len(run.arrived)} of them have arrived in {folder}. To fetch them:\n'
                 f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
-                f'--destination {folder} {storage_options()}\n'
+                f'--destination "{folder}" {storage_options()}\n'
                 'To convert only what is missing, run again with --missing.'
             )
 
@@ -2516,6 +2519,8 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
     exit_code = 1
     try:
         convert_videos(run)
+        lock.renew()
+        stop_if_asked()  # a run that was not alone may have the files of another
         exit_code = 0
     except InterruptedRunError:
         say_where_outputs_are(run)

@@ -1,19 +1,27 @@
-"""Cleanup: it deletes what this run made and nothing else, goes on past errors, and names what is left."""
+"""Cleanup: it deletes what this run made, goes on past errors, and names what is left."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
+from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Typed
-from .mocks import BatchMock, StorageMock
+from .conftest import BATCH_KEY, STORAGE_KEY, Clock, NewRun, Typed
+from .mocks import INPUT, OUTPUT, BatchMock, StorageMock
 from .service_objects import (
+    BEGAN,
+    EARLIER_RUN,
     SOMEBODY,
     THIS_RUN,
     batch_error,
+    blob_properties,
     container_properties,
     items,
     job,
@@ -22,178 +30,462 @@ from .service_objects import (
     unfinished,
 )
 
-INPUT = sample._INPUT_CONTAINER_NAME
-RUN_BEGAN = datetime(2026, 11, 22, 15, 20, 21)
 KINDS = ['container', 'job', 'pool']
+ALL_DELETED = {'container': True, 'job': True, 'pool': True}
+NOTHING_BILLS = (
+    'Nothing that bills is left, except the files in Storage. '
+    'Nodes stop billing when they are gone, in a few minutes.'
+)
+
+
+class Remains:
+    """What a run has made; all of its tasks have completed."""
+
+    def __init__(self, new_run: NewRun, batch: BatchMock, storage: StorageMock) -> None:
+        self.new_run = new_run
+        self.batch = batch
+        self.storage = storage
+        self.container = storage.container(INPUT)
+        self.deletions: dict[str, Any] = {
+            'container': self.container.delete_container,
+            'job': batch.job.delete,
+            'pool': batch.pool.delete,
+        }
+        for kind in KINDS:
+            self.deletions[kind].return_value = None
+            self.belongs_to(kind, THIS_RUN)
+
+    def belongs_to(self, kind: str, metadata: dict[str, str]) -> None:
+        """Say who has created the container, the job or the pool."""
+        if kind == 'container':
+            self.container.get_container_properties.return_value = container_properties(metadata)
+        elif kind == 'job':
+            self.batch.job.get.return_value = job(metadata)
+        else:
+            self.batch.pool.get.return_value = pool(metadata=items(metadata))
+
+    def lookup(self, kind: str) -> Any:
+        """Return the request that looks whether something exists."""
+        if kind == 'container':
+            return self.container.get_container_properties
+        return getattr(self.batch, kind).get
+
+    def clean_up(self, *argv: str) -> bool:
+        """Clean up after a run with these options, and return what the cleanup returns."""
+        return sample.clean_up(self.new_run(*argv))
+
+    @property
+    def deleted(self) -> dict[str, bool]:
+        return {kind: deletion.called for kind, deletion in self.deletions.items()}
 
 
 @pytest.fixture
-def after_a_run(batch: BatchMock, storage: StorageMock) -> None:
-    """A container, a job and a pool that this run made; all tasks have completed."""
-    storage.container(INPUT).get_container_properties.return_value = container_properties(THIS_RUN)
-    batch.job.get.return_value = job(THIS_RUN)
-    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+def remains(new_run: NewRun, batch: BatchMock, storage: StorageMock) -> Remains:
+    return Remains(new_run, batch, storage)
 
 
-def clean_up(batch: BatchMock, storage: StorageMock, answer: str | None = 'yes') -> dict[str, bool]:
-    """Clean up and return what was deleted."""
-    sample.clean_up(batch.client, storage.client, answer, RUN_BEGAN)
-    deletions = {'container': storage.container(INPUT).delete_container, 'job': batch.job.delete}
-    return {
-        kind: delete.called for kind, delete in (deletions | {'pool': batch.pool.delete}).items()
-    }
+# --- Deleting -------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures('after_a_run')
 def test_clean_up_deletes_everything_that_this_run_made(
-    batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+    remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert clean_up(batch, storage) == {'container': True, 'job': True, 'pool': True}
+    worked = remains.clean_up('-y')
+
+    assert worked is True
+    assert remains.deleted == ALL_DELETED
+    assert capsys.readouterr().err == f'{NOTHING_BILLS}\n'
+
+
+def test_clean_up_prints_the_end_of_the_transcript(
+    remains: Remains, capsys: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    clock.sleep(555)
+
+    remains.clean_up('-y')
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'Deleting container [input]...'
+    assert lines[2].startswith('Sample end: 2026-11-2')
+    assert lines[3] == 'Elapsed time: 0:09:15'
+    assert lines[5:] == ['Delete job? [Y/n] yes', 'Delete pool? [Y/n] yes']
+
+
+def test_clean_up_deletes_by_the_names_of_the_settings(remains: Remains) -> None:
+    remains.clean_up('-y')
+
+    remains.batch.job.delete.assert_called_once_with(sample._JOB_ID)
+    remains.batch.pool.delete.assert_called_once_with(sample._POOL_ID)
+
+
+def test_clean_up_never_touches_the_output_container(remains: Remains) -> None:
+    remains.clean_up('-y')
+
+    assert list(remains.storage.containers) == [INPUT]
+
+
+def test_clean_up_without_a_terminal_deletes(
+    remains: Remains, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remains.clean_up()
+
+    assert remains.deleted == ALL_DELETED
+    assert 'Delete pool? [Y/n] yes (there is no terminal to ask)' in capsys.readouterr().out
+
+
+def test_clean_up_asks_about_job_and_pool_on_a_terminal(remains: Remains, typed: Typed) -> None:
+    prompts = typed('y', 'n')
+
+    remains.clean_up()
+
+    assert prompts == ['Delete job? [Y/n] ', 'Delete pool? [Y/n] ']
+    assert remains.deleted == {'container': True, 'job': True, 'pool': False}
+
+
+def test_clean_up_after_questions_left_unanswered_deletes(remains: Remains, typed: Typed) -> None:
+    typed(EOFError(), EOFError())
+
+    remains.clean_up()
+
+    assert remains.deleted == ALL_DELETED
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_clean_up_goes_on_after_a_signal(number: signal.Signals, remains: Remains) -> None:
+    def interrupt() -> None:
+        signal.raise_signal(number)
+
+    remains.container.delete_container.side_effect = interrupt
+
+    with sample.signals_noted():
+        worked = remains.clean_up('-y')
+
+    assert worked is True
+    assert remains.deleted == ALL_DELETED
+
+
+def test_clean_up_that_finds_nothing_deletes_nothing(
+    remains: Remains, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remains.lookup('container').side_effect = storage_error('ContainerNotFound')
+    remains.lookup('job').side_effect = batch_error('JobNotFound', status=404)
+    remains.lookup('pool').side_effect = batch_error('PoolNotFound', status=404)
+    remains.batch.task.list.side_effect = batch_error('JobNotFound', status=404)
+
+    worked = remains.clean_up()
 
     printed = capsys.readouterr()
-    for line in (
-        'Deleting container [input]...',
-        'Elapsed time: ',
-        'Delete job? [Y/n] yes',
-        'Delete pool? [Y/n] yes',
-    ):
-        assert line in printed.out
-    assert 'Nothing is left that bills' in printed.err
+    assert worked is True
+    assert remains.deleted == {'container': False, 'job': False, 'pool': False}
+    assert 'Delete' not in printed.out
+    assert printed.err == ''
 
 
-@pytest.mark.usefixtures('after_a_run')
-@pytest.mark.parametrize('answer', ['yes', 'no'])
-def test_clean_up_that_did_what_the_user_wants_returns_true(
-    answer: str, batch: BatchMock, storage: StorageMock
+@pytest.mark.parametrize(
+    ('kind', 'code'),
+    [
+        ('container', 'ContainerBeingDeleted'),
+        ('job', 'JobNotFound'),
+        ('pool', 'PoolBeingDeleted'),
+    ],
+)
+def test_clean_up_takes_a_deletion_whose_answer_was_lost_for_done(
+    kind: str, code: str, remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert sample.clean_up(batch.client, storage.client, answer, RUN_BEGAN) is True
+    refused: Callable[[str], Exception] = storage_error if kind == 'container' else batch_error
+    remains.deletions[kind].side_effect = refused(code)
+
+    worked = remains.clean_up('-y')
+
+    assert worked is True
+    assert capsys.readouterr().err == f'{NOTHING_BILLS}\n'
 
 
-@pytest.mark.usefixtures('after_a_run')
-@pytest.mark.parametrize('failing', ['job', 'pool'])
-def test_clean_up_that_may_have_left_something_returns_false(
-    failing: str, batch: BatchMock, storage: StorageMock
+def test_clean_up_after_the_nodes_were_released_answers_the_question_itself(
+    remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    getattr(batch, failing).delete.side_effect = batch_error('InternalError')
+    run = remains.new_run('-y')
+    run.pool_released = True
 
-    assert sample.clean_up(batch.client, storage.client, 'yes', RUN_BEGAN) is False
+    worked = sample.clean_up(run)
+
+    printed = capsys.readouterr()
+    assert worked is True
+    assert remains.deleted == {'container': True, 'job': True, 'pool': False}
+    assert printed.out.endswith('Delete pool? [Y/n] yes\n')
+    assert printed.err == f'{NOTHING_BILLS}\n'
 
 
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_deletes_by_the_names_of_the_settings(
-    batch: BatchMock, storage: StorageMock
+# --- Keeping --------------------------------------------------------------------------------------
+
+
+def left(kind: str, why: str, cost: str) -> str:
+    """Return the lines that name what is left."""
+    return f'The {kind} {why}. {cost}. To delete it:\n  {sample.deletion_command(kind)}\n'
+
+
+NODES_BILL = 'Its nodes bill until it is deleted'
+
+
+def test_clean_up_keeps_job_and_pool_if_told_so_and_says_what_they_cost(
+    remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clean_up(batch, storage)
+    worked = remains.clean_up('--keep')
 
-    batch.job.delete.assert_called_once_with(sample._JOB_ID)
-    batch.pool.delete.assert_called_once_with(sample._POOL_ID)
+    assert worked is True
+    assert remains.deleted == {'container': True, 'job': False, 'pool': False}
+    assert capsys.readouterr().err == (
+        left('job', 'is kept', 'It costs nothing') + left('pool', 'is kept', NODES_BILL)
+    )
 
 
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_never_deletes_the_output_container(
-    batch: BatchMock, storage: StorageMock
+def test_clean_up_says_until_when_a_kept_pool_bills_in_local_time(
+    remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clean_up(batch, storage)
+    formula = sample.nodes_formula(0, 5, timedelta(hours=1))
+    remains.batch.pool.get.return_value = pool(metadata=items(THIS_RUN), auto_scale_formula=formula)
+    end = (BEGAN + timedelta(hours=1)).astimezone()
 
-    assert list(storage.containers) == [INPUT]
+    remains.clean_up('--keep')
+
+    assert (
+        f'The pool is kept. Its nodes bill until {end:%Y-%m-%d %H:%M}, or until it is deleted. '
+        in capsys.readouterr().err
+    )
 
 
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_keeps_job_and_pool_if_told_so(
-    batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    'formula',
+    [
+        '$TargetDedicatedNodes = 5;',
+        '$TargetDedicatedNodes = time() > time("Sun, 22 Nov 2026 20:00:00 GMT") ? 1 : 5;',
+        '$TargetDedicatedNodes = time() < time("10:00") ? 1 : 5;',
+    ],
+)
+def test_clean_up_promises_no_end_of_a_pool_with_another_formula(
+    formula: str, remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert clean_up(batch, storage, 'no') == {'container': True, 'job': False, 'pool': False}
-    assert 'Nothing is left that bills' not in capsys.readouterr().err
+    remains.batch.pool.get.return_value = pool(metadata=items(SOMEBODY), auto_scale_formula=formula)
+
+    remains.clean_up('-y')
+
+    assert left('pool', 'was there before this run', NODES_BILL) in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_deletes_the_videos_of_unfinished_tasks_after_their_job(
-    batch: BatchMock, storage: StorageMock
+def test_clean_up_keeps_the_videos_that_a_kept_job_still_needs(
+    remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch.tasks[:] = [unfinished('a.mp4', 'running')]
+    remains.batch.tasks[:] = [unfinished('a.mp4')]
+
+    remains.clean_up('--keep')
+
+    assert remains.deleted == {'container': False, 'job': False, 'pool': False}
+    assert left('container', 'is kept: the job still needs it', 'Its files bill') in (
+        capsys.readouterr().err
+    )
+
+
+def test_clean_up_deletes_the_job_before_the_videos_of_unfinished_tasks(remains: Remains) -> None:
+    remains.batch.tasks[:] = [unfinished('a.mp4', 'running')]
     order: list[str] = []
-    batch.job.delete.side_effect = lambda _: order.append('job')
-    storage.container(INPUT).delete_container.side_effect = lambda: order.append('container')
+    remains.deletions['job'].side_effect = lambda _: order.append('job')
+    remains.deletions['container'].side_effect = lambda: order.append('container')
 
-    assert clean_up(batch, storage) == {'container': True, 'job': True, 'pool': True}
+    remains.clean_up('-y')
+
     assert order == ['job', 'container']
 
 
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_keeps_the_videos_that_a_kept_job_still_needs(
-    batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize('kind', ['container', 'job', 'pool'])
+@pytest.mark.parametrize(
+    'metadata', [EARLIER_RUN, SOMEBODY, {}], ids=['earlier-run', 'somebody-else', 'nobody']
+)
+def test_clean_up_leaves_what_this_run_did_not_make(
+    metadata: dict[str, str], kind: str, remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch.tasks[:] = [unfinished('a.mp4')]
+    remains.belongs_to(kind, metadata)
 
-    assert clean_up(batch, storage, 'no')['container'] is False
-    assert (
-        'The container is kept: the job still needs it. Its files bill.' in capsys.readouterr().err
-    )
+    worked = remains.clean_up('-y')
+
+    assert worked is True
+    assert remains.deleted[kind] is False
+    assert f'The {kind} was there before this run. ' in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures('after_a_run')
 def test_clean_up_keeps_the_pool_for_a_job_that_somebody_else_has_just_made(
-    batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+    remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch.job.get.return_value = job(SOMEBODY)
+    remains.belongs_to('job', SOMEBODY)
 
-    assert clean_up(batch, storage)['pool'] is False
-    assert 'The pool is kept: the job still needs it. Its nodes bill.' in capsys.readouterr().err
+    remains.clean_up('-y')
+
+    assert remains.deleted == {'container': True, 'job': False, 'pool': False}
+    assert left('pool', 'is kept: the job still needs it', NODES_BILL) in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures('after_a_run')
-@pytest.mark.parametrize('failing', KINDS)
-def test_clean_up_goes_on_past_a_deletion_that_fails(
-    failing: str, batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+# --- Errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('failing', ['lookup', 'deletion'])
+@pytest.mark.parametrize(
+    'error',
+    [
+        pytest.param(batch_error('InternalError'), id='batch'),
+        pytest.param(ClientRequestError('no route'), id='no-answer-of-batch'),
+        pytest.param(ServiceRequestError('no route'), id='no-answer-of-storage'),
+        pytest.param(sample.SampleError('a page of a proxy'), id='proxy'),
+    ],
+)
+def test_clean_up_goes_on_past_an_error_and_names_what_may_be_left(
+    error: Exception,
+    failing: str,
+    kind: str,
+    remains: Remains,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    error = storage_error('InternalError')
-    deletions = {'container': storage.container(INPUT).delete_container, 'job': batch.job.delete}
-    (deletions | {'pool': batch.pool.delete})[failing].side_effect = error
+    request = remains.lookup(kind) if failing == 'lookup' else remains.deletions[kind]
+    request.side_effect = error
 
-    assert clean_up(batch, storage) == {'container': True, 'job': True, 'pool': True}
-    assert f'The {failing} may be left' in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_goes_on_when_batch_does_not_answer(
-    batch: BatchMock, storage: StorageMock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for request in (batch.task.list, batch.job.get, batch.pool.get):
-        request.side_effect = sample.SampleError('The Batch service cannot be reached.')
-
-    clean_up(batch, storage)
+    worked = remains.clean_up('-y')
 
     printed = capsys.readouterr().err
-    for kind in ('job', 'pool'):
-        assert f'The {kind} may be left (The Batch service cannot be reached.)' in printed
-    assert 'Nothing is left that bills' not in printed
+    others = {other: gone for other, gone in remains.deleted.items() if other != kind}
+    assert worked is False
+    assert set(others.values()) == {True}
+    assert f'The {kind} may be left ({sample.describe(error)}). ' in printed
+    assert f'\n  {sample.deletion_command(kind)}\n' in printed
+    assert (NOTHING_BILLS in printed) == (kind != 'pool')
 
 
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_leaves_a_pool_that_was_there_before(
-    batch: BatchMock, storage: StorageMock
+def test_clean_up_goes_on_when_nothing_answers(
+    remains: Remains, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    batch.pool.get.return_value = pool(metadata=items(SOMEBODY))
+    for kind in KINDS:
+        remains.lookup(kind).side_effect = ClientRequestError('no route')
+    remains.batch.task.list.side_effect = ClientRequestError('no route')
 
-    assert clean_up(batch, storage) == {'container': True, 'job': True, 'pool': False}
+    worked = remains.clean_up('-y')
+
+    printed = capsys.readouterr().err
+    assert worked is False
+    assert all(f'The {kind} may be left (' in printed for kind in KINDS)
+    assert NOTHING_BILLS not in printed
 
 
-def test_clean_up_before_anything_was_made_deletes_nothing(
-    batch: BatchMock, storage: StorageMock
-) -> None:
-    storage.container(INPUT).get_container_properties.side_effect = storage_error(
-        'ContainerNotFound'
+# --- Commands -------------------------------------------------------------------------------------
+
+
+def test_commands_delete_what_the_settings_name() -> None:
+    batch_account = '--account-name mybatch --account-endpoint https://mybatch.westeurope.batch.'
+
+    assert sample.deletion_command('job').startswith(
+        f'az batch job delete --job-id LinuxFFmpegJob --yes {batch_account}'
     )
-    batch.task.list.side_effect = batch.job.get.side_effect = batch_error('JobNotFound', status=404)
-    batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
+    assert sample.deletion_command('pool').startswith(
+        f'az batch pool delete --pool-id LinuxFFmpegPool --yes {batch_account}'
+    )
+    assert sample.deletion_command('container') == (
+        'az storage container delete -n input --account-name mystorage'
+    )
 
-    assert clean_up(batch, storage, None) == {'container': False, 'job': False, 'pool': False}
+
+def test_command_signs_in_to_storage_as_the_sample_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
+
+    assert sample.deletion_command('container').endswith(
+        '--account-name mystorage --auth-mode login'
+    )
 
 
-@pytest.mark.usefixtures('after_a_run')
-def test_clean_up_after_questions_left_unanswered_deletes(
-    batch: BatchMock, storage: StorageMock, typed: Typed
+@pytest.mark.parametrize('kind', KINDS)
+def test_command_holds_no_key(kind: str) -> None:
+    command = sample.deletion_command(kind)
+
+    assert BATCH_KEY not in command
+    assert STORAGE_KEY not in command
+
+
+@pytest.mark.parametrize('pool_exists', [True, False])
+def test_job_in_the_way_is_named_with_the_commands(pool_exists: bool, remains: Remains) -> None:
+    if not pool_exists:
+        remains.lookup('pool').side_effect = batch_error('PoolNotFound', status=404)
+
+    lines = sample.left_message(remains.new_run()).splitlines()
+
+    assert lines[:2] == [
+        'It costs nothing. To delete it:',
+        f'  {sample.deletion_command("job")}',
+    ]
+    pool_lines = [
+        'Pool [LinuxFFmpegPool] exists. Its nodes bill until it is deleted. To delete it:',
+        f'  {sample.deletion_command("pool")}',
+    ]
+    assert lines[2:] == (pool_lines if pool_exists else [])
+
+
+# --- Where the MP3s are ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupted_run(new_run: NewRun, storage: StorageMock) -> sample.Run:
+    """A run whose first two videos were converted; nothing was downloaded yet."""
+    run = new_run()
+    run.since = BEGAN
+    storage.container(OUTPUT).list_blobs.return_value = [
+        blob_properties('a.mp3', 5),
+        blob_properties('b.c.mp3', 6),
+        blob_properties('of-somebody-else.mp3', 7),
+    ]
+    return run
+
+
+def test_mp3s_that_were_not_downloaded_are_told_of_with_the_command(
+    interrupted_run: sample.Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed(EOFError(), EOFError())
+    interrupted_run.arrived = ['a.mp4']
 
-    assert clean_up(batch, storage, None) == {'container': True, 'job': True, 'pool': True}
+    sample.say_where_outputs_are(interrupted_run)
+
+    folder = interrupted_run.options.output
+    assert capsys.readouterr().err.splitlines() == [
+        '2 MP3s of this run are in container [output], '
+        f'1 of them have arrived in {folder}. To fetch them:',
+        f'  az storage blob download-batch --source output --destination "{folder}" '
+        '--account-name mystorage',
+        'To convert only what is missing, run again with --missing.',
+    ]
+
+
+def test_mp3s_that_have_all_arrived_are_told_of_after_an_interrupt_only(
+    interrupted_run: sample.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted_run.arrived = ['a.mp4', 'b.c.mp4']
+
+    sample.say_where_outputs_are(interrupted_run)
+    assert capsys.readouterr().err == ''
+
+    sample.stop.signals = 1
+    sample.say_where_outputs_are(interrupted_run)
+    assert '2 MP3s of this run are in container [output], 2 of them have' in capsys.readouterr().err
+
+
+def test_nothing_is_told_of_when_there_is_no_mp3(
+    interrupted_run: sample.Run, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage.container(OUTPUT).list_blobs.return_value = []
+    sample.stop.signals = 1
+
+    sample.say_where_outputs_are(interrupted_run)
+
+    assert capsys.readouterr().err == ''
+
+
+def test_mp3s_that_cannot_be_listed_are_no_error(
+    interrupted_run: sample.Run, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage.container(OUTPUT).list_blobs.side_effect = storage_error('ContainerNotFound')
+
+    sample.say_where_outputs_are(interrupted_run)
+
+    assert capsys.readouterr().err == ''

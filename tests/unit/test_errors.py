@@ -1,48 +1,38 @@
-"""Messages: one for each expected error, with the way out and without keys and SAS."""
+"""Messages: one for each expected error, with the way out and without keys, SAS and tokens."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+import requests
 from azure.batch import models
-from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError
+from azure.batch.custom.custom_errors import CreateTasksErrorException
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+)
 from azure.identity import CredentialUnavailableError
+from msrest import Deserializer
 from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import BATCH_KEY, STORAGE_KEY
+from .conftest import BATCH_KEY, SETTINGS, STORAGE_KEY
 from .service_objects import batch_error, http_response, proxy_error, storage_error
 
 SAS_URL = 'https://mystorage.blob.core.windows.net/output?se=2026-11-22&sp=cw&sig=c2VjcmV0%3D'
-KNOWN_CODES = [
-    'AuthenticationFailed',
-    'InvalidAuthenticationInfo',
-    'AuthorizationFailure',
-    'AuthorizationPermissionMismatch',
-    'PermissionDenied',
-    'ClientAuthenticationError',
-    'CredentialUnavailableError',
-    'KeyBasedAuthenticationNotPermitted',
-    'AccountCoreQuotaReached',
-    'AccountLowPriorityCoreQuotaReached',
-    'AccountSpotCoreQuotaReached',
-    'AccountVMSeriesCoreQuotaReached',
-    'PoolQuotaReached',
-    'ActiveJobAndScheduleQuotaReached',
-    'AllocationFailed',
-    'AllocationTimedOut',
-    'UnsupportedRequestVersion',
-]
+BATCH_URL = SETTINGS['_BATCH_ACCOUNT_URL']
+STORAGE_URL = SETTINGS['_STORAGE_ACCOUNT_URL']
+CLOCK_OF_THE_SERVICE = 'Sun, 22 Nov 2026 15:00:00 GMT'
+BOTH_CLOCKS = (
+    f' (Clocks: service {CLOCK_OF_THE_SERVICE}, this machine Sun, 22 Nov 2026 15:20:21 GMT.)'
+)
 
 
-# --- error_code -------------------------------------------------------------------------------------------------------
+# --- error_code -----------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ('error', 'code'),
     [
@@ -51,11 +41,7 @@ KNOWN_CODES = [
         pytest.param(
             storage_error('AuthorizationFailure'), 'AuthorizationFailure', id='storage-enum'
         ),
-        pytest.param(
-            CredentialUnavailableError('No token.'),
-            'CredentialUnavailableError',
-            id='not-signed-in',
-        ),
+        pytest.param(CredentialUnavailableError('No token.'), '', id='not-signed-in'),
         pytest.param(proxy_error(), '', id='proxy'),
         pytest.param(ServiceRequestError('no route'), '', id='no-answer'),
         pytest.param(OSError(28, 'No space left on device'), '', id='system'),
@@ -65,29 +51,120 @@ def test_error_code_is_that_of_the_service(error: Exception, code: str) -> None:
     assert sample.error_code(error) == code
 
 
-# --- describe ---------------------------------------------------------------------------------------------------------
+# --- describe: what happened ----------------------------------------------------------------------
+
+
+def test_describe_gives_code_and_message_of_batch() -> None:
+    error = batch_error('JobDisabled', 'The job is disabled.')
+
+    assert sample.describe(error) == 'JobDisabled: The job is disabled.'
+
+
+def test_describe_gives_code_and_message_of_storage() -> None:
+    error = storage_error('BlobNotFound', 'The blob does not exist.')
+
+    assert sample.describe(error) == 'BlobNotFound: The blob does not exist.'
+
+
+def test_describe_leaves_out_the_request_id_of_the_service() -> None:
+    messages = [sample.describe(batch_error('X')), sample.describe(storage_error('BlobNotFound'))]
+
+    assert all('\n' not in message for message in messages)
+    assert all('c0ffee' not in message for message in messages)
+
+
+def test_describe_of_batch_names_the_property_that_is_wrong() -> None:
+    details = {
+        'PropertyName': 'vmSize',
+        'PropertyValue': 'STANDARD_A0',
+        'Reason': 'This size is not supported.',
+        'Hint': '2 to 5 are allowed',
+    }
+    error = batch_error('InvalidPropertyValue', 'A value is invalid.', details=details)
+
+    assert sample.describe(error) == (
+        'InvalidPropertyValue: A value is invalid. '
+        'vmSize This size is not supported. 2 to 5 are allowed'
+    )
+
+
+@pytest.mark.parametrize('page', [b'<html>Bad gateway</html>', b'', b'{}'])
+def test_describe_of_an_answer_that_is_not_of_batch_names_the_url_and_the_proxy(
+    page: bytes,
+) -> None:
+    kind = 'text/html' if page.startswith(b'<') else 'application/json'
+    error = batch_error_of(http_response(502, page, reason='Bad Gateway', Content_Type=kind))
+
+    assert sample.describe(error) == (
+        '502 Bad Gateway: the answer did not come from Azure. '
+        'Check _BATCH_ACCOUNT_URL and the proxy.'
+    )
+
+
+def batch_error_of(response: object) -> models.BatchErrorException:
+    """Return what azure-batch raises for a response."""
+    deserialize = Deserializer({'BatchError': models.BatchError})  # type: ignore[no-untyped-call]
+    return models.BatchErrorException(deserialize, response)
+
+
+def test_describe_of_an_answer_that_is_not_of_storage_names_the_url_and_the_proxy() -> None:
+    error = HttpResponseError('No.', response=http_response(403, b'<html>', reason='Forbidden'))
+
+    assert sample.describe(error) == (
+        '403 Forbidden: the answer did not come from Azure. '
+        'Check _STORAGE_ACCOUNT_URL and the proxy.'
+    )
+
+
+def test_describe_of_batch_that_does_not_answer_names_the_setting_and_the_cause() -> None:
+    inner = requests.ConnectionError(
+        "HTTPSConnectionPool(host='x', port=443): Max retries exceeded with url: /jobs "
+        '(Caused by NameResolutionError("Failed to resolve \'x\'"))'
+    )
+    error = ClientRequestError('Error occurred in request.', inner)
+
+    message = sample.describe(error)
+
+    assert message.startswith(
+        f'Batch at {BATCH_URL} does not answer. '
+        'Check _BATCH_ACCOUNT_URL (AZURE_BATCH_ENDPOINT) and the network. '
+    )
+    assert "Failed to resolve 'x'" in message
+    assert 'Max retries' not in message
+
+
+def test_describe_of_storage_that_does_not_answer_names_the_settings_and_the_cause() -> None:
+    error = ServiceRequestError("Failed to resolve 'mystorage.blob.core.windows.net'\nand more")
+
+    assert sample.describe(error) == (
+        f'Storage at {STORAGE_URL} does not answer. Check _STORAGE_ACCOUNT_NAME '
+        '(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. '
+        "Failed to resolve 'mystorage.blob.core.windows.net'"
+    )
+
+
+def test_describe_of_a_missing_sign_in_says_how_to_sign_in() -> None:
+    error = CredentialUnavailableError(
+        'No credential could be had.\nAttempted:\n\tEnvironmentCredential: no.'
+    )
+
+    assert sample.describe(error) == (
+        'Not signed in. Run "az login", or set a key. (No credential could be had.)'
+    )
+
+
 @pytest.mark.parametrize(
     ('error', 'message'),
     [
-        pytest.param(batch_error('JobExists', 'It exists.'), 'JobExists: It exists.', id='batch'),
-        pytest.param(
-            storage_error('BlobNotFound', 'No blob.'), 'BlobNotFound: No blob.', id='storage'
-        ),
-        pytest.param(
-            proxy_error(),
-            '502 Bad Gateway: this is no answer of Azure. Check the URLs and the proxy.',
-            id='proxy',
-        ),
-        pytest.param(ClientRequestError('No connection.'), 'No connection.', id='batch-no-answer'),
-        pytest.param(
-            ServiceRequestError('No connection.'), 'No connection.', id='storage-no-answer'
-        ),
         pytest.param(OSError(28, 'Disk full', 'x.mp3'), 'x.mp3: Disk full', id='file'),
-        pytest.param(OSError(28, 'Disk full'), 'Output: Disk full', id='stream'),
-        pytest.param(argparse.ArgumentError(None, 'Wrong.'), 'Wrong.', id='own'),
+        pytest.param(OSError('Disk full'), 'Disk full', id='stream'),
+        pytest.param(sample.UsageError('Wrong.'), 'Wrong.', id='usage'),
+        pytest.param(sample.TemporaryError('Try later.'), 'Try later.', id='temporary'),
     ],
 )
-def test_describe_tells_what_happened_in_one_line(error: Exception, message: str) -> None:
+def test_describe_of_a_file_or_an_error_of_the_sample_is_its_text(
+    error: Exception, message: str
+) -> None:
     assert sample.describe(error) == message
 
 
@@ -98,76 +175,137 @@ def test_describe_leaves_the_texts_of_this_sample_whole(text: str) -> None:
     assert sample.describe(sample.SampleError(text)) == text
 
 
-@pytest.mark.parametrize('pattern', sample._REMEDIES)
-def test_describe_adds_the_remedy_for_a_known_code(pattern: str) -> None:
-    code = next(code for code in KNOWN_CODES if re.fullmatch(pattern, code))
+# --- describe: tasks that could not be added ------------------------------------------------------
 
+
+def test_describe_of_tasks_that_batch_refused_gives_the_reason_of_the_first() -> None:
+    refused = models.TaskAddResult(
+        status='clienterror',
+        task_id='Task0',
+        error=models.BatchError(
+            code='TaskIdTooLong', message=models.ErrorMessage(value='The id is too long.\nTime:1')
+        ),
+    )
+    error = CreateTasksErrorException([], [refused, refused], [])
+
+    assert sample.describe(error) == 'TaskIdTooLong: The id is too long.'
+
+
+def test_describe_of_tasks_that_could_not_be_sent_gives_the_error_behind_it() -> None:
+    error = CreateTasksErrorException([], [], [batch_error('JobNotFound', 'No job.', 404)])
+
+    assert sample.describe(error) == (
+        'JobNotFound: No job. Job [LinuxFFmpegJob] is gone: somebody has deleted it.'
+    )
+
+
+# --- describe: the way out ------------------------------------------------------------------------
+
+BATCH_WAYS_OUT = {
+    'AuthenticationFailed': 'Wrong key (_BATCH_ACCOUNT_KEY, AZURE_BATCH_ACCESS_KEY) or clock',
+    'InvalidAuthenticationInfo': 'Wrong key (_BATCH_ACCOUNT_KEY, AZURE_BATCH_ACCESS_KEY) or clock',
+    'AuthorizationFailure': 'A network rule of the account may refuse this machine.',
+    'PermissionDenied': 'az role assignment create --role "Azure Batch Data Contributor"',
+    'AccountCoreQuotaReached': 'lower _DEDICATED_POOL_NODE_COUNT',
+    'AccountLowPriorityCoreQuotaReached': 'lower _LOW_PRIORITY_POOL_NODE_COUNT',
+    'AccountSpotCoreQuotaReached': 'lower _LOW_PRIORITY_POOL_NODE_COUNT',
+    'AccountVMSeriesCoreQuotaReached': 'choose another _POOL_VM_SIZE',
+    'PoolQuotaReached': 'The account cannot hold another pool.',
+    'ActiveJobAndScheduleQuotaReached': 'The account cannot hold another job.',
+    'AllocationFailed': '_POOL_VM_SIZE does not fit the image',
+    'AllocationTimedOut': '_POOL_VM_SIZE does not fit the image',
+    'UnsupportedRequestVersion': 'Change _BATCH_API_VERSION',
+    'JobNotFound': 'Job [LinuxFFmpegJob] is gone',
+    'PoolNotFound': 'Pool [LinuxFFmpegPool] is gone',
+    'BlobNotFound': 'Was container [input], or a file in it, deleted meanwhile?',
+    'ResourceContainerNotFound': 'Was container [input] deleted meanwhile?',
+    'FileUploadContainerNotFound': 'Was container [output] deleted meanwhile?',
+}
+STORAGE_WAYS_OUT = {
+    'AuthenticationFailed': 'Wrong key (_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_KEY) or clock',
+    'InvalidAuthenticationInfo': 'Wrong key (_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_KEY) or clock',
+    'AuthorizationFailure': 'Or its firewall refuses this machine.',
+    'AuthorizationPermissionMismatch': (
+        'az role assignment create --role "Storage Blob Data Contributor"'
+    ),
+    'KeyBasedAuthenticationNotPermitted': 'Leave _STORAGE_ACCOUNT_KEY empty',
+    'ContainerNotFound': 'Was container [input] or [output] deleted meanwhile?',
+}
+
+
+@pytest.mark.parametrize('code', BATCH_WAYS_OUT)
+def test_describe_adds_the_way_out_to_a_code_of_batch(code: str) -> None:
     message = sample.describe(batch_error(code, 'Refused.', 403))
 
-    assert message.startswith(f'{code}: Refused. {sample._REMEDIES[pattern]}')
+    assert message.startswith(f'{code}: Refused. ')
+    assert BATCH_WAYS_OUT[code] in message
 
 
-@pytest.mark.parametrize('code', KNOWN_CODES)
-def test_describe_adds_one_remedy_in_whatever_case_the_service_writes_the_code(code: str) -> None:
-    messages = {
-        sample.describe(batch_error(spelled, 'Refused.')) for spelled in (code, code.lower())
-    }
+@pytest.mark.parametrize('code', STORAGE_WAYS_OUT)
+def test_describe_adds_the_way_out_to_a_code_of_storage(code: str) -> None:
+    message = sample.describe(storage_error(code, 'Refused.'))
 
-    assert (
-        len({message.partition('Refused. ')[2].partition(' (Clocks')[0] for message in messages})
-        == 1
-    )
-    assert not any(message.endswith('Refused.') for message in messages)
+    assert message.startswith(f'{code}: Refused. ')
+    assert STORAGE_WAYS_OUT[code] in message
 
 
-def test_describe_says_how_to_sign_in_after_the_first_line_of_what_azure_identity_says() -> None:
-    error = CredentialUnavailableError(
-        'No credential could be had.\nAttempted:\n\tEnvironmentCredential: no.'
-    )
+def test_every_way_out_is_for_a_code_that_is_tested() -> None:
+    assert set(sample._BATCH_REMEDIES) == {code.lower() for code in BATCH_WAYS_OUT}
+    assert set(sample._STORAGE_REMEDIES) == {code.lower() for code in STORAGE_WAYS_OUT}
 
-    message = sample.describe(error)
 
-    assert message.startswith(
-        'CredentialUnavailableError: No credential could be had. Not signed in. Run "az login"'
-    )
-    assert 'Attempted' not in message
+def test_describe_adds_the_way_out_in_whatever_case_the_service_writes_the_code() -> None:
+    message = sample.describe(batch_error('poolquotareached'))
+
+    assert 'The account cannot hold another pool.' in message
 
 
 @pytest.mark.parametrize(
-    ('code', 'role', 'account'),
+    ('error', 'account'),
     [
-        ('PermissionDenied', 'Azure Batch Data Contributor', sample._BATCH_ACCOUNT_NAME),
-        (
-            'AuthorizationPermissionMismatch',
-            'Storage Blob Data Contributor',
-            sample._STORAGE_ACCOUNT_NAME,
-        ),
+        pytest.param(batch_error('AuthenticationFailed', status=403), 'Batch account ', id='batch'),
+        pytest.param(storage_error('AuthenticationFailed'), 'Storage account ', id='storage'),
     ],
 )
-def test_describe_gives_the_command_for_a_missing_role(code: str, role: str, account: str) -> None:
-    message = sample.describe(batch_error(code, 'Refused.', 403))
-
-    assert f'az role assignment create --role "{role}"' in message
-    assert f'$(az resource list --query [0].id -o tsv --name {account})' in message
+def test_describe_names_the_account_that_refused_a_key(error: Exception, account: str) -> None:
+    assert f' {account}' in sample.describe(error)
 
 
-def test_describe_compares_the_clocks_when_sign_in_fails_at_batch() -> None:
-    message = sample.describe(
-        batch_error('AuthenticationFailed', status=403, Date='Sun, 22 Nov 2026 15:00:00 GMT')
-    )
+@pytest.mark.parametrize(
+    ('error', 'account'),
+    [
+        (batch_error('PermissionDenied'), sample._BATCH_ACCOUNT_NAME),
+        (storage_error('AuthorizationPermissionMismatch'), sample._STORAGE_ACCOUNT_NAME),
+    ],
+)
+def test_describe_gives_the_command_for_a_missing_role_on_a_line_of_its_own(
+    error: Exception, account: str
+) -> None:
+    lines = sample.describe(error).splitlines()
 
-    assert (
-        'service Sun, 22 Nov 2026 15:00:00 GMT, this machine Sun Nov 22 15:20:21 2026 GMT'
-        in message
-    )
+    assert lines[-1].startswith('  az role assignment create --role ')
+    assert f'$(az resource list --query [0].id -o tsv --name {account})' in lines[-1]
 
 
-def test_describe_compares_the_clocks_when_sign_in_fails_at_storage() -> None:
-    refused = http_response(403, Date='Sun, 22 Nov 2026 15:00:00 GMT')
+def test_describe_compares_the_clocks_when_batch_refuses_a_signature() -> None:
+    error = batch_error('AuthenticationFailed', status=403, Date=CLOCK_OF_THE_SERVICE)
+
+    assert sample.describe(error).endswith(BOTH_CLOCKS)
+
+
+def test_describe_compares_the_clocks_when_storage_refuses_a_signature() -> None:
+    refused = http_response(403, Date=CLOCK_OF_THE_SERVICE)
     error = ClientAuthenticationError('Refused.', response=refused)
-    error.error_code = 'AuthenticationFailed'  # type: ignore[attr-defined] # so does azure-storage-blob
+    error.error_code = 'AuthenticationFailed'  # type: ignore[attr-defined] # as Storage's client does
 
-    assert 'service Sun, 22 Nov 2026 15:00:00 GMT, this machine' in sample.describe(error)
+    assert sample.describe(error).endswith(BOTH_CLOCKS)
+
+
+def test_describe_does_not_compare_the_clocks_for_another_reason() -> None:
+    assert 'Clocks' not in sample.describe(batch_error('PermissionDenied', Date='today'))
+
+
+# --- No key, no SAS, no token ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -190,6 +328,7 @@ def test_describe_compares_the_clocks_when_sign_in_fails_at_storage() -> None:
             id='batch-no-answer',
         ),
         pytest.param(AzureError(f'Failed to connect: {SAS_URL}'), id='storage-no-answer'),
+        pytest.param(OSError(5, 'Input/output error', SAS_URL), id='system'),
         pytest.param(sample.SampleError(f'Not read: {SAS_URL}'), id='own'),
     ],
 )
@@ -197,12 +336,37 @@ def test_messages_hold_neither_key_nor_sas(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     description = sample.describe(error)
-
     sample.print_batch_exception(error)
 
     printed = capsys.readouterr()
     for secret in ('sig=', 'c2VjcmV0', BATCH_KEY, STORAGE_KEY):
         assert secret not in description + printed.out + printed.err
+
+
+def test_message_of_a_failed_task_holds_no_sas() -> None:
+    message = sample.describe_code('BlobDownloadMiscError', f'Cannot read {SAS_URL}', {})
+
+    assert message == (
+        'BlobDownloadMiscError: Cannot read https://mystorage.blob.core.windows.net/output'
+    )
+
+
+def test_details_of_batch_hold_no_sas() -> None:
+    details = {'Reason': f'{SAS_URL} is too long.'}
+    error = batch_error('InvalidPropertyValue', 'No.', details=details)
+
+    assert 'sig=' not in sample.describe(error)
+
+
+def test_a_text_keeps_what_stands_beside_a_signature() -> None:
+    text = f'Before {SAS_URL} and after? Yes.'
+
+    assert sample.without_signatures(text) == (
+        'Before https://mystorage.blob.core.windows.net/output and after? Yes.'
+    )
+
+
+# --- Printing -------------------------------------------------------------------------------------
 
 
 def test_print_batch_exception_writes_one_line_to_stderr(
@@ -218,49 +382,26 @@ def test_print_batch_exception_writes_one_line_to_stderr(
     )
 
 
-def test_expected_errors_include_all_that_the_clients_raise() -> None:
-    raised = (
+@pytest.mark.parametrize(
+    'kind',
+    [
         models.BatchErrorException,
         ClientRequestError,
+        CreateTasksErrorException,
         AzureError,
         OSError,
         sample.SampleError,
-    )
-
-    assert [kind for kind in raised if not issubclass(kind, sample._EXPECTED_ERRORS)] == []
-
-
-# --- say --------------------------------------------------------------------------------------------------------------
-def test_say_prints_a_line_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
-    sample.say('Creating pool...')
-
-    assert capsys.readouterr() == ('Creating pool...\n', '')
+        sample.UsageError,
+    ],
+)
+def test_expected_errors_include_all_that_the_clients_raise(kind: type[Exception]) -> None:
+    assert issubclass(kind, sample._EXPECTED_ERRORS)
 
 
-def test_say_goes_on_when_nobody_reads_any_more() -> None:
-    code = (
-        'import batch_python_tutorial_ffmpeg as sample, os, sys\n'
-        'for _ in range(3): sample.say("a line")\n'
-        'sample.say("still alive", sys.stderr)\n'
-    )
-    reader, writer = os.pipe()
-    os.close(reader)
-
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        stdout=writer,
-        stderr=subprocess.PIPE,
-        cwd=Path(sample.__file__).parent,
-        timeout=30,
-        check=False,
-    )
-
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (0, b'still alive\n')
-
-
-def test_say_once_says_each_text_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warn_once_prints_each_text_once(capsys: pytest.CaptureFixture[str]) -> None:
     for text in ('slow', 'slow', 'slower', 'slow'):
-        sample.say_once(text, sys.stderr)
+        sample.warn_once(text)
 
-    assert capsys.readouterr().err == 'slow\nslower\n'
+    printed = capsys.readouterr()
+    assert printed.err == 'slow\nslower\n'
+    assert printed.out == ''

@@ -1,20 +1,26 @@
-"""Monitoring: the end is read from the tasks, never too early, never missed, and with few requests."""
+"""Waiting: the end is read from the tasks, never too early, never missed, and with few requests."""
 
 from __future__ import annotations
 
 import itertools
+import signal
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from azure.batch import models
+from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import Clock
 from .mocks import BatchMock
 from .service_objects import (
+    THIS_RUN,
     batch_error,
     failed,
+    items,
     node_counts,
     pool,
     succeeded,
@@ -22,10 +28,12 @@ from .service_objects import (
     unfinished,
 )
 
-JOB_ID, POOL_ID = sample._JOB_ID, sample._POOL_ID
+JOB_ID = sample._JOB_ID
 TIMEOUT = timedelta(minutes=30)
+LIMIT_OF_THE_JOB = TIMEOUT + sample._MARGIN
 ALL_DONE = task_counts(completed=3)
 SUCCEEDED = [succeeded('a.mp4'), succeeded('b.mp4'), succeeded('c.mp4')]
+NO_ANSWER = ClientRequestError('Connection refused')
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +42,16 @@ def five_nodes(batch: BatchMock) -> None:
     batch.account.list_pool_node_counts.return_value = node_counts(idle=5)
 
 
-def wait(batch: BatchMock) -> dict[str, str]:
-    return sample.wait_for_tasks_to_complete(batch.client, JOB_ID, TIMEOUT)
+def wait(batch: BatchMock, **options: Any) -> dict[str, sample.VideoResult]:
+    return sample.wait_for_tasks_to_complete(batch.client, JOB_ID, TIMEOUT, **options)
+
+
+def statuses(results: dict[str, sample.VideoResult]) -> dict[str, str]:
+    return {name: result.status for name, result in results.items()}
 
 
 def finish_at(seconds: float, batch: BatchMock, clock: Clock) -> None:
-    """Let the tasks run until so many seconds have passed, and then succeed; the counts are left alone."""
+    """Let the tasks run until so many seconds have passed, and then succeed; not so the counts."""
     batch.tasks[:] = [
         unfinished('a.mp4', 'running'),
         unfinished('b.mp4'),
@@ -53,7 +65,26 @@ def finish_at(seconds: float, batch: BatchMock, clock: Clock) -> None:
     clock.on_sleep.append(finish)
 
 
-# --- wait_for_tasks_to_complete ---------------------------------------------------------------------------------------
+def times_of_polls(batch: BatchMock, clock: Clock, answers: list[Any]) -> list[float]:
+    """Give one answer after the other about the counts; return the list of when it was asked."""
+    times: list[float] = []
+    remaining = iter(answers)
+
+    def count(_job_id: str) -> Any:
+        times.append(clock.elapsed)
+        return next(remaining)
+
+    batch.job.get_task_counts.side_effect = count
+    return times
+
+
+def pauses(times: list[float]) -> list[float]:
+    return [round(after - before, 1) for before, after in itertools.pairwise(times)]
+
+
+# --- The end --------------------------------------------------------------------------------------
+
+
 def test_wait_ends_when_all_tasks_have_completed(batch: BatchMock, clock: Clock) -> None:
     counts = [
         task_counts(active=3),
@@ -61,23 +92,24 @@ def test_wait_ends_when_all_tasks_have_completed(batch: BatchMock, clock: Clock)
         task_counts(running=1, completed=2),
         ALL_DONE,
     ]
-    batch.job.get_task_counts.side_effect = counts
+    times = times_of_polls(batch, clock, counts)
     batch.tasks[:] = SUCCEEDED
 
-    failures = wait(batch)
+    results = wait(batch)
 
-    assert failures == {}
-    assert len(clock.sleeps) == len(counts) - 1
+    assert statuses(results) == {'a.mp4': 'ok', 'b.mp4': 'ok', 'c.mp4': 'ok'}
+    assert len(times) == len(counts)
 
 
-def test_wait_returns_the_tasks_that_failed(batch: BatchMock) -> None:
+def test_wait_returns_what_became_of_each_video(batch: BatchMock) -> None:
     batch.job.get_task_counts.return_value = ALL_DONE
     batch.tasks[:] = [succeeded('a.mp4'), failed('b.mp4', exit_code=7), succeeded('c.mp4')]
     batch.file.get_from_task.return_value = [b'Invalid data\n']
 
-    failures = wait(batch)
+    results = wait(batch)
 
-    assert failures == {'b.mp4': 'exit code 7\n    Invalid data'}
+    assert statuses(results) == {'a.mp4': 'ok', 'b.mp4': 'failed', 'c.mp4': 'ok'}
+    assert results['b.mp4'].reason == 'exit code 7\n    Invalid data'
 
 
 @pytest.mark.parametrize(
@@ -96,76 +128,74 @@ def test_wait_with_stale_counts_ends_neither_too_early_nor_at_the_timeout(
     batch.job.get_task_counts.return_value = stale
     finish_at(100, batch, clock)
 
-    failures = wait(batch)
+    results = wait(batch)
 
-    assert failures == {}
+    assert set(statuses(results).values()) == {'ok'}
     assert 100 <= clock.elapsed <= 140
 
 
-def test_wait_makes_at_most_three_requests_a_poll(batch: BatchMock, clock: Clock) -> None:
-    batch.job.get_task_counts.return_value = task_counts(running=3)
-    finish_at(300, batch, clock)
-    in_all: list[int] = [0]
-    clock.on_sleep.append(lambda: in_all.append(len(batch.requests)))
-
-    wait(batch)
-
-    a_poll = [after - before for before, after in itertools.pairwise(in_all)]
-    assert max(a_poll) <= 3
-    assert len(a_poll) > 10
+# --- The polls ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    'counts', [task_counts(active=2, completed=1), ALL_DONE], ids=['counts-right', 'counts-stale']
+    'counts', [task_counts(running=3), ALL_DONE], ids=['no-news', 'counts-stale']
 )
-def test_wait_reports_unfinished_and_failed_tasks_after_the_timeout(
-    counts: object, batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
+def test_wait_makes_at_most_three_requests_a_poll(
+    counts: object, batch: BatchMock, clock: Clock
 ) -> None:
     batch.job.get_task_counts.return_value = counts
-    batch.tasks[:] = [
-        unfinished('a.mp4', 'running'),
-        unfinished('b.mp4'),
-        failed('c.mp4', exit_code=1),
-    ]
-    batch.file.get_from_task.return_value = []
+    finish_at(300, batch, clock)
+    numbers: list[int] = []
+    clock.on_sleep.append(lambda: numbers.append(len(batch.requests)))
 
-    failures = wait(batch)
+    wait(batch)
 
-    assert failures == {
-        'a.mp4': 'not done: running',
-        'b.mp4': 'not done: active',
-        'c.mp4': 'exit code 1',
-    }
-    assert clock.elapsed == TIMEOUT.total_seconds()
-    assert 'Timeout: 00:30:00 have passed, and 2 tasks are not done.' in capsys.readouterr().err
+    polls = [after - before for before, after in itertools.pairwise(numbers) if after > before]
+    assert len(polls) > 10
+    assert max(polls) <= 3
 
 
 def test_wait_polls_less_often_while_nothing_changes(batch: BatchMock, clock: Clock) -> None:
-    batch.job.get_task_counts.return_value = task_counts(active=3)
+    times = times_of_polls(batch, clock, [task_counts(active=3)] * 100)
     finish_at(60, batch, clock)
 
     wait(batch)
 
-    assert clock.sleeps[0] <= 1
-    assert clock.sleeps == sorted(clock.sleeps)
-    assert clock.sleeps[-1] == 4.5
+    between = pauses(times)
+    assert between[0] == 1
+    assert between == sorted(between)
+    assert between[-1] == 4.5
 
 
-def test_wait_polls_often_again_after_a_change(batch: BatchMock, clock: Clock) -> None:
-    counts = [*[task_counts(active=3)] * 8, task_counts(active=2, running=1), ALL_DONE]
-    batch.job.get_task_counts.side_effect = counts
-    finish_at(20, batch, clock)
+@pytest.mark.parametrize('quiet_polls', [5, 6, 7, 8, 9])
+def test_wait_polls_often_again_after_a_change(
+    quiet_polls: int, batch: BatchMock, clock: Clock
+) -> None:
+    counts = [*[task_counts(active=3)] * quiet_polls, task_counts(active=2, running=1), ALL_DONE]
+    times = times_of_polls(batch, clock, counts)
+    batch.tasks[:] = [unfinished('a.mp4', 'running')]
+
+    def finish_after_the_change() -> None:
+        if len(times) > quiet_polls:
+            batch.tasks[:] = SUCCEEDED
+
+    clock.on_sleep.append(finish_after_the_change)
 
     wait(batch)
 
-    assert clock.sleeps[7] == 4.5
-    assert clock.sleeps[8] == 1
+    between = pauses(times)
+    assert between[quiet_polls - 1] == 4.5
+    assert between[quiet_polls] == 1
 
 
-def test_wait_shows_progress_on_stderr_once_for_each_change(
+def test_wait_tells_a_log_of_each_change_once(
     batch: BatchMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    counts = [*[task_counts(active=3)] * 3, *[task_counts(active=1, running=2)] * 3, ALL_DONE]
+    counts = [
+        *[task_counts(active=3)] * 3,
+        *[task_counts(active=1, running=1, completed=1, failed=1)] * 3,
+        ALL_DONE,
+    ]
     batch.job.get_task_counts.side_effect = counts
     batch.tasks[:] = SUCCEEDED
 
@@ -174,9 +204,69 @@ def test_wait_shows_progress_on_stderr_once_for_each_change(
     printed = capsys.readouterr()
     assert printed.out == "Monitoring all tasks for 'Completed' state, timeout in 00:30:00...\n"
     assert printed.err.splitlines() == [
-        '5 of 5 nodes ready; tasks: 0 done, 3 queued, 0 running, 0 failed',
-        '5 of 5 nodes ready; tasks: 0 done, 1 queued, 2 running, 0 failed',
+        '5 nodes: 5 idle; Tasks: 0 of 3 done, 3 queued, 0 running, 0 failed',
+        '5 nodes: 5 idle; Tasks: 1 of 3 done, 1 queued, 1 running, 1 failed',
     ]
+
+
+# --- The time limit -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    'counts', [task_counts(active=2, completed=1), ALL_DONE], ids=['counts-right', 'counts-stale']
+)
+def test_wait_ends_at_the_timeout_and_says_what_is_not_done(
+    counts: object, batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.job.get_task_counts.return_value = counts
+    batch.tasks[:] = [unfinished('a.mp4', 'running'), unfinished('b.mp4'), succeeded('c.mp4')]
+
+    results = wait(batch)
+
+    assert statuses(results) == {'a.mp4': 'failed', 'b.mp4': 'failed', 'c.mp4': 'ok'}
+    assert results['a.mp4'].reason == 'not done: running'
+    assert results['b.mp4'].reason == 'not done: active'
+    assert clock.elapsed == pytest.approx(TIMEOUT.total_seconds(), abs=1)
+    assert capsys.readouterr().err.endswith(
+        'Timeout: 00:30:00 have passed, and 2 tasks are not done. '
+        'Give them more time with --timeout.\n'
+    )
+
+
+def test_wait_that_ends_in_time_says_nothing_of_a_timeout(
+    batch: BatchMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.tasks[:] = SUCCEEDED
+
+    wait(batch)
+
+    assert capsys.readouterr().err == ''
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_wait_ends_soon_after_a_signal(
+    number: signal.Signals, batch: BatchMock, clock: Clock
+) -> None:
+    batch.job.get_task_counts.return_value = task_counts(running=3)
+    finish_at(3000, batch, clock)
+    interrupt_at(60, number, clock)
+
+    with sample.signals_noted(), pytest.raises(sample.InterruptedRunError):
+        wait(batch)
+
+    assert 60 <= clock.elapsed <= 61
+
+
+def interrupt_at(seconds: float, number: signal.Signals, clock: Clock) -> None:
+    def interrupt() -> None:
+        if clock.elapsed >= seconds and not sample.stop.signals:
+            signal.raise_signal(number)
+
+    clock.on_sleep.append(interrupt)
+
+
+# --- The pool while waiting -----------------------------------------------------------------------
 
 
 def test_wait_ends_when_the_pool_gets_no_nodes(batch: BatchMock, clock: Clock) -> None:
@@ -191,7 +281,150 @@ def test_wait_ends_when_the_pool_gets_no_nodes(batch: BatchMock, clock: Clock) -
     assert clock.elapsed < 10
 
 
-# --- has_unfinished_tasks, failed_tasks -------------------------------------------------------------------------------
+def test_wait_whose_pool_is_deleted_returns_what_is_finished(
+    batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.job.get_task_counts.return_value = task_counts(active=2, completed=1)
+    batch.tasks[:] = [succeeded('a.mp4'), unfinished('b.mp4'), unfinished('c.mp4', 'running')]
+
+    def delete_pool() -> None:
+        if clock.elapsed >= 60:
+            batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
+
+    clock.on_sleep.append(delete_pool)
+
+    results = wait(batch)
+
+    gone = 'not done: Pool [LinuxFFmpegPool] is gone: somebody has deleted it'
+    assert statuses(results) == {'a.mp4': 'ok', 'b.mp4': 'failed', 'c.mp4': 'failed'}
+    assert [results['b.mp4'].reason, results['c.mp4'].reason] == [gone, gone]
+    assert 60 <= clock.elapsed < 75
+    assert 'Timeout' not in capsys.readouterr().err
+
+
+def test_wait_whose_pool_loses_its_nodes_ends_within_a_few_polls(
+    batch: BatchMock, clock: Clock
+) -> None:
+    batch.job.get_task_counts.return_value = task_counts(active=3)
+    finish_at(3000, batch, clock)
+
+    def resize_to_0() -> None:
+        if clock.elapsed >= 60:
+            batch.pool.get.return_value = pool(
+                target_low_priority_nodes=0, current_low_priority_nodes=0
+            )
+            batch.account.list_pool_node_counts.return_value = []
+
+    clock.on_sleep.append(resize_to_0)
+
+    with pytest.raises(sample.SampleError, match='has no nodes any more: somebody has resized it'):
+        wait(batch)
+
+    assert 60 <= clock.elapsed < 90
+
+
+def test_wait_lets_the_nodes_end_with_the_limits_of_the_run(batch: BatchMock) -> None:
+    batch.job.get_task_counts.side_effect = [task_counts(running=3), ALL_DONE]
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+    batch.tasks[:] = SUCCEEDED
+
+    wait(batch, dedicated_nodes=2, low_priority_nodes=7)
+
+    batch.pool.enable_auto_scale.assert_called_once_with(
+        sample._POOL_ID,
+        auto_scale_formula=(
+            '$TargetDedicatedNodes = time() < time("2026-11-22T16:20:21Z") ? 2 : 0;\n'
+            '$TargetLowPriorityNodes = time() < time("2026-11-22T16:20:21Z") ? 7 : 0;'
+        ),
+        auto_scale_evaluation_interval=timedelta(minutes=5),
+    )
+
+
+# --- Patience -------------------------------------------------------------------------------------
+
+REQUESTS: dict[str, Callable[[BatchMock], Any]] = {
+    'task-counts': lambda batch: batch.job.get_task_counts,
+    'pool': lambda batch: batch.pool.get,
+    'node-counts': lambda batch: batch.account.list_pool_node_counts,
+    'tasks': lambda batch: batch.task.list,
+}
+
+
+def fail_between(began: float, ended: float, request: Any, clock: Clock) -> None:
+    """Let a request have no answer between these seconds."""
+    answer = request.side_effect
+
+    def fail() -> None:
+        is_away = began <= clock.elapsed < ended
+        request.side_effect = NO_ANSWER if is_away else answer
+
+    clock.on_sleep.append(fail)
+    fail()
+
+
+@pytest.mark.parametrize('name', REQUESTS)
+def test_wait_outlasts_an_outage_of_batch(
+    name: str, batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.job.get_task_counts.return_value = task_counts(running=3)
+    finish_at(300, batch, clock)
+    fail_between(30, 600, REQUESTS[name](batch), clock)
+
+    results = wait(batch)
+
+    assert set(statuses(results).values()) == {'ok'}
+    assert 600 <= clock.elapsed < 640
+    line = 'Batch does not answer at the moment. The tasks run on; asking again until it does...'
+    assert capsys.readouterr().err.count(line) == 1
+
+
+def test_wait_reads_the_results_after_an_outage_at_the_timeout(
+    batch: BatchMock, clock: Clock
+) -> None:
+    batch.job.get_task_counts.return_value = task_counts(running=3)
+    finish_at(1790, batch, clock)
+    fail_between(1780, 2400, batch.job.get_task_counts, clock)
+    fail_between(1780, 2400, batch.task.list, clock)
+
+    results = wait(batch)
+
+    assert set(statuses(results).values()) == {'ok'}
+    assert 2400 <= clock.elapsed < 2410
+
+
+def test_wait_gives_up_when_the_job_has_ended_by_its_own_limit(
+    batch: BatchMock, clock: Clock
+) -> None:
+    batch.job.get_task_counts.side_effect = NO_ANSWER
+
+    with pytest.raises(ClientRequestError):
+        wait(batch)
+
+    assert clock.elapsed == pytest.approx(LIMIT_OF_THE_JOB.total_seconds(), abs=10)
+
+
+def test_wait_does_not_repeat_what_batch_refuses(batch: BatchMock, clock: Clock) -> None:
+    batch.job.get_task_counts.side_effect = batch_error('JobNotFound', status=404)
+
+    with pytest.raises(models.BatchErrorException):
+        wait(batch)
+
+    assert clock.elapsed == 0
+
+
+def test_wait_ends_soon_after_a_signal_in_an_outage(batch: BatchMock, clock: Clock) -> None:
+    batch.job.get_task_counts.side_effect = NO_ANSWER
+    interrupt_at(60, signal.SIGINT, clock)
+
+    with sample.signals_noted(), pytest.raises(sample.InterruptedRunError):
+        wait(batch)
+
+    assert 60 <= clock.elapsed <= 61
+
+
+# --- has_unfinished_tasks -------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ('tasks', 'expected'),
     [
@@ -210,33 +443,9 @@ def test_has_unfinished_tasks_looks_at_the_tasks_themselves(
     assert sample.has_unfinished_tasks(batch.client, JOB_ID) is expected
 
 
-def test_failed_tasks_names_a_task_that_never_ran_with_the_reason_of_the_service(
-    batch: BatchMock,
-) -> None:
-    batch.tasks[:] = [failed('a.mp4', exit_code=None, code='BlobDownloadMiscError')]
-    batch.file.get_from_task.side_effect = batch_error('FileNotFound', 'No such file.', 404)
+def test_has_unfinished_tasks_asks_for_one_id_only(batch: BatchMock) -> None:
+    sample.has_unfinished_tasks(batch.client, JOB_ID)
 
-    failures = sample.failed_tasks(batch.client, JOB_ID)
-
-    assert failures['a.mp4'].startswith('BlobDownloadMiscError: The task failed.')
-    assert 'no stderr: FileNotFound: No such file.' in failures['a.mp4']
-
-
-def test_failed_tasks_names_an_upload_that_failed_after_exit_code_0(batch: BatchMock) -> None:
-    batch.tasks[:] = [failed('a.mp4', exit_code=0, code='FileUploadAccessDenied')]
-    batch.file.get_from_task.return_value = []
-
-    assert sample.failed_tasks(batch.client, JOB_ID) == {
-        'a.mp4': 'FileUploadAccessDenied: The task failed.'
-    }
-
-
-def test_failed_tasks_reads_stderr_of_the_first_ones_only(batch: BatchMock) -> None:
-    batch.tasks[:] = [failed(f'{number}.mp4') for number in range(100)]
-    batch.file.get_from_task.return_value = [b'Invalid data\n']
-
-    failures = sample.failed_tasks(batch.client, JOB_ID)
-
-    assert len(failures) == 100
-    assert batch.file.get_from_task.call_count == sample._SHOWN_FILES
-    batch.file.get_from_task.assert_any_call(JOB_ID, 'Task-0.mp4', 'stderr.txt')
+    job_id, options = batch.task.list.call_args.args
+    assert job_id == JOB_ID
+    assert (options.select, options.max_results) == ('id', 1)

@@ -1,181 +1,358 @@
-"""Nodes: how many are ready, why there are none, and the end of a file on one of them."""
+"""Nodes: what they do, why there are none, when they end, and the end of a file on one of them."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from azure.batch import models
+from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
+from .conftest import Clock, NewRun, Typed
 from .mocks import BatchMock
-from .service_objects import batch_error, node_counts, pool, proxy_error, storage_error
+from .service_objects import (
+    BEGAN,
+    EARLIER_RUN,
+    SOMEBODY,
+    THIS_RUN,
+    batch_error,
+    items,
+    node_counts,
+    pool,
+    proxy_error,
+    storage_error,
+)
 
 POOL_ID = sample._POOL_ID
+NO_NODES = {'current_low_priority_nodes': 0}
 
 
 @pytest.fixture(autouse=True)
 def five_nodes(batch: BatchMock) -> None:
     batch.pool.get.return_value = pool()
+    batch.account.list_pool_node_counts.return_value = node_counts(running=5)
 
 
-# --- describe_nodes ---------------------------------------------------------------------------------------------------
-def resize_error(code: str = 'AllocationFailed') -> list[models.ResizeError]:
-    return [models.ResizeError(code=code, message='Not all nodes could be allocated.')]
+@pytest.fixture
+def watch(batch: BatchMock) -> sample.PoolWatch:
+    return sample.PoolWatch(batch.client, POOL_ID, 'the formula')
+
+
+# --- In words -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ('numbers', 'text'),
     [
-        pytest.param({}, '0 of 5 nodes ready: being allocated', id='none-yet'),
-        pytest.param({'idle': 2, 'running': 3}, '5 of 5 nodes ready', id='all'),
-        pytest.param({'creating': 4, 'idle': 1}, '1 of 5 nodes ready: 4 creating', id='creating'),
+        pytest.param({}, '0 of 5 nodes: being allocated', id='none-yet'),
+        pytest.param({'idle': 2, 'running': 3}, '5 nodes: 2 idle, 3 running', id='all'),
+        pytest.param({'creating': 4}, '4 of 5 nodes: 4 creating', id='creating'),
         pytest.param(
             {'starting': 2, 'waiting_for_start_task': 3},
-            '0 of 5 nodes ready: 2 starting, 3 in start task',
+            '5 nodes: 2 starting, 3 in start task',
             id='starting',
         ),
         pytest.param(
-            {'running': 4, 'preempted': 1}, '4 of 5 nodes ready: 1 preempted', id='preempted'
+            {'running': 4, 'preempted': 1}, '5 nodes: 1 preempted, 4 running', id='preempted'
         ),
-        pytest.param({'unusable': 5}, '0 of 5 nodes ready: 5 unusable', id='unusable'),
+        pytest.param({'leaving_pool': 5}, '5 nodes: 5 leaving pool', id='leaving'),
+        pytest.param({'unusable': 5}, '5 nodes: 5 unusable', id='unusable'),
+        pytest.param({'running': 6}, '6 nodes: 6 running', id='more-than-asked-for'),
     ],
 )
-def test_describe_nodes_counts_those_that_are_ready(
-    numbers: dict[str, int], text: str, batch: BatchMock
+def test_nodes_are_described_by_what_they_do(
+    numbers: dict[str, int], text: str, watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
-    batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
+    batch.account.list_pool_node_counts.return_value = node_counts(numbers)
 
-    assert sample.describe_nodes(batch.client, POOL_ID)[0] == text
+    assert in_any_order(watch.look()) == in_any_order(text)
 
 
-def test_describe_nodes_of_a_pool_without_counts_yet(batch: BatchMock) -> None:
+def in_any_order(text: str) -> tuple[str, list[str]]:
+    number, _, states = text.partition(': ')
+    return number, sorted(states.split(', '))
+
+
+def test_nodes_of_a_pool_without_counts_yet_are_being_allocated(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
     batch.account.list_pool_node_counts.return_value = []
 
-    assert sample.describe_nodes(batch.client, POOL_ID)[0] == '0 of 5 nodes ready: being allocated'
+    assert watch.look() == '0 of 5 nodes: being allocated'
 
 
-def test_describe_nodes_counts_dedicated_and_low_priority_nodes(batch: BatchMock) -> None:
-    (counts,) = node_counts(idle=2)
-    counts.dedicated = node_counts(running=1)[0].low_priority
-    batch.pool.get.return_value = pool(target_dedicated_nodes=1)
-    batch.account.list_pool_node_counts.return_value = [counts]
+def test_dedicated_and_low_priority_nodes_are_counted_together(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(target_dedicated_nodes=2)
+    batch.account.list_pool_node_counts.return_value = node_counts({'running': 1}, running=3)
 
-    assert sample.describe_nodes(batch.client, POOL_ID)[0] == '3 of 6 nodes ready'
+    assert watch.look() == '4 of 7 nodes: 4 running'
+
+
+def test_nodes_of_other_pools_are_not_asked_for(watch: sample.PoolWatch, batch: BatchMock) -> None:
+    watch.look()
+
+    (options,) = batch.account.list_pool_node_counts.call_args.args
+    assert options.filter == "poolId eq 'LinuxFFmpegPool'"
+
+
+# --- No nodes, or fewer ---------------------------------------------------------------------------
+
+
+def resize_error(code: str = 'AllocationFailed') -> list[models.ResizeError]:
+    return [models.ResizeError(code=code, message='Not all nodes could be allocated.')]
 
 
 @pytest.mark.parametrize(
     'code', ['AccountLowPriorityCoreQuotaReached', 'AccountSpotCoreQuotaReached']
 )
-def test_describe_nodes_without_quota_for_any_node_is_an_error_with_the_remedy(
-    code: str, batch: BatchMock
+def test_pool_without_quota_for_any_node_is_a_problem_with_the_way_out(
+    code: str, watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
-    batch.pool.get.return_value = pool(
-        current_low_priority_nodes=0, resize_errors=resize_error(code)
-    )
+    batch.pool.get.return_value = pool(**NO_NODES, resize_errors=resize_error(code))
     batch.account.list_pool_node_counts.return_value = []
 
-    with pytest.raises(sample.SampleError) as raised:
-        sample.describe_nodes(batch.client, POOL_ID)
+    watch.look()
 
-    assert f'gets no nodes. {code}: Not all nodes could be allocated.' in str(raised.value)
-    assert 'lower _LOW_PRIORITY_POOL_NODE_COUNT' in str(raised.value)
+    assert watch.problem.startswith(
+        f'Pool [{POOL_ID}] gets no nodes. {code}: Not all nodes could be allocated. '
+    )
+    assert 'lower _LOW_PRIORITY_POOL_NODE_COUNT' in watch.problem
 
 
-def test_describe_nodes_with_quota_for_some_nodes_warns_once(
-    batch: BatchMock, capsys: pytest.CaptureFixture[str]
+def test_pool_with_quota_for_some_nodes_warns_once_and_is_no_problem(
+    watch: sample.PoolWatch, batch: BatchMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch.pool.get.return_value = pool(current_low_priority_nodes=2, resize_errors=resize_error())
     batch.account.list_pool_node_counts.return_value = node_counts(idle=2)
 
-    descriptions = [sample.describe_nodes(batch.client, POOL_ID)[0] for _ in range(3)]
+    for _ in range(3):
+        watch.look()
 
-    assert descriptions == ['2 of 5 nodes ready'] * 3
-    assert (
-        capsys.readouterr().err.count(
-            'Warning: pool [LinuxFFmpegPool] gets fewer nodes than asked for'
-        )
-        == 1
-    )
+    warning = f'Warning: pool [{POOL_ID}] gets fewer nodes than asked for. AllocationFailed: Not '
+    assert watch.problem == ''
+    assert capsys.readouterr().err.count(warning) == 1
 
 
-def test_describe_nodes_waits_while_the_pool_is_still_resizing(
-    batch: BatchMock, capsys: pytest.CaptureFixture[str]
+def test_pool_that_is_still_resizing_is_waited_for(
+    watch: sample.PoolWatch, batch: BatchMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch.pool.get.return_value = pool(
-        allocation_state='resizing', current_low_priority_nodes=0, resize_errors=resize_error()
+        **NO_NODES, allocation_state='resizing', resize_errors=resize_error()
     )
     batch.account.list_pool_node_counts.return_value = []
 
-    assert sample.describe_nodes(batch.client, POOL_ID)[0] == '0 of 5 nodes ready: being allocated'
+    for _ in range(10):
+        watch.look()
+
+    assert watch.problem == ''
     assert capsys.readouterr().err == ''
 
 
-def test_describe_nodes_with_the_start_task_failed_on_all_shows_its_stderr(
-    batch: BatchMock,
+def test_start_task_that_failed_on_all_nodes_is_a_problem_with_its_last_words(
+    watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
     batch.account.list_pool_node_counts.return_value = node_counts(start_task_failed=5)
     batch.compute_node.list.return_value = [models.ComputeNode(id='node-1')]
     batch.file.get_from_compute_node.return_value = [b'E: Unable to locate package ffmpeg\n']
 
-    with pytest.raises(sample.SampleError) as raised:
-        sample.describe_nodes(batch.client, POOL_ID)
+    watch.look()
 
-    assert 'The start task failed on all nodes' in str(raised.value)
-    assert 'E: Unable to locate package ffmpeg' in str(raised.value)
+    assert watch.problem == (
+        f'The start task failed on all nodes of pool [{POOL_ID}].'
+        '\n    E: Unable to locate package ffmpeg'
+    )
     batch.file.get_from_compute_node.assert_called_once_with(
         POOL_ID, 'node-1', 'startup/stderr.txt'
     )
+    _, options = batch.compute_node.list.call_args.args
+    assert options.filter == "state eq 'starttaskfailed'"
 
 
-def test_describe_nodes_with_the_start_task_failed_on_some_warns_and_goes_on(
-    batch: BatchMock, capsys: pytest.CaptureFixture[str]
+def test_start_task_that_failed_on_all_nodes_is_a_problem_without_words_too(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.account.list_pool_node_counts.return_value = node_counts(start_task_failed=5)
+    batch.compute_node.list.return_value = []
+
+    watch.look()
+
+    assert watch.problem == f'The start task failed on all nodes of pool [{POOL_ID}].'
+
+
+def test_start_task_that_failed_on_some_nodes_warns_and_is_no_problem(
+    watch: sample.PoolWatch, batch: BatchMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch.account.list_pool_node_counts.return_value = node_counts(start_task_failed=2, idle=3)
 
-    description, _ = sample.describe_nodes(batch.client, POOL_ID)
+    watch.look()
 
-    assert description == '3 of 5 nodes ready: 2 start task failed'
-    assert 'the start task failed on 2 of 5 nodes' in capsys.readouterr().err
+    assert watch.problem == ''
+    assert capsys.readouterr().err == (
+        f'Warning: the start task failed on 2 of 5 nodes of pool [{POOL_ID}].\n'
+    )
+
+
+@pytest.mark.parametrize('state', [models.PoolState.deleting, None], ids=['deleting', 'gone'])
+def test_pool_that_is_gone_is_a_problem(
+    state: models.PoolState | None, watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(state=state)
+    if state is None:
+        batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
+
+    shown = watch.look()
+
+    assert watch.problem == f'Pool [{POOL_ID}] is gone: somebody has deleted it'
+    assert shown == watch.problem
+
+
+def test_pool_that_has_lost_its_nodes_is_a_problem_at_the_third_look(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    watch.look()
+    batch.pool.get.return_value = pool(**NO_NODES)
+
+    problems = []
+    for _ in range(3):
+        watch.look()
+        problems.append(watch.problem)
+
+    assert problems[:2] == ['', '']
+    assert problems[2] == (
+        f'Pool [{POOL_ID}] has no nodes any more: somebody has resized it, or has removed them'
+    )
+
+
+def test_pool_whose_nodes_come_back_is_no_problem(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    for nodes in (5, 0, 0, 5, 0, 0):
+        batch.pool.get.return_value = pool(current_low_priority_nodes=nodes)
+        watch.look()
+
+    assert watch.problem == ''
+
+
+def test_pool_that_has_had_no_nodes_yet_is_no_problem(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    """A pool that was kept has none until its formula gives it some."""
+    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(EARLIER_RUN))
+
+    for _ in range(10):
+        watch.look()
+
+    assert watch.problem == ''
+
+
+# --- The end of the nodes -------------------------------------------------------------------------
+
+
+def test_pool_gets_its_formula_once(watch: sample.PoolWatch, batch: BatchMock) -> None:
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+
+    for _ in range(3):
+        watch.look()
+
+    batch.pool.enable_auto_scale.assert_called_once_with(
+        POOL_ID,
+        auto_scale_formula='the formula',
+        auto_scale_evaluation_interval=timedelta(minutes=5),
+    )
+
+
+def test_pool_gets_no_formula_before_it_is_steady(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(allocation_state='resizing', metadata=items(THIS_RUN))
+    watch.look()
+    batch.pool.enable_auto_scale.assert_not_called()
+
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+    watch.look()
+    batch.pool.enable_auto_scale.assert_called_once()
+
+
+def test_kept_pool_of_the_sample_gets_a_new_formula(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(
+        **NO_NODES, metadata=items(EARLIER_RUN), enable_auto_scale=True
+    )
+
+    watch.look()
+
+    batch.pool.enable_auto_scale.assert_called_once()
+
+
+@pytest.mark.parametrize('metadata', [SOMEBODY, {}], ids=['somebody-else', 'nobody'])
+def test_pool_of_somebody_else_gets_no_formula(
+    metadata: dict[str, str], watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(metadata=items(metadata))
+
+    watch.look()
+
+    batch.pool.enable_auto_scale.assert_not_called()
+
+
+def test_pool_with_a_problem_gets_no_formula(watch: sample.PoolWatch, batch: BatchMock) -> None:
+    batch.pool.get.return_value = pool(
+        **NO_NODES, resize_errors=resize_error(), metadata=items(THIS_RUN)
+    )
+
+    watch.look()
+
+    batch.pool.enable_auto_scale.assert_not_called()
 
 
 @pytest.mark.parametrize(
-    ('numbers', 'letters'),
+    'error',
     [
-        pytest.param({}, '', id='none-yet'),
-        pytest.param({'idle': 2, 'running': 3}, 'iiRRR', id='ready'),
-        pytest.param(
-            {'creating': 1, 'starting': 1, 'waiting_for_start_task': 2}, 'sstt', id='starting'
-        ),
-        pytest.param(
-            {'running': 2, 'preempted': 1, 'unusable': 1, 'leaving_pool': 1}, 'RRpFl', id='lost'
-        ),
-        pytest.param({'running': 2, 'start_task_failed': 1}, 'RRF', id='start-task-failed'),
+        pytest.param(batch_error('InvalidPropertyValue', 'No such formula.', 400), id='refused'),
+        pytest.param(ClientRequestError('No answer.'), id='no-answer'),
     ],
 )
-@pytest.mark.parametrize('no_color', ['', '1'])
-def test_describe_nodes_has_a_cell_for_each_node_in_colour_unless_no_color_is_set(
-    no_color: str,
-    numbers: dict[str, int],
-    letters: str,
+def test_refused_formula_is_a_warning_that_says_what_follows(
+    error: Exception,
+    watch: sample.PoolWatch,
     batch: BatchMock,
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv('NO_COLOR', no_color)
-    batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
-    batch.compute_node.list.return_value = []
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+    batch.pool.enable_auto_scale.side_effect = error
 
-    _, cells = sample.describe_nodes(batch.client, POOL_ID)
+    for _ in range(3):
+        assert watch.look() == '5 nodes: 5 running'
 
-    assert sorted(re.sub(r'\033\[[\d;]+m', '', cells)) == sorted(letters)
-    assert ('\033' in cells) == bool(letters and not no_color)
+    assert watch.problem == ''
+    assert capsys.readouterr().err == (
+        f'Warning: the nodes of pool [{POOL_ID}] will not end by themselves: they bill until the '
+        f'pool is deleted. ({sample.describe(error)})\n'
+    )
 
 
-# --- last_lines -------------------------------------------------------------------------------------------------------
+def test_formula_has_the_numbers_until_the_end_and_none_after(clock: Clock) -> None:
+    clock.sleep(60)
+
+    formula = sample.nodes_formula(3, 5, timedelta(hours=1))
+
+    assert formula == (
+        '$TargetDedicatedNodes = time() < time("2026-11-22T16:21:21Z") ? 3 : 0;\n'
+        '$TargetLowPriorityNodes = time() < time("2026-11-22T16:21:21Z") ? 5 : 0;'
+    )
+
+
+# --- last_lines, printable ------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ('chunks', 'lines'),
     [
@@ -183,9 +360,7 @@ def test_describe_nodes_has_a_cell_for_each_node_in_colour_unless_no_color_is_se
         pytest.param([b'one\n'], ['one'], id='one-line'),
         pytest.param([b'o', b'ne\ntw', b'o'], ['one', 'two'], id='in-chunks'),
         pytest.param([b'%d\n' % number for number in range(9)], list('45678'), id='the-last-five'),
-        pytest.param(
-            [b'red \x1b[31m\rbell \x07\n'], ['red  [31m', 'bell  '], id='control-characters'
-        ),
+        pytest.param([b'red \x1b[31m bell \x07\n'], ['red  [31m bell  '], id='control-characters'),
         pytest.param([b'\xff\n'], ['\ufffd'], id='not-utf8'),
     ],
 )
@@ -196,20 +371,18 @@ def test_last_lines_shows_the_end_of_a_file(chunks: list[bytes], lines: list[str
 
 
 def test_last_lines_keeps_little_of_a_huge_file() -> None:
-    shown = sample.last_lines(
-        lambda *_: itertools.repeat(b'x' * 65536, 100), 'job', 'task', 'stderr.txt'
-    )
+    chunks = itertools.repeat(b'x' * 65536, 100)
 
-    assert len(shown) < 3000
+    assert len(sample.last_lines(lambda *_: chunks, 'job', 'task', 'stderr.txt')) < 3000
 
 
 @pytest.mark.parametrize(
     'error',
     [
-        batch_error('NodeNotReady'),
-        proxy_error(),
-        storage_error('InternalError'),
-        OSError('cut off'),
+        pytest.param(batch_error('NodeNotReady'), id='batch'),
+        pytest.param(proxy_error(), id='proxy'),
+        pytest.param(storage_error('InternalError'), id='storage'),
+        pytest.param(OSError('cut off'), id='system'),
     ],
 )
 def test_last_lines_of_a_file_that_cannot_be_read_says_so(error: Exception) -> None:
@@ -217,4 +390,141 @@ def test_last_lines_of_a_file_that_cannot_be_read_says_so(error: Exception) -> N
         yield b'the beginning'
         raise error
 
-    assert sample.last_lines(cut_off, 'job', 'task', 'stderr.txt').startswith('\n    (no stderr: ')
+    shown = sample.last_lines(cut_off, 'job', 'task', 'stderr.txt')
+
+    assert shown == f'\n    (no stderr: {sample.describe(error)})'
+
+
+def test_printable_text_keeps_letters_and_loses_what_moves_the_cursor() -> None:
+    assert sample.printable('Käse 日本\x1b[2J\r\t\u202e!') == 'Käse 日本 [2J   !'
+
+
+# --- node_hours, release_nodes --------------------------------------------------------------------
+
+
+@pytest.fixture
+def ended_run(new_run: NewRun, batch: BatchMock, clock: Clock) -> NewRun:
+    """Makes a run of these options, of which all tasks have ended; its nodes are 10 minutes old."""
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+    batch.pool.delete.return_value = None
+    batch.compute_node.list.return_value = [models.ComputeNode(allocation_time=BEGAN)] * 5
+    clock.sleep(600)
+
+    def make(*argv: str) -> sample.Run:
+        run = new_run(*argv)
+        run.results = {name: sample.VideoResult(name) for name in run.videos}
+        return run
+
+    return make
+
+
+def test_node_hours_are_those_of_all_nodes_together(batch: BatchMock, clock: Clock) -> None:
+    clock.sleep(5400)
+    batch.compute_node.list.return_value = [
+        models.ComputeNode(allocation_time=BEGAN),
+        models.ComputeNode(allocation_time=BEGAN + timedelta(hours=1)),
+        models.ComputeNode(allocation_time=None),
+    ]
+
+    assert sample.node_hours(batch.client) == pytest.approx(2.0)
+
+
+def test_nodes_are_released_before_the_downloads_with_yes(
+    ended_run: NewRun, batch: BatchMock
+) -> None:
+    run = ended_run('-y')
+
+    sample.release_nodes(run)
+
+    batch.pool.delete.assert_called_once_with(POOL_ID)
+    assert run.pool_released
+    assert run.node_hours == pytest.approx(5 / 6)
+
+
+def test_nodes_are_released_before_the_downloads_where_nobody_can_be_asked(
+    ended_run: NewRun, batch: BatchMock
+) -> None:
+    run = ended_run()
+
+    sample.release_nodes(run)
+
+    batch.pool.delete.assert_called_once_with(POOL_ID)
+    assert run.pool_released
+
+
+def test_nodes_are_released_although_the_answer_was_lost(
+    ended_run: NewRun, batch: BatchMock
+) -> None:
+    batch.pool.delete.side_effect = batch_error('PoolBeingDeleted')
+    run = ended_run('-y')
+
+    sample.release_nodes(run)
+
+    assert run.pool_released
+
+
+def assert_not_released(run: sample.Run, batch: BatchMock) -> None:
+    batch.pool.delete.assert_not_called()
+    assert not run.pool_released
+
+
+def test_nodes_stay_if_the_user_keeps_them(ended_run: NewRun, batch: BatchMock) -> None:
+    run = ended_run('--keep')
+
+    sample.release_nodes(run)
+
+    assert_not_released(run, batch)
+    assert run.node_hours == pytest.approx(5 / 6)
+
+
+def test_nodes_stay_until_the_question_on_a_terminal(
+    ended_run: NewRun, batch: BatchMock, typed: Typed
+) -> None:
+    typed()
+    run = ended_run()
+
+    sample.release_nodes(run)
+
+    assert_not_released(run, batch)
+
+
+def test_nodes_stay_while_a_task_runs(ended_run: NewRun, batch: BatchMock) -> None:
+    run = ended_run('-y')
+    run.results['a.mp4'].done = False
+
+    sample.release_nodes(run)
+
+    assert_not_released(run, batch)
+
+
+@pytest.mark.parametrize('metadata', [EARLIER_RUN, SOMEBODY], ids=['earlier-run', 'somebody-else'])
+def test_nodes_of_others_stay(
+    metadata: dict[str, str], ended_run: NewRun, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(metadata=items(metadata))
+    run = ended_run('-y')
+
+    sample.release_nodes(run)
+
+    assert_not_released(run, batch)
+
+
+def test_nodes_that_are_gone_need_no_release(ended_run: NewRun, batch: BatchMock) -> None:
+    batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
+    run = ended_run('-y')
+
+    sample.release_nodes(run)
+
+    assert_not_released(run, batch)
+
+
+@pytest.mark.parametrize('error', [batch_error('InternalError'), ClientRequestError('No answer.')])
+def test_nodes_that_cannot_be_released_are_left_to_the_cleanup(
+    error: Exception, ended_run: NewRun, batch: BatchMock
+) -> None:
+    batch.pool.delete.side_effect = error
+    run = ended_run('-y')
+
+    sample.release_nodes(run)
+
+    assert not run.pool_released
