@@ -8,17 +8,18 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 
 import pytest
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .mocks import STORAGE_URL, VIDEOS, Azure, BatchMock, StorageMock, take_back_mocks
-from .service_objects import BEGAN
+from .mocks import VIDEOS, Azure, BatchMock, StorageMock
+from .service_objects import BEGAN, STORAGE_URL
 
 BATCH_KEY = base64.b64encode(b'the key of the Batch account').decode()
 STORAGE_KEY = base64.b64encode(b'the key of the storage account').decode()
@@ -30,76 +31,93 @@ SETTINGS = {
     '_STORAGE_ACCOUNT_KEY': STORAGE_KEY,
     '_STORAGE_ACCOUNT_URL': STORAGE_URL,
 }
-Run = Callable[..., int]
+
+NewRun = Callable[..., sample.Run]
+RunMain = Callable[..., int]
 Typed = Callable[..., list[str]]
 Videos = Callable[[Iterable[str]], Path]
 
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made-up credentials, and no memory of earlier tests."""
+def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Made-up credentials, and nothing that the script remembers of an earlier test."""
     for name, value in SETTINGS.items():
         monkeypatch.setattr(sample, name, value)
-    for name in (
-        '_DEDICATED_POOL_NODE_COUNT',
-        '_LOW_PRIORITY_POOL_NODE_COUNT',
-        '_POOL_VM_SIZE',
-        '_JOB_TIMEOUT',
-    ):
-        monkeypatch.setattr(
-            sample, name, getattr(sample, name)
-        )  # taken back after a test that gives an option
-    monkeypatch.setattr(sample.Run, 'answered', False)
-    monkeypatch.setattr(sample.Run, 'interrupted', False)
-    monkeypatch.setattr(sample.Run, 'adds', False)
-    sample.sas_options.cache_clear()
-    sample.say_once.cache_clear()
+    sample.key_and_expiry.cache_clear()
+    sample._warned.clear()
+    sample.stop.reset()
+    yield
+    sample.screen.show()
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def connect(_socket: object, address: object) -> NoReturn:
-        pytest.fail(f'a unit test connects to {address}')
+    """A connection that leaves this machine fails the test."""
+    connect = socket.socket.connect
+    resolve = socket.getaddrinfo
 
-    monkeypatch.setattr(socket.socket, 'connect', connect)
+    def connect_here(used: socket.socket, address: Any) -> None:
+        if address[0] != '127.0.0.1':
+            pytest.fail(f'a unit test connects to {address}')
+        connect(used, address)
+
+    def resolve_here(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host != '127.0.0.1':
+            pytest.fail(f'a unit test asks for the address of {host}')
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket.socket, 'connect', connect_here)
+    monkeypatch.setattr(socket, 'getaddrinfo', resolve_here)
 
 
 @pytest.fixture(autouse=True)
 def signal_handlers() -> Iterator[None]:
-    stdin, numbers = sys.stdin, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """The script puts the handlers of all signals back."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     yield
+    after = {number: signal.getsignal(number) for number in numbers}
     for number, handler in before.items():
         signal.signal(number, handler)
-    sys.stdin = stdin  # SIGTERM closes it
+    assert after == before
 
 
-# --- Time -----------------------------------------------------------------------------------------------------------
+# --- Time -----------------------------------------------------------------------------------------
+
+
 class Clock:
-    """What the script uses of the module `time`; only sleeping makes it go on, and it does not sleep for ever."""
+    """A clock that goes on when somebody sleeps, and then at once; a look at it takes 1 us."""
 
-    LIMIT = 2000  # sleeps
+    LONGEST = timedelta(days=2).total_seconds()
+    MOST = 1_000_000  # looks and sleeps
 
     def __init__(self) -> None:
-        self.elapsed = 0.0
+        self.elapsed = 0.0  # seconds that were slept
         self.sleeps: list[float] = []
-        self.on_sleep: list[Callable[[], None]] = []
+        self.on_sleep: list[Callable[[], None]] = []  # called after each sleep
+        self._looks = 0
 
     def monotonic(self) -> float:
-        return 1000 + self.elapsed
+        self._looks += 1
+        self._end_a_loop_that_does_not_end()
+        return 1000 + self.elapsed + self._looks / 1_000_000
 
     def sleep(self, seconds: float) -> None:
         assert seconds >= 0
         self.sleeps.append(seconds)
         self.elapsed += seconds
-        if len(self.sleeps) > self.LIMIT:
-            pytest.fail(f'endless loop: {self.LIMIT} sleeps, {self.elapsed} seconds')
+        self._end_a_loop_that_does_not_end()
         for action in self.on_sleep:
             action()
+
+    def _end_a_loop_that_does_not_end(self) -> None:
+        if self.elapsed > self.LONGEST or self._looks + len(self.sleeps) > self.MOST:
+            pytest.fail(f'endless: {self.elapsed} seconds in {len(self.sleeps)} sleeps')
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the script and of the clients' own retries."""
     clock = Clock()
 
     class FakeDatetime(datetime):
@@ -108,22 +126,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
             now = BEGAN + timedelta(seconds=clock.elapsed)
             return cls.fromtimestamp(now.timestamp(), tz)
 
-    monkeypatch.setattr(sample, 'time', clock)
+    monkeypatch.setattr(time, 'monotonic', clock.monotonic)
+    monkeypatch.setattr(time, 'sleep', clock.sleep)
     monkeypatch.setattr(sample, 'datetime', FakeDatetime)
     return clock
 
 
-# --- Clients ----------------------------------------------------------------------------------------------------------
+# --- Clients --------------------------------------------------------------------------------------
+
+
 @pytest.fixture(autouse=True)
-def mocks() -> Iterator[None]:
+def no_thread_is_left() -> Iterator[None]:
+    """An error ends parallel work at once; what was under way then must not reach the next test."""
     yield
-    for thread in (
-        threading.enumerate()
-    ):  # an error leaves uploads under way: not with the mocks of the next test
+    for thread in threading.enumerate():
         if thread.name.startswith('ThreadPoolExecutor'):
             thread.join(timeout=30)
             assert not thread.is_alive(), f'{thread.name} is still at work'
-    take_back_mocks()
 
 
 @pytest.fixture
@@ -136,7 +155,9 @@ def storage() -> StorageMock:
     return StorageMock()
 
 
-# --- Files and terminal -----------------------------------------------------------------------------------------------
+# --- Files and terminal ---------------------------------------------------------------------------
+
+
 @pytest.fixture
 def videos(tmp_path: Path) -> Videos:
     """Makes a folder of small files with these names and returns it."""
@@ -144,19 +165,26 @@ def videos(tmp_path: Path) -> Videos:
     def make(names: Iterable[str]) -> Path:
         folder = tmp_path / 'videos'
         for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(b'a video: ' + name.encode('utf-8', 'surrogateescape'))
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b'a video: ' + name.encode('utf-8', 'surrogateescape'))
         return folder
 
     return make
 
 
 @pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """The folder for the MP3s, which does not exist yet."""
+    return tmp_path / 'outputs'
+
+
+@pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
-    """Makes stdin and stdout a terminal where a user types these replies; returns the prompts shown."""
+    """Makes stdin and stdout a terminal where a user types these; returns the prompts shown."""
 
     def make(*replies: str | BaseException) -> list[str]:
-        script: Iterator[str | BaseException] = iter(replies)
+        script = iter(replies)
         prompts = []
 
         def reply(prompt: str) -> str:
@@ -174,21 +202,36 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
     return make
 
 
-# --- A whole run ------------------------------------------------------------------------------------------------------
+# --- Runs -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def new_run(batch: BatchMock, storage: StorageMock, videos: Videos, output: Path) -> NewRun:
+    """Returns a run at its beginning, with mocked clients, of these options and videos."""
+
+    def make(*argv: str, names: Iterable[str] = VIDEOS) -> sample.Run:
+        options = sample.parse_arguments(['--output', str(output), *argv])
+        folder = videos(names)
+        paths = {name: folder / name for name in names}
+        began = BEGAN.astimezone().replace(tzinfo=None)  # local, as a user reads it
+        return sample.Run(options, paths, batch.client, storage.client, began)
+
+    return make
+
+
 @pytest.fixture
 def azure(batch: BatchMock, storage: StorageMock, monkeypatch: pytest.MonkeyPatch) -> Azure:
+    """Two empty accounts, which main() gets the clients of."""
     monkeypatch.setattr(sample, 'create_clients', lambda: (batch.client, storage.client))
     return Azure(batch, storage)
 
 
 @pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / 'outputs'
+def run_main(videos: Videos, output: Path) -> RunMain:
+    """Runs main() with three videos; returns its exit code."""
 
+    def run(*argv: str) -> int:
+        folder = videos(VIDEOS)
+        return sample.main(['--input', str(folder), '--output', str(output), *argv])
 
-@pytest.fixture
-def run(videos: Videos, output: Path) -> Run:
-    """Runs main with three videos."""
-    return lambda *argv: sample.main(
-        ['--input', str(videos(VIDEOS)), '--output', str(output), *argv]
-    )
+    return run
