@@ -716,8 +716,9 @@ def wrong_text(name: str, value: object, form: tuple[str, str]) -> str:
         return ''
 
     where = name
-    if _VARIABLES.get(name) in os.environ:
-        where = f'{name} (from the variable {_VARIABLES[name]})'
+    variable = _VARIABLES.get(name, '')
+    if variable in os.environ:
+        where = f'{name} (from the variable {variable})'
     if '<' in str(value) or 'xxxx' in str(value):
         return f'{where} is still a placeholder'
     if value == '':
