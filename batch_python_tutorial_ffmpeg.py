@@ -768,18 +768,14 @@ def find_videos(folder: Path) -> dict[str, Path]:
         raise UsageError(f'--input: {folder} is no folder.')
 
     paths = []
-    hidden = 0
     for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
         folders[:] = [name for name in folders if can_be_entered(Path(parent, name))]
         for name in files:
-            if not name.lower().endswith('.mp4'):
-                continue
-            if name.startswith('.'):
-                hidden += 1
-            else:
+            if name.lower().endswith('.mp4') and not name.startswith('.'):
                 paths.append(Path(parent, name))
 
     if not paths:
+        hidden = sum(path.name.lower().endswith('.mp4') for path in folder.rglob('*.*'))
         left_out = f' but {hidden} hidden ones, which are not taken' if hidden else ''
         raise UsageError(f'--input: {folder} holds no .mp4 file{left_out}.')
     videos = {path.relative_to(folder).as_posix(): path for path in sorted(paths)}
