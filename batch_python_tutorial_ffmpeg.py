@@ -769,6 +769,8 @@ def find_videos(folder: Path) -> dict[str, Path]:
 
     paths = []
     for parent, folders, files in os.walk(folder, onerror=raise_unreadable):
+        if not os.access(parent, os.X_OK):  # its names can be listed, its files not be opened
+            raise UsageError(f'--input: {parent} cannot be read: permission denied.')
         folders[:] = [name for name in folders if can_be_entered(Path(parent, name))]
         for name in files:
             if name.lower().endswith('.mp4') and not name.startswith('.'):

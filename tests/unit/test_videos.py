@@ -163,21 +163,18 @@ def test_a_folder_that_cannot_be_read_is_refused_and_named(
     assert refusal(folder) == f'--input: {folder / closed} cannot be read: Permission denied.'
 
 
-def test_a_folder_whose_files_cannot_be_looked_at_is_refused_and_named(
+def test_a_folder_that_can_be_listed_and_not_entered_is_refused_and_named(
     videos: Videos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder may have the permission to list it, and not the one to enter it."""
-    folder = videos(['a.mp4'])
-    stat = Path.stat
+    folder = videos(['a.mp4', 'sub/b.mp4'])
+    closed = folder / 'sub'
 
-    def look(path: Path, **options: Any) -> os.stat_result:
-        if path.name == 'a.mp4':
-            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
-        return stat(path, **options)
+    def access(path: Any, mode: int) -> bool:
+        return not (mode == os.X_OK and Path(path) == closed)
 
-    monkeypatch.setattr(Path, 'stat', look)
+    monkeypatch.setattr(os, 'access', access)
 
-    assert f'--input: {folder / "a.mp4"}' in refusal(folder)
+    assert refusal(folder) == f'--input: {closed} cannot be read: permission denied.'
 
 
 def test_a_video_that_cannot_be_read_is_refused_and_named(
