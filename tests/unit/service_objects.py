@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import json
@@ -85,19 +86,18 @@ def proxy_error() -> models.BatchErrorException:
 
 
 def storage_error(code: str, message: str = 'Refused.', status: int = 0) -> HttpResponseError:
-    """Return what azure-storage-blob raises; it turns some codes into an enum, others not."""
-    text = message + STATUS_LINES
-    error: Any
+    """Return what azure-storage-blob raises; it has an enum for some codes, not for all."""
+    kind = HttpResponseError
     if code.endswith('NotFound'):
-        error = ResourceNotFoundError(text)
-        error.error_code = code
+        kind = ResourceNotFoundError
     elif code.endswith(('Exists', 'BeingDeleted')):
-        error = ResourceExistsError(text)
-        error.error_code = code
-    else:
-        error = HttpResponseError(text)
-        error.error_code = StorageErrorCode(code)
+        kind = ResourceExistsError
+
+    error: Any = kind(message + STATUS_LINES)
     error.status_code = status
+    error.error_code = code
+    with contextlib.suppress(ValueError):
+        error.error_code = StorageErrorCode(code)
     return error  # type: ignore[no-any-return]
 
 
