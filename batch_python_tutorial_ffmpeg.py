@@ -1144,6 +1144,7 @@ def upload_videos(
     """Upload all videos; return them as resource files, in the same order."""
     deadline = time.monotonic() + _UPLOAD_TIMEOUT.total_seconds()
     sent = dict.fromkeys(videos, 0)  # bytes
+    key_and_expiry(blob_client, timeout)  # once, before each thread asks for a key of its own
 
     def upload(name: str) -> Any:
         if time.monotonic() > deadline:
