@@ -12,7 +12,12 @@ from typing import Any
 import requests
 from azure.batch import models
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties, ContainerProperties, StorageErrorCode
+from azure.storage.blob import (
+    BlobProperties,
+    ContainerProperties,
+    StorageErrorCode,
+    UserDelegationKey,
+)
 from msrest import Deserializer
 from msrest.universal_http.requests import RequestsClientResponse
 
@@ -116,6 +121,19 @@ def blob_properties(
 ) -> BlobProperties:
     """Return a blob as Storage lists it."""
     return BlobProperties(**{'name': name, 'Content-Length': size, 'Last-Modified': last_modified})
+
+
+def user_delegation_key() -> UserDelegationKey:
+    """Return a key that Storage gives to somebody who has signed in, to sign SAS with."""
+    key = UserDelegationKey()  # type: ignore[no-untyped-call]
+    key.signed_oid = 'a user'
+    key.signed_tid = 'a tenant'
+    key.signed_start = '2026-11-22T15:20:21Z'
+    key.signed_expiry = '2026-11-23T15:20:21Z'
+    key.signed_service = 'b'
+    key.signed_version = '2026-02-06'
+    key.value = 'c2VjcmV0'
+    return key
 
 
 # --- Batch ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -61,17 +62,17 @@ def test_batch_client_takes_a_url_with_a_slash_at_its_end(monkeypatch: pytest.Mo
 def test_batch_client_sends_the_api_version_of_the_script(
     group: str, batch_client: Any, web: Web
 ) -> None:
-    send = {
+    requests_of: dict[str, Callable[[], Any]] = {
         'account': lambda: list(batch_client.account.list_supported_images()),
         'compute_node': lambda: list(batch_client.compute_node.list('pool')),
         'file': lambda: batch_client.file.get_from_task('job', 'task', 'stderr.txt'),
         'job': lambda: batch_client.job.get('job'),
         'pool': lambda: batch_client.pool.get('pool'),
         'task': lambda: batch_client.task.get('job', 'task'),
-    }[group]
+    }
 
     with pytest.raises(models.BatchErrorException):
-        send()
+        requests_of[group]()
 
     (request,) = web.requests
     assert request.path.endswith('api-version=2025-06-01')

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from azure.storage.blob import ContainerSasPermissions, UserDelegationKey
+from azure.storage.blob import ContainerSasPermissions
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -22,6 +22,7 @@ from .service_objects import (
     THIS_RUN,
     container_properties,
     storage_error,
+    user_delegation_key,
 )
 
 HALF_AN_HOUR = timedelta(minutes=30)
@@ -252,7 +253,7 @@ def test_a_sas_without_a_key_is_signed_with_a_user_delegation_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
-    key = UserDelegationKey()
+    key = user_delegation_key()
     storage.client.get_user_delegation_key.return_value = key
 
     signed_with = sample.key_and_expiry(storage.client, timeout)

@@ -16,7 +16,7 @@ import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import Clock, Videos
 from .mocks import INPUT, StorageMock
-from .service_objects import STORAGE_URL, storage_error
+from .service_objects import STORAGE_URL, storage_error, user_delegation_key
 
 NAMES = ['a.mp4', 'sub/b c.mp4', 'vid\u00e9o?#.mp4']
 TIMEOUT = timedelta(minutes=30)
@@ -178,15 +178,11 @@ def test_uploads_ask_for_one_key_that_signs_all_of_them(
     upload: Upload, storage: StorageMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
-    asked = threading.Event()
+    never = threading.Event()
 
     def delegate(*_: object) -> UserDelegationKey:
-        asked.wait(0.2)  # time for the other threads to ask as well
-        key = UserDelegationKey()
-        key.signed_oid = key.signed_tid = key.signed_service = key.signed_version = 'x'
-        key.signed_start = key.signed_expiry = '2026-11-22T15:20:21Z'
-        key.value = 'c2VjcmV0'
-        return key
+        never.wait(0.2)  # time for the other threads to ask as well
+        return user_delegation_key()
 
     storage.client.get_user_delegation_key.side_effect = delegate
 
