@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import create_autospec
@@ -269,13 +270,19 @@ def test_batch_client_waits_as_long_as_the_service_asks_for(
     assert clock.sleeps == [4]
 
 
+@pytest.mark.parametrize('retry_after', ['3600', 'Sun, 22 Nov 2099 15:30:00 GMT'])
 @pytest.mark.parametrize(('retries', 'longest'), [(None, 5), (8, 30)], ids=['first', 'later'])
 def test_batch_client_does_not_wait_for_an_hour(
-    retries: int | None, longest: int, batch_client: Any, web: Web, clock: Clock
+    retries: int | None,
+    longest: int,
+    retry_after: str,
+    batch_client: Any,
+    web: Web,
+    clock: Clock,
 ) -> None:
     if retries is not None:
         sample.set_patience(batch_client, retries)
-    web.answers = [json_answer(503, {}, Retry_After='3600'), FOUND]
+    web.answers = [json_answer(503, {}, Retry_After=retry_after), FOUND]
 
     batch_client.job.get('job')
 
@@ -445,15 +452,18 @@ def test_blob_client_does_not_repeat_what_is_refused(
     assert (len(web.requests), clock.sleeps) == (1, [])
 
 
-def test_blob_client_keeps_its_connections(container: Any, web: Web) -> None:
+def test_blob_client_keeps_a_connection_for_each_request_under_way(
+    container: Any, web: Web
+) -> None:
     web.otherwise = CREATED
+    web.wait = threading.Barrier(32, timeout=10).wait
 
     def upload(number: int) -> None:
         container.upload_blob(f'{number}.mp4', b'a video', overwrite=True)
 
-    sample.in_parallel(upload, range(200))
+    sample.in_parallel(upload, range(6 * 32))
 
-    assert len(web.requests) == 200
+    assert len(web.requests) == 6 * 32
     assert web.connections <= 34
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,6 +45,7 @@ class Web:
         self.answers: list[Answer] = []
         self.otherwise = json_answer(404, {'code': 'NotFound', 'message': {'value': 'None.'}})
         self.requests: list[Request] = []
+        self.wait: Callable[[], object] | None = None  # called before each answer
         self.connections = 0
 
     def next_answer(self) -> Answer:
@@ -81,6 +82,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get('Content-Length') or 0))
         self.web.requests.append(Request(self.command, self.path, dict(self.headers), body))
+        if self.web.wait is not None:
+            self.web.wait()
         answer = self.web.next_answer()
 
         self.send_response(answer.status)
