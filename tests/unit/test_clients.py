@@ -363,15 +363,16 @@ def test_batch_client_refuses_the_page_of_a_proxy(status: int, batch_client: Any
     assert 'the answer did not come from Azure. Check _BATCH_ACCOUNT_URL' in str(raised.value)
 
 
-def test_batch_client_takes_no_word_in_an_answer_for_a_temporary_error(
+def test_batch_client_does_not_take_a_task_that_met_a_server_error_for_a_temporary_error(
     batch_client: Any, web: Web
 ) -> None:
-    tasks = {'value': [{'id': 'Task0', 'displayName': '"ServerError"', 'state': 'active'}]}
-    web.answers = [json_answer(200, tasks)]
+    failure = {'category': 'ServerError', 'code': 'DiskFull'}
+    execution = {'failureInfo': failure, 'retryCount': 0, 'requeueCount': 0}
+    web.answers = [json_answer(200, {'value': [{'id': 'Task0', 'executionInfo': execution}]})]
 
     (task,) = batch_client.task.list('job')
 
-    assert task.id == 'Task0'
+    assert task.execution_info.failure_info.code == 'DiskFull'
 
 
 @pytest.mark.parametrize('kind', ['text/html', 'text/plain', ''])
