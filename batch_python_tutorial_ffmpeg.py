@@ -905,14 +905,22 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
     return client
 
 
-def repeat_if_cut(response: requests.Response, *_: Any, **options: Any) -> requests.Response | None:
+def repeat_if_cut(
+    response: requests.Response, *_: Any, msrest: dict[str, Any], **options: Any
+) -> requests.Response:
     """Repeat a request whose answer breaks off, which the retry policy does not notice."""
-    try:
-        response.content  # noqa: B018 - reads the rest of the answer
-        return None
-    except requests.RequestException:
-        session: requests.Session = options['msrest']['session']
-        return session.send(response.request, timeout=options['timeout'])
+    session: requests.Session = msrest['session']
+    request = response.request.copy()
+    request.hooks = {'response': []}  # or each repetition would come here again
+    options['stream'] = True  # the rest of the answer is read here
+
+    for _attempt in range(_FIRST_RETRIES):
+        with contextlib.suppress(requests.RequestException):
+            response.content  # noqa: B018 - reads the rest of the answer
+            return response
+        response = session.send(request, **options)
+    response.content  # noqa: B018 - raises if the last one breaks off, too
+    return response
 
 
 def set_patience(batch_client: Any, retries: int, longest_pause: int = 30) -> None:
@@ -1150,6 +1158,7 @@ def upload_videos(
     """Upload all videos; return them as resource files, in the same order."""
     deadline = time.monotonic() + _UPLOAD_TIMEOUT.total_seconds()
     sent = dict.fromkeys(videos, 0)  # bytes
+    key_and_expiry(blob_client, timeout)  # once, before each thread asks for a key of its own
 
     def upload(name: str) -> Any:
         if time.monotonic() > deadline:

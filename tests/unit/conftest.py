@@ -20,6 +20,7 @@ import batch_python_tutorial_ffmpeg as sample
 
 from .mocks import VIDEOS, Azure, BatchMock, StorageMock
 from .service_objects import BEGAN, STORAGE_URL
+from .web import Web, serve
 
 BATCH_KEY = base64.b64encode(b'the key of the Batch account').decode()
 STORAGE_KEY = base64.b64encode(b'the key of the storage account').decode()
@@ -153,6 +154,21 @@ def batch() -> BatchMock:
 @pytest.fixture
 def storage() -> StorageMock:
     return StorageMock()
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """Both services, for the real clients."""
+    with serve() as web:
+        monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', web.url)
+        monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', web.url)
+        yield web
+
+
+@pytest.fixture
+def batch_client(web: Web) -> Any:  # noqa: ARG001 - it has to be there
+    """A real client of Batch."""
+    return sample.create_batch_client(None)
 
 
 # --- Files and terminal ---------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
@@ -15,6 +14,7 @@ from .conftest import Clock
 from .service_objects import (
     EARLIER_RUN,
     SOMEBODY,
+    STORAGE_URL,
     THIS_RUN,
     batch_error,
     container_properties,
@@ -25,35 +25,48 @@ from .service_objects import (
     storage_error,
 )
 
-PATIENCE = timedelta(minutes=1)
+# --- Metadata -------------------------------------------------------------------------------------
 
 
-# --- is_ours ----------------------------------------------------------------------------------------------------------
+def test_run_metadata_names_the_sample_the_run_and_where_its_mp3s_go() -> None:
+    metadata = sample.run_metadata()
+
+    assert metadata['createdby'] == 'batch_python_tutorial_ffmpeg'
+    assert metadata['output'] == f'{STORAGE_URL}/output'
+    assert len(metadata['run']) == 32
+
+
+def test_batch_metadata_is_the_same_in_the_form_of_batch() -> None:
+    assert {item.name: item.value for item in sample.batch_metadata()} == sample.run_metadata()
+
+
 @pytest.mark.parametrize(
-    ('mark', 'ours', 'of_this_run'),
+    ('metadata', 'ours', 'of_this_run'),
     [
         pytest.param(THIS_RUN, True, True, id='this-run'),
         pytest.param(EARLIER_RUN, True, False, id='earlier-run'),
         pytest.param(SOMEBODY, False, False, id='somebody-else'),
         pytest.param({'run': THIS_RUN['run']}, False, False, id='run-only'),
-        pytest.param({}, False, False, id='no-mark'),
-        pytest.param(None, False, False, id='no-metadata'),
+        pytest.param({'createdby': THIS_RUN['createdby']}, True, False, id='no-run'),
+        pytest.param({}, False, False, id='empty'),
+        pytest.param(None, False, False, id='none'),
     ],
 )
-def test_is_ours_reads_the_mark_of_either_service(
-    mark: dict[str, str] | None, ours: bool, of_this_run: bool
+def test_is_ours_reads_the_metadata_of_either_service(
+    metadata: dict[str, str] | None, ours: bool, of_this_run: bool
 ) -> None:
-    in_storage = container_properties(mark)
-    in_batch = pool(metadata=None if mark is None else items(mark))
+    in_storage = container_properties(metadata)
+    in_batch = pool(metadata=None if metadata is None else items(metadata))
 
-    assert [sample.is_ours(thing) for thing in (in_storage, in_batch)] == [ours, ours]
-    assert [sample.is_ours(thing, run=True) for thing in (in_storage, in_batch)] == [
-        of_this_run,
-        of_this_run,
-    ]
+    assert sample.is_ours(in_storage) is ours
+    assert sample.is_ours(in_batch) is ours
+    assert sample.is_ours(in_storage, this_run=True) is of_this_run
+    assert sample.is_ours(in_batch, this_run=True) is of_this_run
 
 
-# --- find -------------------------------------------------------------------------------------------------------------
+# --- find -----------------------------------------------------------------------------------------
+
+
 def test_find_returns_what_there_is() -> None:
     get = Mock(return_value='thing')
 
@@ -62,9 +75,18 @@ def test_find_returns_what_there_is() -> None:
 
 
 @pytest.mark.parametrize(
-    'error', [batch_error('PoolNotFound', status=404), storage_error('ContainerNotFound')]
+    'error',
+    [
+        batch_error('PoolNotFound', status=404),
+        batch_error('JobNotFound', status=404),
+        storage_error('ContainerNotFound'),
+        batch_error('PoolBeingDeleted'),
+        batch_error('JobBeingDeleted'),
+        storage_error('ContainerBeingDeleted'),
+    ],
+    ids=sample.error_code,
 )
-def test_find_returns_none_for_what_the_service_does_not_know(error: Exception) -> None:
+def test_find_returns_none_for_what_is_gone_or_going(error: Exception) -> None:
     assert sample.find(Mock(side_effect=error)) is None
 
 
@@ -72,36 +94,48 @@ def test_find_returns_none_for_what_the_service_does_not_know(error: Exception) 
     'error',
     [
         batch_error('AuthenticationFailed', status=403),
+        batch_error('NodeNotFound', status=404),
         storage_error('AuthorizationFailure'),
+        storage_error('BlobNotFound'),
         proxy_error(),
         ServiceRequestError('no connection'),
         sample.SampleError('given up'),
     ],
+    ids=lambda error: sample.error_code(error) or type(error).__name__,
 )
 def test_find_raises_every_other_error(error: Exception) -> None:
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as raised:
         sample.find(Mock(side_effect=error))
 
+    assert raised.value is error
 
-# --- add_or_find ------------------------------------------------------------------------------------------------------
-def test_add_or_find_returns_none_for_something_new(clock: Clock) -> None:
-    add, get = Mock(), Mock()
 
-    assert sample.add_or_find(add, get, 'Pool [p]', PATIENCE) is None
-    assert (add.call_count, get.call_count, clock.sleeps) == (1, 0, [])
+# --- create_or_find -------------------------------------------------------------------------------
+
+
+def test_create_or_find_returns_none_for_something_new(clock: Clock) -> None:
+    create = Mock()
+    get = Mock()
+
+    assert sample.create_or_find('Pool [p]', create, get) is None
+    assert (create.call_count, get.call_count, clock.sleeps) == (1, 0, [])
 
 
 @pytest.mark.parametrize(
-    'error', [batch_error('PoolExists'), storage_error('ContainerAlreadyExists')]
+    'error',
+    [
+        batch_error('PoolExists'),
+        batch_error('JobExists'),
+        storage_error('ContainerAlreadyExists'),
+    ],
+    ids=sample.error_code,
 )
-def test_add_or_find_returns_what_exists(error: Exception, clock: Clock) -> None:
+def test_create_or_find_returns_what_exists(error: Exception, clock: Clock) -> None:
     existing = pool()
+    create = Mock(side_effect=error)
+    get = Mock(return_value=existing)
 
-    found = sample.add_or_find(
-        Mock(side_effect=error), Mock(return_value=existing), 'Pool [p]', PATIENCE
-    )
-
-    assert found is existing
+    assert sample.create_or_find('Pool [p]', create, get) is existing
     assert clock.sleeps == []
 
 
@@ -116,33 +150,55 @@ def test_add_or_find_returns_what_exists(error: Exception, clock: Clock) -> None
         pytest.param(storage_error('ContainerBeingDeleted'), None, id='container'),
     ],
 )
-def test_add_or_find_waits_while_the_old_thing_is_deleted(
+def test_create_or_find_waits_while_the_old_thing_is_deleted(
     error: Exception, existing: object, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    add = Mock(side_effect=[error, error, error, None])
+    create = Mock(side_effect=[error, error, error, None])
+    get = Mock(return_value=existing)
+    if existing is None:
+        get.side_effect = storage_error('ContainerNotFound')
 
-    assert sample.add_or_find(add, Mock(return_value=existing), 'Pool [p]', PATIENCE) is None
-    assert add.call_count == 4
-    assert all(pause >= 1 for pause in clock.sleeps)
+    assert sample.create_or_find('Pool [p]', create, get) is None
+    assert create.call_count == 4
+    assert 3 <= clock.elapsed <= 30  # it does not ask without a pause
     assert capsys.readouterr().err.count('Pool [p] is still being deleted') == 1
 
 
-def test_add_or_find_does_not_wait_for_ever(clock: Clock) -> None:
-    add = Mock(side_effect=batch_error('PoolBeingDeleted'))
+def test_create_or_find_does_not_wait_for_ever(clock: Clock) -> None:
+    create = Mock(side_effect=batch_error('PoolBeingDeleted'))
+    get = Mock(return_value=job(state='deleting'))
 
-    with pytest.raises(
-        sample.SampleError, match=r'Pool \[p\] is still being deleted after 0:01:00'
-    ):
-        sample.add_or_find(add, Mock(return_value=job(state='deleting')), 'Pool [p]', PATIENCE)
+    with pytest.raises(sample.SampleError) as raised:
+        sample.create_or_find('Pool [p]', create, get)
 
-    assert clock.elapsed == pytest.approx(PATIENCE.total_seconds(), abs=5)
+    message = 'Pool [p] is still being deleted after 0:10:00. Try again later.'
+    assert str(raised.value) == message
+    assert clock.elapsed == pytest.approx(600, abs=5)
+
+
+def test_create_or_find_stops_waiting_when_the_run_has_to_stop(clock: Clock) -> None:
+    create = Mock(side_effect=batch_error('PoolBeingDeleted'))
+    get = Mock(return_value=job(state='deleting'))
+    clock.on_sleep.append(stop)
+
+    with pytest.raises(sample.InterruptedRunError):
+        sample.create_or_find('Pool [p]', create, get)
+
+    assert clock.elapsed < 1
+
+
+def stop() -> None:
+    sample.stop.reason = sample.InterruptedRunError()
 
 
 @pytest.mark.parametrize(
-    'error', [batch_error('PoolQuotaReached'), proxy_error(), ServiceRequestError('no route')]
+    'error',
+    [batch_error('PoolQuotaReached'), proxy_error(), ServiceRequestError('no route')],
+    ids=['quota', 'proxy', 'no route'],
 )
-def test_add_or_find_raises_every_other_error(error: Exception, clock: Clock) -> None:
-    with pytest.raises(type(error)):
-        sample.add_or_find(Mock(side_effect=error), Mock(), 'Pool [p]', PATIENCE)
+def test_create_or_find_raises_every_other_error(error: Exception, clock: Clock) -> None:
+    with pytest.raises(type(error)) as raised:
+        sample.create_or_find('Pool [p]', Mock(side_effect=error), Mock())
 
+    assert raised.value is error
     assert clock.sleeps == []

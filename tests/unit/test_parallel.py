@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import threading
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from tqdm import tqdm
 
 import batch_python_tutorial_ffmpeg as sample
 
 
-def test_progress_bars_need_no_lock_between_processes() -> None:
-    assert isinstance(tqdm.get_lock(), type(threading.RLock()))
-
-
-def test_in_parallel_yields_the_results_in_order() -> None:
+def test_in_parallel_returns_the_results_in_order() -> None:
     later = threading.Event()
 
     def action(number: int) -> int:
@@ -27,12 +19,18 @@ def test_in_parallel_yields_the_results_in_order() -> None:
             later.set()
         return number * 10
 
-    assert list(sample.in_parallel(action, range(100))) == [number * 10 for number in range(100)]
+    assert sample.in_parallel(action, range(100)) == [number * 10 for number in range(100)]
 
 
-def test_in_parallel_has_so_many_under_way_and_no_more() -> None:
-    all_threads = threading.Barrier(sample._CONNECTIONS, timeout=10)
-    lock, under_way, most = threading.Lock(), 0, 0
+def test_in_parallel_of_nothing_is_nothing() -> None:
+    assert sample.in_parallel(print, []) == []
+
+
+def test_in_parallel_has_32_under_way_and_no_more() -> None:
+    all_threads = threading.Barrier(32, timeout=10)
+    lock = threading.Lock()
+    under_way = 0
+    most = 0
 
     def action(_: int) -> None:
         nonlocal under_way, most
@@ -43,31 +41,75 @@ def test_in_parallel_has_so_many_under_way_and_no_more() -> None:
         with lock:
             under_way -= 1
 
-    list(sample.in_parallel(action, range(sample._CONNECTIONS * 4)))
+    sample.in_parallel(action, range(32 * 4))
 
-    assert most == sample._CONNECTIONS
+    assert most == 32
 
 
-def test_in_parallel_raises_the_first_error_and_cancels_the_rest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    cancelled, started = threading.Event(), set()
-    cancel: Callable[[Any], bool] = concurrent.futures.Future.cancel
-
-    def cancel_and_tell(future: Any) -> bool:
-        result = cancel(future)
-        cancelled.set()
-        return result
+def test_in_parallel_raises_the_first_error_and_does_not_begin_the_rest() -> None:
+    started = set()
+    may_end = threading.Event()
 
     def action(number: int) -> None:
         started.add(number)
         if number == 0:
             raise sample.SampleError('The first one failed.')
-        cancelled.wait(5)
-
-    monkeypatch.setattr(concurrent.futures.Future, 'cancel', cancel_and_tell)
+        may_end.wait(10)
 
     with pytest.raises(sample.SampleError, match='The first one failed'):
-        list(sample.in_parallel(action, range(100)))
+        sample.in_parallel(action, range(100))  # it does not wait for those under way
 
+    assert not may_end.is_set()
+    may_end.set()
     assert 99 not in started
+
+
+def test_in_parallel_stops_when_the_run_has_to_stop() -> None:
+    started = set()
+    may_end = threading.Event()
+
+    def action(number: int) -> None:
+        started.add(number)
+        sample.stop.reason = sample.InterruptedRunError()
+        may_end.wait(10)
+
+    with pytest.raises(sample.InterruptedRunError):
+        sample.in_parallel(action, range(100))
+
+    may_end.set()
+    assert 99 not in started
+
+
+def test_in_parallel_does_not_begin_when_the_run_has_to_stop_already() -> None:
+    sample.stop.reason = sample.InterruptedRunError()
+
+    with pytest.raises(sample.InterruptedRunError):
+        sample.in_parallel(print, range(3))
+
+
+def test_in_parallel_shows_how_many_are_done() -> None:
+    shown: list[int] = []
+
+    sample.in_parallel(abs, range(50), shown.append)
+
+    assert shown == sorted(shown)
+    assert shown[-1] == 50
+
+
+def test_in_parallel_shows_the_progress_while_it_waits() -> None:
+    shown = threading.Event()
+
+    def action(_: int) -> bool:
+        return shown.wait(10)
+
+    def show(_done: int) -> None:
+        shown.set()
+
+    assert sample.in_parallel(action, [0], show) == [True]
+
+
+@pytest.mark.parametrize(
+    ('files', 'blocks'), [(0, 8), (1, 8), (4, 8), (5, 6), (16, 2), (32, 1), (10_000, 1)]
+)
+def test_blocks_at_once_share_the_connections(files: int, blocks: int) -> None:
+    assert sample.blocks_at_once(files) == blocks

@@ -1,12 +1,10 @@
-"""Storage: containers with our mark, uploads, and SAS that grant no more than needed."""
+"""Storage: containers with our metadata, one upload, and SAS that grant no more than needed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,18 +13,20 @@ from azure.storage.blob import ContainerSasPermissions
 import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import STORAGE_KEY, Clock, Videos
-from .mocks import STORAGE_URL, StorageMock
+from .mocks import INPUT, OUTPUT, StorageMock
 from .service_objects import (
     BEGAN,
     EARLIER_RUN,
     SOMEBODY,
+    STORAGE_URL,
     THIS_RUN,
     container_properties,
     storage_error,
+    user_delegation_key,
 )
 
-INPUT, OUTPUT = sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME
-NAMES = ['a.mp4', 'sub/b c.mp4', 'vidéo?#.mp4']
+HALF_AN_HOUR = timedelta(minutes=30)
+LATER = BEGAN + timedelta(minutes=1)
 
 
 def query(url: str) -> dict[str, str]:
@@ -34,142 +34,151 @@ def query(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
 
-# --- create_container -------------------------------------------------------------------------------------------------
-def test_create_container_puts_the_mark_of_this_run_on_it(
+def expiry(url: str) -> datetime:
+    return datetime.fromisoformat(query(url)['se'])
+
+
+# --- create_container -----------------------------------------------------------------------------
+
+
+def container(storage: StorageMock, name: str, metadata: dict[str, str] | None = None) -> Any:
+    """Let a container exist, if it has metadata; otherwise it will be new."""
+    container = storage.container(name)
+    container.get_container_properties.return_value = container_properties(
+        THIS_RUN if metadata is None else metadata, LATER
+    )
+    if metadata is not None:
+        container.create_container.side_effect = storage_error('ContainerAlreadyExists')
+    return container
+
+
+def test_create_container_puts_the_metadata_of_this_run_on_it(
     storage: StorageMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sample.create_container(storage.client, INPUT)
+    new = container(storage, INPUT)
 
-    storage.container(INPUT).create_container.assert_called_once_with(metadata=THIS_RUN)
+    created = sample.create_container(storage.client, INPUT)
+
+    new.create_container.assert_called_once_with(metadata=THIS_RUN)
+    assert created == LATER  # of the service's clock
     assert capsys.readouterr().out == 'Container [input] created.\n'
 
 
 def test_create_container_takes_over_one_of_an_earlier_run(
     storage: StorageMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    container = storage.container(INPUT)
-    container.create_container.side_effect = storage_error('ContainerAlreadyExists')
-    container.get_container_properties.return_value = container_properties(EARLIER_RUN)
+    old = container(storage, INPUT, EARLIER_RUN)
 
     sample.create_container(storage.client, INPUT)
 
-    container.set_container_metadata.assert_called_once_with(THIS_RUN)
-    assert 'exists and is used again' in capsys.readouterr().out
+    old.set_container_metadata.assert_called_once_with(THIS_RUN)
+    assert 'Container [input] exists and is used again.' in capsys.readouterr().out
+
+
+def test_create_container_returns_the_time_at_which_it_took_over(storage: StorageMock) -> None:
+    """Blobs that are older are of the earlier run."""
+    old = container(storage, INPUT, EARLIER_RUN)
+    old.get_container_properties.return_value = container_properties(EARLIER_RUN, BEGAN)
+
+    def take_over(metadata: dict[str, str]) -> None:
+        old.get_container_properties.return_value = container_properties(metadata, LATER)
+
+    old.set_container_metadata.side_effect = take_over
+
+    assert sample.create_container(storage.client, INPUT) == LATER
 
 
 def test_create_container_leaves_the_metadata_of_somebody_else(storage: StorageMock) -> None:
-    container = storage.container(OUTPUT)
-    container.create_container.side_effect = storage_error('ContainerAlreadyExists')
-    container.get_container_properties.return_value = container_properties(SOMEBODY)
+    somebodys = container(storage, OUTPUT, SOMEBODY)
 
     sample.create_container(storage.client, OUTPUT)
 
-    container.set_container_metadata.assert_not_called()
+    somebodys.set_container_metadata.assert_not_called()
+
+
+def test_create_container_of_this_run_is_no_surprise(
+    storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lock has made the output container; or the answer to the first try was lost."""
+    existing = container(storage, OUTPUT, THIS_RUN)
+
+    sample.create_container(storage.client, OUTPUT)
+
+    existing.set_container_metadata.assert_not_called()
+    assert capsys.readouterr().out == 'Container [output] created.\n'
 
 
 def test_create_container_waits_until_the_old_one_is_gone(
     storage: StorageMock, clock: Clock
 ) -> None:
-    container = storage.container(INPUT)
-    container.create_container.side_effect = [storage_error('ContainerBeingDeleted')] * 3 + [{}]
-    container.get_container_properties.side_effect = storage_error('ContainerNotFound')
+    going = storage_error('ContainerBeingDeleted')
+    gone = storage_error('ContainerNotFound')
+    new = storage.container(INPUT)
+    new.create_container.side_effect = [going, going, going, {}]
+    new.get_container_properties.side_effect = [
+        gone,
+        gone,
+        gone,
+        container_properties(THIS_RUN, LATER),
+    ]
 
-    sample.create_container(storage.client, INPUT)
-
-    assert container.create_container.call_count == 4
+    assert sample.create_container(storage.client, INPUT) == LATER
+    assert new.create_container.call_count == 4
     assert clock.elapsed > 0
 
 
-# --- Uploads ----------------------------------------------------------------------------------------------------------
-def keep_uploads(
-    storage: StorageMock, names: Iterable[str]
-) -> dict[str, tuple[bytes, dict[str, Any]]]:
-    """Return what is going to be uploaded to the input container: content and options by name of the blob."""
-    uploads: dict[str, tuple[bytes, dict[str, Any]]] = {}
-
-    def upload_to(name: str) -> Callable[..., None]:
-        return lambda data, **options: uploads.update({name: (data.read(), options)})
-
-    for name in names:
-        storage.blob(INPUT, name).upload_blob.side_effect = upload_to(name)
-    return uploads
+# --- upload_file_to_container ---------------------------------------------------------------------
 
 
-def test_upload_input_files_uploads_every_video_under_its_name(
-    storage: StorageMock, videos: Videos, capsys: pytest.CaptureFixture[str]
-) -> None:
-    uploads = keep_uploads(storage, NAMES)
-    input_paths = sample.find_input_files(videos(NAMES))
-
-    resource_files = sample.upload_input_files(storage.client, input_paths)
-
-    assert [file.file_path for file in resource_files] == list(input_paths)
-    assert {name: content for name, (content, _) in uploads.items()} == {
-        name: path.read_bytes() for name, path in input_paths.items()
-    }
-    assert capsys.readouterr().out.splitlines() == [
-        f'Uploading file {name} to container [input]...' for name in input_paths
-    ]
-
-
-def test_upload_input_files_raises_if_one_upload_fails(
+def test_upload_file_sends_its_content_and_replaces_what_an_earlier_run_left(
     storage: StorageMock, videos: Videos
 ) -> None:
-    keep_uploads(storage, NAMES)
-    storage.blob(INPUT, 'sub/b c.mp4').upload_blob.side_effect = storage_error(
-        'AuthorizationFailure'
-    )
+    uploaded = []
 
-    with pytest.raises(sample._EXPECTED_ERRORS, match='Refused'):
-        sample.upload_input_files(storage.client, sample.find_input_files(videos(NAMES)))
+    def upload(data: Any, **options: Any) -> None:
+        uploaded.append((data.read(), options))
 
-
-def test_upload_input_files_stops_when_a_sas_could_end_before_the_job(
-    storage: StorageMock, videos: Videos, clock: Clock
-) -> None:
-    uploads = keep_uploads(storage, NAMES)
-    sample.sas_options(storage.client)
-    clock.sleep(sample._UPLOAD_TIMEOUT.total_seconds() + 1)
-
-    with pytest.raises(sample.SampleError, match='The uploads took longer than _UPLOAD_TIMEOUT'):
-        sample.upload_input_files(storage.client, sample.find_input_files(videos(NAMES)))
-
-    assert uploads == {}
-
-
-def test_upload_file_replaces_what_an_earlier_run_left(
-    storage: StorageMock, videos: Videos
-) -> None:
-    uploads = keep_uploads(storage, ['a.mp4'])
+    storage.blob(INPUT, 'a.mp4').upload_blob.side_effect = upload
 
     sample.upload_file_to_container(storage.client, INPUT, videos(['a.mp4']) / 'a.mp4')
 
-    content, options = uploads['a.mp4']
+    ((content, options),) = uploaded
     assert content == b'a video: a.mp4'
-    assert options['overwrite'] is True
+    assert options == {'overwrite': True, 'validate_content': True}
 
 
-def test_upload_file_takes_a_path_as_text_and_names_the_blob_after_the_file(
+@pytest.mark.parametrize('kind', [str, Path])
+def test_upload_file_names_the_blob_after_the_file(
+    kind: type, storage: StorageMock, videos: Videos
+) -> None:
+    path = kind(videos(['sub/b.mp4']) / 'sub' / 'b.mp4')
+
+    resource_file = sample.upload_file_to_container(storage.client, INPUT, path)
+
+    storage.blob(INPUT, 'b.mp4').upload_blob.assert_called_once()
+    assert resource_file.file_path == 'b.mp4'
+
+
+def test_upload_file_takes_another_name_and_options_for_the_upload(
     storage: StorageMock, videos: Videos
 ) -> None:
-    uploads = keep_uploads(storage, ['b.mp4'])
+    path = videos(['sub/b.mp4']) / 'sub' / 'b.mp4'
 
     resource_file = sample.upload_file_to_container(
-        storage.client, INPUT, str(videos(['sub/b.mp4']) / 'sub/b.mp4')
+        storage.client, INPUT, path, blob_name='sub/b.mp4', max_concurrency=3
     )
 
-    assert list(uploads) == ['b.mp4']
-    assert resource_file.file_path == 'b.mp4'
+    upload = storage.blob(INPUT, 'sub/b.mp4').upload_blob
+    assert upload.call_args.kwargs['max_concurrency'] == 3
+    assert resource_file.file_path == 'sub/b.mp4'
 
 
 def test_upload_file_returns_a_url_that_reads_this_one_blob_only(
     storage: StorageMock, videos: Videos
 ) -> None:
-    keep_uploads(storage, ['a.mp4'])
+    path = videos(['a.mp4']) / 'a.mp4'
 
-    resource_file = sample.upload_file_to_container(
-        storage.client, INPUT, videos(['a.mp4']) / 'a.mp4'
-    )
+    resource_file = sample.upload_file_to_container(storage.client, INPUT, path)
 
     sas = query(resource_file.http_url)
     assert resource_file.http_url.startswith(f'{STORAGE_URL}/input/a.mp4?')
@@ -177,110 +186,92 @@ def test_upload_file_returns_a_url_that_reads_this_one_blob_only(
     assert sas['sig']
 
 
-# --- SAS --------------------------------------------------------------------------------------------------------------
-def test_container_sas_grants_what_is_asked_for_on_the_container(storage: StorageMock) -> None:
-    url = sample.get_container_sas_url(
-        storage.client, OUTPUT, ContainerSasPermissions(create=True, write=True)
-    )
+# --- get_container_sas_url ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('permissions', ['cw', ContainerSasPermissions(create=True, write=True)])
+def test_container_sas_grants_what_is_asked_for_on_the_container(
+    permissions: Any, storage: StorageMock
+) -> None:
+    url = sample.get_container_sas_url(storage.client, OUTPUT, permissions)
 
     sas = query(url)
     assert url.startswith(f'{STORAGE_URL}/output?')
     assert (sas['sp'], sas['sr']) == ('cw', 'c')
 
 
-def test_every_sas_ends_when_all_time_limits_have_passed(
-    storage: StorageMock, videos: Videos, clock: Clock
-) -> None:
-    keep_uploads(storage, ['a.mp4'])
-    limits = sample._UPLOAD_TIMEOUT + sample._JOB_TIMEOUT + sample._MARGIN
-
-    blob_url = sample.upload_file_to_container(
-        storage.client, INPUT, videos(['a.mp4']) / 'a.mp4'
-    ).http_url
-    clock.sleep(600)
-    container_url = sample.get_container_sas_url(
-        storage.client, OUTPUT, ContainerSasPermissions(write=True)
-    )
-
-    ends = [
-        datetime.fromisoformat(query(url)['se'].replace('Z', '+00:00'))
-        for url in (blob_url, container_url)
-    ]
-    assert ends == [BEGAN + limits] * 2
-    assert limits < timedelta(hours=24)
+# --- key_and_expiry -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    'upload_timeout', [timedelta(hours=2), timedelta(days=30)], ids=['hours', 'weeks']
+    ('options', 'lifetime'),
+    [
+        ({}, timedelta(hours=2) + HALF_AN_HOUR + HALF_AN_HOUR),
+        ({'timeout': timedelta(hours=20)}, timedelta(hours=22) + HALF_AN_HOUR),
+    ],
+    ids=['default', 'given'],
 )
-def test_sas_without_a_key_is_signed_with_a_user_delegation_key_of_at_most_seven_days(
-    upload_timeout: timedelta, storage: StorageMock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
-    monkeypatch.setattr(sample, '_UPLOAD_TIMEOUT', upload_timeout)
-    storage.client.get_user_delegation_key.return_value = delegation_key = object()
-
-    options = sample.sas_options(storage.client)
-
-    start, expiry = storage.client.get_user_delegation_key.call_args.args
-    assert start == BEGAN - timedelta(minutes=15)
-    assert expiry == min(
-        BEGAN + upload_timeout + sample._JOB_TIMEOUT + sample._MARGIN, start + timedelta(days=7)
-    )
-    assert options == {'user_delegation_key': delegation_key, 'expiry': expiry}
-
-
-def test_sas_options_hold_the_key_of_the_storage_account_and_an_end_with_time_zone(
-    storage: StorageMock,
-) -> None:
-    options = sample.sas_options(storage.client)
-
-    assert options['account_key'] == STORAGE_KEY
-    assert options['expiry'].utcoffset() == timedelta(0)
-
-
-def test_upload_bar_counts_the_bytes_that_have_arrived(
-    storage: StorageMock, videos: Videos, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    steps: list[int] = []
-    bar = MagicMock()
-    bar.__enter__.return_value.update.side_effect = steps.append
-    monkeypatch.setattr(sample, 'progress', lambda **_: bar)
-    folder = videos(['a.mp4', 'b.mp4'])
-    for name in ('a.mp4', 'b.mp4'):
-        storage.blob(INPUT, name).upload_blob.side_effect = lambda _, progress_hook, **__: [
-            progress_hook(now, 10) for now in (4, 8, 10)
-        ]
-
-    sample.upload_input_files(storage.client, {name: folder / name for name in ('a.mp4', 'b.mp4')})
-
-    assert sorted(steps) == [2, 2, 4, 4, 4, 4]
-
-
-def test_upload_tells_a_log_every_ten_seconds_how_far_it_is(
+def test_every_sas_ends_when_all_time_limits_have_passed(
+    options: dict[str, Any],
+    lifetime: timedelta,
     storage: StorageMock,
     videos: Videos,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    clock: Clock,
 ) -> None:
-    now = [0.0]
-    monkeypatch.setattr('tqdm.std.time', lambda: now[0])
+    """Uploads, tasks and the margin, from the first SAS on: they are asked for again and again."""
     path = videos(['a.mp4']) / 'a.mp4'
-    size = path.stat().st_size
 
-    def upload(_: Any, progress_hook: Callable[..., None], **__: object) -> None:
-        for second in range(36):
-            now[0] = second
-            progress_hook(second * size // 36, size)
+    blob_url = sample.upload_file_to_container(storage.client, INPUT, path, **options).http_url
+    clock.sleep(600)
+    container_url = sample.get_container_sas_url(storage.client, OUTPUT, 'w', **options)
 
-    storage.blob(INPUT, 'a.mp4').upload_blob.side_effect = upload
+    assert expiry(blob_url) == expiry(container_url) == BEGAN + lifetime
 
-    sample.upload_input_files(storage.client, {'a.mp4': path})
 
-    lines = capsys.readouterr().err.split('\n')
-    assert [re.sub(r'\|.*\[(.*)<.*', r'\1', line) for line in lines] == [
-        'Uploading:  21%00:10',
-        'Uploading:  50%00:20',
-        'Uploading:  79%00:30',
-        '',
-    ]
+def test_a_sas_is_signed_with_the_key_of_the_account_if_there_is_one(
+    storage: StorageMock,
+) -> None:
+    signed_with = sample.key_and_expiry(storage.client, HALF_AN_HOUR)
+
+    assert signed_with['account_key'] == STORAGE_KEY
+    assert signed_with['expiry'].utcoffset() == timedelta(0)
+    storage.client.get_user_delegation_key.assert_not_called()
+
+
+@pytest.mark.parametrize(
+    ('timeout', 'lifetime'),
+    [
+        (timedelta(minutes=30), timedelta(hours=3)),
+        (timedelta(days=6), timedelta(days=6, hours=2.5)),
+    ],
+    ids=['half an hour', 'the longest'],
+)
+def test_a_sas_without_a_key_is_signed_with_a_user_delegation_key(
+    timeout: timedelta,
+    lifetime: timedelta,
+    storage: StorageMock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
+    key = user_delegation_key()
+    storage.client.get_user_delegation_key.return_value = key
+
+    signed_with = sample.key_and_expiry(storage.client, timeout)
+
+    expires = BEGAN + lifetime
+    begins = BEGAN - timedelta(minutes=15)  # the clock of this machine may be fast
+    storage.client.get_user_delegation_key.assert_called_once_with(begins, expires)
+    assert signed_with == {'user_delegation_key': key, 'expiry': expires}
+
+
+def test_a_user_delegation_key_lives_seven_days_at_most(
+    storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
+    monkeypatch.setattr(sample, '_UPLOAD_TIMEOUT', timedelta(days=6))
+
+    signed_with = sample.key_and_expiry(storage.client, timedelta(days=6))
+
+    begins, expires = storage.client.get_user_delegation_key.call_args.args
+    assert expires - begins == timedelta(days=7)
+    assert signed_with['expiry'] == expires
