@@ -129,3 +129,23 @@ def test_a_service_that_stays_down_gets_one_clear_error(sample: Sample) -> None:
     assert result.stderr.count('Error: ') == 1
     assert '503' in result.stderr
     assert sample.containers() == []
+
+
+@pytest.mark.parametrize(
+    ('service', 'status', 'setting'),
+    [
+        ('batch', 200, '_BATCH_ACCOUNT_URL'),
+        ('batch', 403, '_BATCH_ACCOUNT_URL'),
+        ('storage', 403, '_STORAGE_ACCOUNT_URL'),
+    ],
+)
+def test_a_page_of_a_proxy_gets_one_message_with_the_setting(
+    sample: Sample, service: str, status: int, setting: str
+) -> None:
+    sample.azure.html_requests('*', '.', count=None, status=status, service=service)
+
+    stderr = sample.assert_refused(
+        f'Error: {status} ', f'the answer did not come from Azure. Check {setting} and the proxy.'
+    )
+
+    assert len(stderr.splitlines()) == 1
