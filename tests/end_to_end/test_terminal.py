@@ -161,6 +161,20 @@ def test_a_log_has_plain_lines_only(sample: Sample) -> None:
     assert len(polls) == len(set(polls)) >= 1
 
 
+def test_a_log_beside_a_terminal_has_plain_lines_only(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    sample.shell = 'exec "$@" 2>log.txt'
+
+    screen = open_screen('-y')
+
+    assert screen.finish() == 0
+    log = (sample.output.parent / 'log.txt').read_text()
+    assert 'a.mp4' in log
+    assert log.replace('\n', '').isprintable()
+    assert 'a.mp4' not in screen.output.replace('Uploading file a.mp4', '')
+
+
 @pytest.mark.parametrize(
     ('method', 'path', 'line'),
     [
