@@ -1526,9 +1526,8 @@ def add_or_use_pool(batch_client: Any, pool: Any) -> None:
             f'Pool [{pool.id}] already exists with other settings: {found}.\n'
             f'Choose another _POOL_ID, or delete it:\n  {deletion_command("pool")}'
         )
-    job = find(batch_client.job.get, _JOB_ID)
-    unused = job is None or job.state == batchmodels.JobState.deleting
-    if is_ours(existing) and unused:  # left by an earlier run: this one takes it over
+    same_output = metadata_of(existing).get('output') == run_metadata()['output']
+    if is_ours(existing) and same_output:  # its run has ended, since this one has the lock
         batch_client.pool.patch(pool.id, batchmodels.PoolPatchParameter(metadata=pool.metadata))
     say(f'Pool [{pool.id}] exists with the same settings and is used again.')
 
@@ -1739,7 +1738,7 @@ class PoolWatch:
         kept, the nodes would bill until somebody remembers them. The pool gets the formula when its
         nodes have been allocated, since Batch takes none during a resize.
         """
-        if self._formula_given or not is_ours(pool):
+        if self._formula_given or not is_ours(pool, this_run=True):
             return
         self._formula_given = True
         try:
