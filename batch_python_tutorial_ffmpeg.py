@@ -198,6 +198,7 @@ def convert_videos(run: 'Run') -> None:
         batch_client,
         _JOB_ID,
         options.timeout,
+        pool_id=_POOL_ID,
         dedicated_nodes=options.dedicated_nodes,
         low_priority_nodes=options.low_priority_nodes,
     )
