@@ -181,3 +181,24 @@ def test_yes_deletes_an_old_job_and_goes_on(sample: Sample) -> None:
     assert result.returncode == 0, result.stderr
     assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in result.stdout
     assert sample.nothing_is_left()
+
+
+def test_keep_twice_replaces_the_finished_job_and_uses_the_pool_again(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    assert sample.run('--keep').returncode == 0
+    client = sample.azure.batch_client()
+    created = client.pool.get('LinuxFFmpegPool').creation_time
+    make_video('b.mp4')
+
+    result = sample.run('--keep')
+
+    assert result.returncode == 0, result.stderr
+    assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in result.stdout
+    assert 'It was kept by an earlier run, and is replaced.' in result.stdout
+    assert 'Pool [LinuxFFmpegPool] exists with the same settings and is used again.' in (
+        result.stdout
+    )
+    assert client.pool.get('LinuxFFmpegPool').creation_time == created
+    assert len(list(client.task.list('LinuxFFmpegJob'))) == 2
+    assert sample.mp3s() == ['a.mp3', 'b.mp3']

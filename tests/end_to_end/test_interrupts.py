@@ -12,6 +12,7 @@ import pytest
 from tests.conftest import MakeVideo
 
 from .conftest import Sample
+from .random_interrupts import SIGNALS, interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +69,20 @@ def test_the_first_interrupt_cleans_up(
     assert result.stderr.count('Interrupted: cleaning up.') == 1
     assert 'Sample end' in result.stdout
     assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('number', SIGNALS)
+@pytest.mark.parametrize('after', [0, 0.15, 0.3, 0.6, 1.0, 1.5])  # seconds
+def test_an_interrupt_at_any_moment_cleans_up_soon(
+    sample: Sample, after: float, number: signal.Signals
+) -> None:
+    sample.azure.slow_nodes(start_task=3)  # no run is over before the signal
+
+    outcome = interrupt(sample, after, number)
+
+    assert outcome.problem == ''
+    assert not outcome.too_late
+    assert outcome.until_cleanup < 2
 
 
 @pytest.mark.parametrize('path', ['/pools', '/jobs'])

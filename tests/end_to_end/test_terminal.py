@@ -223,3 +223,38 @@ def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(
     assert 'BrokenPipe' not in result.stdout + result.stderr
     assert sample.mp3s() == ['a.mp3']
     assert sample.nothing_is_left()
+
+
+AS_IN_A_NOTEBOOK = """
+import runpy, sys
+
+class Cell:
+    encoding = 'utf-8'
+
+    def __init__(self, stream):
+        self.write, self.flush = stream.write, stream.flush
+
+sys.ps1 = 'In [1]: '
+sys.stdin, sys.stdout, sys.stderr = None, Cell(sys.stdout), Cell(sys.stderr)
+script, sys.argv = sys.argv[1], sys.argv[1:]
+try:
+    runpy.run_path(script, run_name='__main__')
+except SystemExit as end:
+    print('exit code', end.code)
+print('the notebook goes on')
+"""
+
+
+def test_a_notebook_whose_streams_are_no_files_runs_the_sample(
+    sample: Sample, tmp_path: Path
+) -> None:
+    notebook = tmp_path / 'notebook.py'
+    notebook.write_text(AS_IN_A_NOTEBOOK)
+    sample.shell = f'python=$1; shift; exec "$python" {notebook} "$@"'
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith('exit code 0\nthe notebook goes on\n')
+    assert 'a.mp4' in result.stderr
+    assert sample.mp3s() == ['a.mp3']
