@@ -891,7 +891,6 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
         operations.api_version = _BATCH_API_VERSION
 
     client.config.keep_alive = True
-    client.config.connection.timeout = (10, 30)  # seconds: to connect, and for an answer
     client.config.hooks.append(repeat_if_cut)
     client.config.hooks.append(check_answer)
 
@@ -902,7 +901,7 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
     policy.backoff_factor = 1
     policy.backoff_max = 10  # seconds
     policy.backoff_jitter = 1
-    set_patience(client, _FIRST_RETRIES, longest_pause=5)
+    set_patience(client, _FIRST_RETRIES, longest_pause=5, longest_wait=10)
     return client
 
 
@@ -916,11 +915,17 @@ def repeat_if_cut(response: requests.Response, *_: Any, **options: Any) -> reque
         return session.send(response.request, timeout=options['timeout'])
 
 
-def set_patience(batch_client: Any, retries: int, longest_pause: int = 30) -> None:
-    """Set how often a failed request is repeated, and how long a pause the service may ask for."""
+def set_patience(
+    batch_client: Any, retries: int, longest_pause: int = 30, longest_wait: int = 30
+) -> None:
+    """Set how often a failed request is repeated, and how many seconds may pass.
+
+    `longest_pause` is what the service may ask for, `longest_wait` the time for an answer.
+    """
+    batch_client.config.connection.timeout = (10, longest_wait)  # the former to connect
     policy = batch_client.config.retry_policy.policy
     policy.total = policy.connect = policy.read = policy.status = retries
-    policy.retry_after_max = longest_pause  # seconds
+    policy.retry_after_max = longest_pause
 
 
 def batch_credentials(batch_url: str, credential: DefaultAzureCredential | None) -> Any:
