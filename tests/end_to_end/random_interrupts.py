@@ -48,6 +48,7 @@ class Lines:
     def join(self) -> str:
         """Return all of the text, when the process has closed the stream."""
         self._thread.join(TIMEOUT)
+        self._stream.close()
         return ''.join(line for _, line in self.lines)
 
     def time_of(self, *beginnings: str) -> float | None:
@@ -134,10 +135,12 @@ def seconds_of_a_run(sample: Sample) -> float:
     """Return how long a run takes from `Sample start` to its end."""
     process = sample.start('-y')
     assert process.stdout
-    out = Lines(process.stdout)
+    assert process.stderr
+    out, err = Lines(process.stdout), Lines(process.stderr)
     process.wait(TIMEOUT)
     ended = time.monotonic()
     out.join()
+    err.join()
     began = out.time_of('Sample start')
     assert began
     sample.azure.clear()
