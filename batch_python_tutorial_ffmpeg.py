@@ -1532,8 +1532,10 @@ def add_or_use_pool(batch_client: Any, pool: Any) -> None:
             f'Pool [{pool.id}] already exists with other settings: {found}.\n'
             f'Choose another _POOL_ID, or delete it:\n  {deletion_command("pool")}'
         )
+    job = find(batch_client.job.get, _JOB_ID)
+    unused = job is None or job.state == batchmodels.JobState.deleting
     same_output = metadata_of(existing).get('output') == run_metadata()['output']
-    if is_ours(existing) and same_output:  # its run has ended, since this one has the lock
+    if is_ours(existing) and unused and same_output:  # of an ended run: this one has the lock
         batch_client.pool.patch(pool.id, batchmodels.PoolPatchParameter(metadata=pool.metadata))
     say(f'Pool [{pool.id}] exists with the same settings and is used again.')
 
