@@ -127,7 +127,7 @@ def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVide
 
     assert result.returncode == 0, result.stderr
     assert (
-        '3 nodes Standard_D2s_v3, up to 2.12 node-hours, even if this machine disappears.'
+        '3 nodes Standard_D2s_v3, up to 2.12 node-hours, even if this machine disappears while'
         in result.stderr
     )
     assert 'timeout in 00:07:30...' in result.stdout
