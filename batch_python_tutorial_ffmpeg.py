@@ -198,6 +198,7 @@ def convert_videos(run: 'Run') -> None:
         batch_client,
         _JOB_ID,
         options.timeout,
+        pool_id=_POOL_ID,
         dedicated_nodes=options.dedicated_nodes,
         low_priority_nodes=options.low_priority_nodes,
     )
@@ -890,7 +891,6 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
         operations.api_version = _BATCH_API_VERSION
 
     client.config.keep_alive = True
-    client.config.connection.timeout = (10, 30)  # seconds: to connect, and for an answer
     client.config.hooks.append(repeat_if_cut)
     client.config.hooks.append(check_answer)
 
@@ -901,7 +901,7 @@ def create_batch_client(credential: DefaultAzureCredential | None) -> Any:
     policy.backoff_factor = 1
     policy.backoff_max = 10  # seconds
     policy.backoff_jitter = 1
-    set_patience(client, _FIRST_RETRIES, longest_pause=5)
+    set_patience(client, _FIRST_RETRIES, longest_pause=5, longest_wait=10)
     return client
 
 
@@ -923,11 +923,17 @@ def repeat_if_cut(
     return response
 
 
-def set_patience(batch_client: Any, retries: int, longest_pause: int = 30) -> None:
-    """Set how often a failed request is repeated, and how long a pause the service may ask for."""
+def set_patience(
+    batch_client: Any, retries: int, longest_pause: int = 30, longest_wait: int = 30
+) -> None:
+    """Set how often a failed request is repeated, and how many seconds may pass.
+
+    `longest_pause` is what the service may ask for, `longest_wait` the time for an answer.
+    """
+    batch_client.config.connection.timeout = (10, longest_wait)  # the former to connect
     policy = batch_client.config.retry_policy.policy
     policy.total = policy.connect = policy.read = policy.status = retries
-    policy.retry_after_max = longest_pause  # seconds
+    policy.retry_after_max = longest_pause
 
 
 def batch_credentials(batch_url: str, credential: DefaultAzureCredential | None) -> Any:
@@ -1537,7 +1543,8 @@ def add_or_use_pool(batch_client: Any, pool: Any) -> None:
         )
     job = find(batch_client.job.get, _JOB_ID)
     unused = job is None or job.state == batchmodels.JobState.deleting
-    if is_ours(existing) and unused:  # left by an earlier run: this one takes it over
+    same_output = metadata_of(existing).get('output') == run_metadata()['output']
+    if is_ours(existing) and unused and same_output:  # of an ended run: this one has the lock
         batch_client.pool.patch(pool.id, batchmodels.PoolPatchParameter(metadata=pool.metadata))
     say(f'Pool [{pool.id}] exists with the same settings and is used again.')
 
@@ -1748,7 +1755,7 @@ class PoolWatch:
         kept, the nodes would bill until somebody remembers them. The pool gets the formula when its
         nodes have been allocated, since Batch takes none during a resize.
         """
-        if self._formula_given or not is_ours(pool):
+        if self._formula_given or not is_ours(pool, this_run=True):
             return
         self._formula_given = True
         try:

@@ -18,7 +18,7 @@ from tests.local_azure.faults import Fault
 from tests.screen import Screen
 
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
-TIMEOUT = 60  # seconds; a run takes three
+TIMEOUT = 120  # seconds; a run takes three, and a minute more if it waits for another run
 OpenScreen = Callable[..., Screen]
 
 
@@ -41,7 +41,7 @@ class Sample:
         changed = (
             f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); '
             f'import {SCRIPT.stem} as sample; '
-            f'{self.changes}sys.exit(sample.main())'
+            f'{self.changes}sample.leave(sample.main())'
         )
         program = ['-c', changed] if self.changes else [SCRIPT]
         sample = [
@@ -123,6 +123,14 @@ class Sample:
         for word in words:
             assert word in result.stderr
         return result.stderr
+
+    def assert_failed(self, stderr: str, video: str, reason: str, result: str = 'failed') -> None:
+        """The table gives the video this result, and one line below it the reason (a pattern)."""
+        name = re.escape(video)
+        assert re.search(rf'^{name} .* {result} *$', stderr, re.MULTILINE), stderr
+        reasons = re.findall(rf'^{name} {result}: (.*)', stderr, re.MULTILINE)
+        assert len(reasons) == 1, stderr
+        assert re.match(reason, reasons[0]), stderr
 
     def check_secrets(self, text: str) -> None:
         assert 'sig=' not in text

@@ -14,6 +14,10 @@ from .conftest import Sample
 
 OTHER_KEY = base64.b64encode(b'not the key of this account').decode()
 NO_SERVER = 'http://127.0.0.1:9'
+POOL_STAYS = (
+    'The pool was there before this run. Its nodes bill until it is deleted. To delete it:\n'
+    '  az batch pool delete --pool-id LinuxFFmpegPool --yes '
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +79,7 @@ def test_a_container_that_is_still_being_deleted_is_waited_for(sample: Sample) -
     assert 'Container [input] is still being deleted: waiting until it is gone...' in result.stderr
 
 
-def test_a_pool_of_the_same_shape_is_used_again(sample: Sample) -> None:
+def test_a_pool_with_the_same_settings_is_used_again(sample: Sample) -> None:
     assert sample.run('--keep').returncode == 0
     sample.azure.batch_client().job.delete('LinuxFFmpegJob')
     (created,) = [pool.creation_time for pool in sample.azure.batch_client().pool.list()]
@@ -83,7 +87,9 @@ def test_a_pool_of_the_same_shape_is_used_again(sample: Sample) -> None:
     result = sample.run('--keep')
 
     assert result.returncode == 0, result.stderr
-    assert 'Pool [LinuxFFmpegPool] exists with the same shape and is used again.' in result.stdout
+    assert (
+        'Pool [LinuxFFmpegPool] exists with the same settings and is used again.' in result.stdout
+    )
     assert [pool.creation_time for pool in sample.azure.batch_client().pool.list()] == [created]
 
 
@@ -119,9 +125,11 @@ def test_another_pool_of_that_name_is_refused_with_the_difference_and_stays(
 ) -> None:
     add_pool(sample, **changes)
 
-    stderr = sample.assert_refused('Pool [LinuxFFmpegPool] exists and is another one', word)
+    stderr = sample.assert_refused(
+        'Pool [LinuxFFmpegPool] already exists with other settings: ', word
+    )
 
-    assert 'The pool was there before this run. Its nodes bill.' in stderr
+    assert POOL_STAYS in stderr
     assert sample.pools() == ['LinuxFFmpegPool']
 
 
@@ -131,7 +139,7 @@ def test_a_pool_that_this_sample_did_not_create_is_used_but_never_deleted(sample
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert 'The pool was there before this run. Its nodes bill.' in result.stderr
+    assert POOL_STAYS in result.stderr
     assert sample.pools() == ['LinuxFFmpegPool']
 
 
@@ -175,15 +183,22 @@ def test_yes_deletes_an_old_job_and_goes_on(sample: Sample) -> None:
     assert sample.nothing_is_left()
 
 
-def test_a_second_run_leaves_the_pool_of_the_first_alone(sample: Sample) -> None:
-    held = sample.azure.hold_requests('GET', '/input/a.mp4', service='storage', source='node')
-    first = sample.start('-y')
-    sample.azure.wait_until(lambda: held.hits)
+def test_keep_twice_replaces_the_finished_job_and_uses_the_pool_again(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    assert sample.run('--keep').returncode == 0
+    client = sample.azure.batch_client()
+    created = client.pool.get('LinuxFFmpegPool').creation_time
+    make_video('b.mp4')
 
-    second = sample.run()
+    result = sample.run('--keep')
 
-    held.remove()
-    assert second.returncode == 1
-    assert 'Job [LinuxFFmpegJob] exists' in second.stderr
-    assert sample.finish(first).returncode == 0
-    assert sample.nothing_is_left()
+    assert result.returncode == 0, result.stderr
+    assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in result.stdout
+    assert 'It was kept by an earlier run, and is replaced.' in result.stdout
+    assert 'Pool [LinuxFFmpegPool] exists with the same settings and is used again.' in (
+        result.stdout
+    )
+    assert client.pool.get('LinuxFFmpegPool').creation_time == created
+    assert len(list(client.task.list('LinuxFFmpegJob'))) == 2
+    assert sample.mp3s() == ['a.mp3', 'b.mp3']

@@ -25,7 +25,7 @@ def test_check_tells_what_a_run_would_do_and_cost(sample: Sample) -> None:
     assert result.returncode == 0, result.stderr
     assert 'Both accounts answer. Image: server-gen1 is supported, no end known.' in result.stdout
     assert 'Files: 1. Pool: new. Job: new.' in result.stdout
-    assert '5 nodes STANDARD_A1_v2, up to 2.5 node-hours' in result.stderr
+    assert '5 nodes STANDARD_A1_v2, up to 5.42 node-hours' in result.stderr
     assert_created_nothing(sample)
 
 

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import MakeVideo
 
 from .conftest import Sample
+from .random_interrupts import SIGNALS, interrupt
 
 
 @pytest.fixture(autouse=True)
@@ -36,16 +36,6 @@ def is_monitoring(sample: Sample) -> bool:
     return any('taskcounts' in request.path for request in sample.azure.requests)
 
 
-INTERRUPT_AT_IMPORT = """
-import os, signal, sys
-
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name == {0!r}:
-            os.kill(os.getpid(), signal.SIGINT)
-
-sys.meta_path.insert(0, Finder())
-"""
 MOMENTS = [container_exists, pool_exists, job_exists, is_monitoring]
 
 
@@ -81,17 +71,18 @@ def test_the_first_interrupt_cleans_up(
     assert sample.nothing_is_left()
 
 
-@pytest.mark.parametrize('module', ['azure.batch', 'azure.identity', 'msrestazure'])
-def test_an_interrupt_during_the_imports_ends_quietly(
-    sample: Sample, module: str, tmp_path: Path
+@pytest.mark.parametrize('number', SIGNALS)
+@pytest.mark.parametrize('after', [0, 0.15, 0.3, 0.6, 1.0, 1.5])  # seconds
+def test_an_interrupt_at_any_moment_cleans_up_soon(
+    sample: Sample, after: float, number: signal.Signals
 ) -> None:
-    (tmp_path / 'sitecustomize.py').write_text(INTERRUPT_AT_IMPORT.format(module))
-    sample.environment = {'PYTHONPATH': str(tmp_path)}
+    sample.azure.slow_nodes(start_task=3)  # no run is over before the signal
 
-    result = sample.run('-y')
+    outcome = interrupt(sample, after, number)
 
-    assert (result.returncode, result.stdout, result.stderr) == (130, '', '')
-    assert sample.azure.requests == []
+    assert outcome.problem == ''
+    assert not outcome.too_late
+    assert outcome.until_cleanup < 2
 
 
 @pytest.mark.parametrize('path', ['/pools', '/jobs'])
@@ -198,6 +189,7 @@ def test_an_interrupt_during_the_cleanup_does_not_cut_it_short(sample: Sample) -
 def test_a_killed_run_followed_by_another_ends_in_success_with_nothing_left(
     sample: Sample, moment: Callable[[Sample], bool]
 ) -> None:
+    sample.change('_LEASE_SECONDS', '15')  # for so long the second one waits
     process = start_until(sample, moment, '-y', start_task=8)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
@@ -214,9 +206,10 @@ def test_a_killed_run_followed_by_another_ends_in_success_with_nothing_left(
 def test_a_run_that_was_killed_in_a_download_leaves_no_half_written_file_to_the_next(
     sample: Sample,
 ) -> None:
+    sample.change('_LEASE_SECONDS', '15')
     download = sample.azure.hang_requests('GET', '/output/a.mp3', service='storage')
     process = sample.start('-y')
-    sample.azure.wait_until(lambda: download.hits and any(sample.output.glob('.parts-*/*')))
+    sample.azure.wait_until(lambda: download.hits and any(sample.output.glob('.*.part')))
     process.kill()
     process.communicate()
     download.remove()

@@ -50,7 +50,7 @@ def test_a_terminal_of_unknown_size_gets_plain_lines(open_screen: OpenScreen) ->
     screen = open_screen('-y', width=0, height=0)
 
     assert screen.finish() == 0
-    assert ' nodes ready' in screen.output
+    assert ' nodes: ' in screen.output
     assert '\x1b' not in screen.output
 
 
@@ -82,17 +82,56 @@ def test_an_old_job_is_asked_about_and_yes_goes_on(open_screen: OpenScreen, samp
     assert sample.nothing_is_left()
 
 
-def test_sigterm_at_a_question_answers_both_with_the_default(
-    open_screen: OpenScreen, sample: Sample
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_of_the_system_at_the_first_question_answers_both_with_the_default(
+    open_screen: OpenScreen, sample: Sample, number: signal.Signals
 ) -> None:
     screen = open_screen()
 
     screen.wait_for(DELETE_JOB)
     sample.azure.wait_until(lambda: sleeps(screen))
-    screen.process.send_signal(signal.SIGTERM)
+    screen.process.send_signal(number)
 
     assert screen.finish() == 130
+    assert re.search(rf'^{DELETE_JOB} yes \(interrupted\)$', screen.look_back(), re.MULTILINE)
     assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_the_last_question_answers_it_with_the_default(
+    open_screen: OpenScreen, sample: Sample, number: signal.Signals
+) -> None:
+    screen = open_screen()
+
+    screen.wait_for(DELETE_JOB)
+    screen.type(ENTER)
+    screen.wait_for(DELETE_POOL)
+    sample.azure.wait_until(lambda: sleeps(screen))
+    screen.process.send_signal(number)
+
+    assert screen.finish() == 130
+    assert re.search(rf'^{DELETE_POOL} yes \(interrupted\)$', screen.look_back(), re.MULTILINE)
+    assert sample.nothing_is_left()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_the_question_about_an_old_job_touches_nothing_and_says_what_bills(
+    open_screen: OpenScreen, sample: Sample, number: signal.Signals
+) -> None:
+    assert sample.run('--keep').returncode == 0
+    screen = open_screen(width=200, height=40)
+
+    screen.wait_for(r'Delete it and go on\? \[y/N\]')
+    sample.azure.wait_until(lambda: sleeps(screen))
+    screen.process.send_signal(number)
+
+    assert screen.finish() == 130
+    shown = screen.look_back()
+    assert re.search(r'^Delete it and go on\? \[y/N\] no \(interrupted\)$', shown, re.MULTILINE)
+    assert re.search('^  az batch job delete --job-id LinuxFFmpegJob --yes', shown, re.MULTILINE)
+    assert re.search('^Pool .LinuxFFmpegPool. exists. Its nodes bill until', shown, re.MULTILINE)
+    assert re.search('^  az batch pool delete --pool-id Linux', shown, re.MULTILINE)
+    assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], ['LinuxFFmpegPool'])
 
 
 def test_ctrl_c_at_a_question_answers_it_with_the_default(
@@ -118,23 +157,46 @@ def test_a_log_has_plain_lines_only(sample: Sample) -> None:
 
     assert result.returncode == 0, result.stderr
     assert (result.stdout + result.stderr).replace('\n', '').isprintable()
-    polls = [line for line in result.stderr.splitlines() if 'nodes ready' in line]
+    polls = [line for line in result.stderr.splitlines() if ' nodes: ' in line]
     assert len(polls) == len(set(polls)) >= 1
 
 
-def test_a_log_gets_plain_lines_during_long_transfers(sample: Sample) -> None:
-    sample.change(
-        'progress', 'sample.functools.partial(sample.progress, delay=0.001, mininterval=0)'
-    )  # all are long
+def test_a_log_beside_a_terminal_has_plain_lines_only(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    sample.shell = 'exec "$@" 2>log.txt'
 
-    result = sample.run('-y')
+    screen = open_screen('-y')
 
-    assert result.returncode == 0, result.stderr
-    assert (result.stdout + result.stderr).replace('\n', '').isprintable()
-    assert re.search(r'^Uploading: 100%\|#+\| .*B/s]$', result.stderr, re.MULTILINE), result.stderr
-    assert re.search(r'^Downloading: 100%\|#+\| 1/1 .*]$', result.stderr, re.MULTILINE), (
-        result.stderr
-    )
+    assert screen.finish() == 0
+    log = (sample.output.parent / 'log.txt').read_text()
+    assert 'a.mp4' in log
+    assert log.replace('\n', '').isprintable()
+    assert 'a.mp4' not in screen.output.replace('Uploading file a.mp4', '')
+
+
+@pytest.mark.parametrize(
+    ('method', 'path', 'line'),
+    [
+        ('PUT', '/input/b.mp4', r'^Uploading: [\d.]+ kB of [\d.]+ kB(, 0:00:\d\d left)?$'),
+        ('GET', '/output/b.mp3', r'^Downloading: 1 of 2, 0:00:\d\d left$'),
+    ],
+)
+def test_a_log_gets_plain_lines_during_long_transfers(
+    sample: Sample, make_video: MakeVideo, method: str, path: str, line: str
+) -> None:
+    make_video('b.mp4')
+    log = sample.output.parent / 'log.txt'
+    sample.shell = f'exec "$@" 2>{log.name}'
+    transfer = sample.azure.hang_requests(method, path, service='storage')
+    process = sample.start('-y')
+
+    sample.azure.wait_until(lambda: log.exists() and re.search(line, log.read_text(), re.MULTILINE))
+    transfer.remove()
+    result = sample.finish(process)
+
+    assert result.returncode == 0, log.read_text()
+    assert (result.stdout + log.read_text()).replace('\n', '').isprintable()
 
 
 @pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])
@@ -161,3 +223,38 @@ def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(
     assert 'BrokenPipe' not in result.stdout + result.stderr
     assert sample.mp3s() == ['a.mp3']
     assert sample.nothing_is_left()
+
+
+AS_IN_A_NOTEBOOK = """
+import runpy, sys
+
+class Cell:
+    encoding = 'utf-8'
+
+    def __init__(self, stream):
+        self.write, self.flush = stream.write, stream.flush
+
+sys.ps1 = 'In [1]: '
+sys.stdin, sys.stdout, sys.stderr = None, Cell(sys.stdout), Cell(sys.stderr)
+script, sys.argv = sys.argv[1], sys.argv[1:]
+try:
+    runpy.run_path(script, run_name='__main__')
+except SystemExit as end:
+    print('exit code', end.code)
+print('the notebook goes on')
+"""
+
+
+def test_a_notebook_whose_streams_are_no_files_runs_the_sample(
+    sample: Sample, tmp_path: Path
+) -> None:
+    notebook = tmp_path / 'notebook.py'
+    notebook.write_text(AS_IN_A_NOTEBOOK)
+    sample.shell = f'python=$1; shift; exec "$python" {notebook} "$@"'
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.endswith('exit code 0\nthe notebook goes on\n')
+    assert 'a.mp4' in result.stderr
+    assert sample.mp3s() == ['a.mp3']

@@ -17,7 +17,7 @@ def assert_refused(sample: Sample, *words: str, options: tuple[str, ...] = ('-y'
 
     assert result.returncode == 2
     assert result.stdout == ''
-    assert len(result.stderr.splitlines()) == 1
+    assert len(result.stderr.splitlines()) == 1, result.stderr
     for word in words:
         assert word in result.stderr
     assert sample.azure.requests == []
@@ -57,7 +57,16 @@ def test_a_setting_that_cannot_be_right_is_named(
     make_video('a.mp4')
     sample.environment = {variable: value}
 
-    assert_refused(sample, *words, 'python -m tests.local_azure')
+    assert_refused(sample, *words, f'(from the variable {variable})')
+
+
+def test_a_placeholder_is_told_how_to_try_the_sample_without_an_account(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    sample.environment = {'AZURE_STORAGE_ACCOUNT': '<storage account>'}
+
+    assert_refused(sample, 'Without an Azure account: python -m tests.local_azure')
 
 
 def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVideo) -> None:
@@ -70,27 +79,35 @@ def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVi
     assert_refused(sample, '_BATCH_ACCOUNT_NAME', '_STORAGE_ACCOUNT_KEY')
 
 
+def test_no_nodes_at_all_are_refused(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+
+    assert_refused(sample, '--dedicated and --low-priority', options=('--low-priority', '0'))
+
+
 @pytest.mark.parametrize(
-    'options',
+    ('option', 'words'),
     [
-        ('--dedicated', '-1'),
-        ('--low-priority', '0'),
-        *((f'--timeout={minutes}',) for minutes in ('0', '-5', 'nan', 'inf', '-inf', '1e9')),
+        ('--dedicated=-1', 'argument --dedicated: a number of nodes cannot be negative'),
+        ('--low-priority=many', 'argument --low-priority: '),
+        *(
+            (f'--timeout={minutes}', f'argument --timeout: {minutes}: more than 0 minutes')
+            for minutes in ('0', '-5', 'nan', 'inf', '-inf', '1e9')
+        ),
+        ('--timeout=soon', 'argument --timeout: '),
+        ('--no-such-option', 'unrecognized arguments: --no-such-option'),
     ],
-    ids=' '.join,
 )
 def test_an_option_that_cannot_be_is_refused(
-    sample: Sample, make_video: MakeVideo, options: tuple[str, ...]
+    sample: Sample, make_video: MakeVideo, option: str, words: str
 ) -> None:
     make_video('a.mp4')
 
-    assert_refused(
-        sample,
-        '--dedicated, --low-priority',
-        'one at least; --timeout',
-        'up to 6 days',
-        options=options,
-    )
+    result = sample.run(option)
+
+    assert (result.returncode, result.stdout) == (2, '')
+    assert words in result.stderr
+    assert sample.azure.requests == []
 
 
 def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVideo) -> None:
@@ -109,7 +126,10 @@ def test_options_take_the_place_of_settings(sample: Sample, make_video: MakeVide
     result = sample.run('--keep', *options)
 
     assert result.returncode == 0, result.stderr
-    assert '3 nodes Standard_D2s_v3, up to 0.375 node-hours.' in result.stderr
+    assert (
+        '3 nodes Standard_D2s_v3, up to 2.12 node-hours, even if this machine disappears while'
+        in result.stderr
+    )
     assert 'timeout in 00:07:30...' in result.stdout
     client = sample.azure.batch_client()
     pool, job = client.pool.get('LinuxFFmpegPool'), client.job.get('LinuxFFmpegJob')

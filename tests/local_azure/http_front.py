@@ -48,6 +48,7 @@ class Request(NamedTuple):
     bytes_out: int
     started: float  # time.monotonic()
     seconds: float
+    port: int  # the client's, one for each connection
 
 
 class Answer(NamedTuple):
@@ -116,6 +117,7 @@ class Handler(BaseHTTPRequestHandler):
             bytes_out=self._bytes_out,
             started=started,
             seconds=time.monotonic() - started,
+            port=self.client_address[1],
         )
         self.server.conditions.requests.append(request)
 

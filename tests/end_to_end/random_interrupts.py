@@ -1,0 +1,195 @@
+"""Interrupts runs of the sample at random moments: each must clean up, and leave nothing.
+
+    python -m tests.end_to_end.random_interrupts N [--at-once N] [--seed N]
+
+A moment is one from the line `Sample start` on. A run that ends before its moment does not count,
+and is repeated. With more runs at once than the machine has cores they are under load.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tests.local_azure import LocalAzure
+from tests.media.odd_videos import ODD_VIDEOS, make
+
+from .conftest import TIMEOUT, Sample
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CLEANUP_LINES = ('Deleting container', 'Sample end')  # with one of these the cleanup begins
+
+
+class Lines:
+    """What a process prints to one of its streams, with the time of each line."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.lines: list[tuple[float, str]] = []
+        self._stream = stream
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._stream:
+            self.lines.append((time.monotonic(), line))
+
+    def join(self) -> str:
+        """Return all of the text, when the process has closed the stream."""
+        self._thread.join(TIMEOUT)
+        self._stream.close()
+        return ''.join(line for _, line in self.lines)
+
+    def time_of(self, *beginnings: str) -> float | None:
+        """Return the time of the first line that begins with one of these."""
+        for moment, line in list(self.lines):
+            if line.startswith(beginnings):
+                return moment
+        return None
+
+
+@dataclass
+class Outcome:
+    """What became of one interrupted run."""
+
+    number: signal.Signals
+    after: float  # seconds from `Sample start` to the signal
+    too_late: bool  # the run had ended by itself
+    until_cleanup: float  # seconds from the signal to the begin of the cleanup, or to the end
+    problem: str  # '' if all is well
+
+
+def interrupt(sample: Sample, after: float, number: signal.Signals, *options: str) -> Outcome:
+    """Run the sample with -y, and send it a signal so many seconds after `Sample start`."""
+    process = sample.start('-y', *options)
+    assert process.stdout
+    assert process.stderr
+    out, err = Lines(process.stdout), Lines(process.stderr)
+    sample.azure.wait_until(lambda: out.time_of('Sample start') or process.poll() is not None)
+
+    time.sleep(after)
+    ended_before = process.poll() is not None
+    sent = time.monotonic()
+    process.send_signal(number)
+    exit_code = process.wait(TIMEOUT)
+    ended = time.monotonic()
+    stdout, stderr = out.join(), err.join()
+
+    too_late = ended_before or 'Interrupted: ' not in stderr
+    begun = out.time_of(*CLEANUP_LINES) or ended
+    problem = problem_of(sample, exit_code, stdout + stderr)
+    if too_late and exit_code == 0:
+        problem = ''
+    return Outcome(number, after, too_late, max(0.0, begun - sent), problem)
+
+
+def problem_of(sample: Sample, exit_code: int, text: str) -> str:
+    """Return what is wrong after an interrupted run, '' if nothing is."""
+    wrong = []
+    if exit_code != 130:
+        wrong.append(f'exit code {exit_code}')
+    if 'Traceback' in text or 'Error' in text:
+        wrong.append('an error is printed')
+    if not sample.nothing_is_left():
+        wrong.append(
+            f'left: jobs {sample.jobs()}, pools {sample.pools()}, containers {sample.containers()}'
+        )
+    if not lease_is_free(sample):
+        wrong.append('the lease is not given back')
+    return f'{", ".join(wrong)}\n{text}' if wrong else ''
+
+
+def lease_is_free(sample: Sample) -> bool:
+    """Whether the next run could begin at once."""
+    if 'output' not in sample.containers():
+        return True
+    with sample.azure.blob_service_client() as client:
+        properties = client.get_container_client('output').get_container_properties()
+    return str(properties.lease.status) == 'unlocked'
+
+
+@contextmanager
+def samples() -> Iterator[Sample]:
+    """A sample with three small videos on a local Azure of its own."""
+    with LocalAzure() as azure, tempfile.TemporaryDirectory() as folder:
+        inputs = Path(folder, 'in')
+        inputs.mkdir()
+        first = make(ODD_VIDEOS[0], inputs)
+        for name in ('b.mp4', 'c.mp4'):
+            shutil.copy(first, inputs / name)
+        yield Sample(azure, inputs, Path(folder, 'out'))
+
+
+def seconds_of_a_run(sample: Sample) -> float:
+    """Return how long a run takes from `Sample start` to its end."""
+    process = sample.start('-y')
+    assert process.stdout
+    assert process.stderr
+    out, err = Lines(process.stdout), Lines(process.stderr)
+    process.wait(TIMEOUT)
+    ended = time.monotonic()
+    out.join()
+    err.join()
+    began = out.time_of('Sample start')
+    assert began
+    sample.azure.clear()
+    return ended - began
+
+
+def interrupt_some(number: int, seed: int) -> list[Outcome]:
+    """Interrupt so many runs; those that had ended before are among the outcomes, too."""
+    # Not for secrets: the moments have to be the same for the same seed.
+    chance = random.Random(seed)
+    outcomes: list[Outcome] = []
+    with samples() as sample:
+        seconds = seconds_of_a_run(sample)
+        while sum(not outcome.too_late for outcome in outcomes) < number:
+            after = chance.uniform(0, seconds)
+            outcome = interrupt(sample, after, chance.choice(SIGNALS))
+            outcomes.append(outcome)
+            if outcome.problem:
+                print(f'{outcome.number.name} after {after:.2f} s: {outcome.problem}', flush=True)
+            sample.azure.clear()
+    return outcomes
+
+
+def main() -> int:
+    """Interrupt the runs that the command line asks for; 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(prog='python -m tests.end_to_end.random_interrupts')
+    parser.add_argument('number', type=int, metavar='N', help='runs to interrupt')
+    parser.add_argument('--at-once', type=int, default=2, metavar='N')
+    parser.add_argument('--seed', type=int, default=random.randrange(1000000), metavar='N')
+    options = parser.parse_args()
+    print(f'--seed {options.seed}', flush=True)
+
+    shares = [options.number // options.at_once] * options.at_once
+    shares[0] += options.number % options.at_once
+    seeds = range(options.seed, options.seed + options.at_once)
+    with ThreadPoolExecutor(options.at_once) as workers:
+        outcomes = [one for some in workers.map(interrupt_some, shares, seeds) for one in some]
+
+    hits = [outcome for outcome in outcomes if not outcome.too_late]
+    waits = sorted(outcome.until_cleanup for outcome in hits)
+    wrong = sum(bool(outcome.problem) for outcome in outcomes)
+    print(
+        f'{len(hits)} runs interrupted, {wrong} went wrong; {len(outcomes) - len(hits)} had ended '
+        f'before. Seconds until the cleanup began: median {waits[len(waits) // 2]:.2f}, '
+        f'longest {waits[-1]:.2f}.'
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # or the sample would ignore it
+    sys.exit(main())
