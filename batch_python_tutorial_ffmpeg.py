@@ -1596,6 +1596,8 @@ class Monitor:
         seems_stuck = self._unchanged % 5 == 4
         if seems_done or seems_stuck:
             if not self.ask_patiently(self._has_unfinished_tasks):
+                if not self._pool.formula_given:  # a pool that is kept has to shrink all the same
+                    self.ask_patiently(self._pool.look)
                 return True
         else:  # so that no poll takes a fourth request
             self._nodes = self.ask_patiently(self._pool.look)
@@ -1658,10 +1660,10 @@ class PoolWatch:
 
     def __init__(self, batch_client: Any, pool_id: str, formula: str) -> None:
         self.problem = ''  # why no node will ever take a task
+        self.formula_given = False
         self._batch_client = batch_client
         self._pool_id = pool_id
         self._formula = formula
-        self._formula_given = False
         self._had_nodes = False
         self._polls_without_nodes = 0
 
@@ -1739,9 +1741,9 @@ class PoolWatch:
         kept, the nodes would bill until somebody remembers them. The pool gets the formula when its
         nodes have been allocated, since Batch takes none during a resize.
         """
-        if self._formula_given or not is_ours(pool):
+        if self.formula_given or not is_ours(pool):
             return
-        self._formula_given = True
+        self.formula_given = True
         try:
             self._batch_client.pool.enable_auto_scale(
                 self._pool_id,
