@@ -1596,7 +1596,7 @@ class Monitor:
         seems_stuck = self._unchanged % 5 == 4
         if seems_done or seems_stuck:
             if not self.ask_patiently(self._has_unfinished_tasks):
-                if not self._pool.formula_given:  # a pool that is kept has to shrink all the same
+                if self._pool.formula_tries:  # a pool that is kept has to shrink all the same
                     self.ask_patiently(self._pool.look)
                 return True
         else:  # so that no poll takes a fourth request
@@ -1660,7 +1660,7 @@ class PoolWatch:
 
     def __init__(self, batch_client: Any, pool_id: str, formula: str) -> None:
         self.problem = ''  # why no node will ever take a task
-        self.formula_given = False
+        self.formula_tries = 3  # left; 0 when Batch has accepted or refused it
         self._batch_client = batch_client
         self._pool_id = pool_id
         self._formula = formula
@@ -1741,20 +1741,24 @@ class PoolWatch:
         kept, the nodes would bill until somebody remembers them. The pool gets the formula when its
         nodes have been allocated, since Batch takes none during a resize.
         """
-        if self.formula_given or not is_ours(pool):
+        if self.formula_tries == 0 or not is_ours(pool):
             return
-        self.formula_given = True
         try:
             self._batch_client.pool.enable_auto_scale(
                 self._pool_id,
                 auto_scale_formula=self._formula,
                 auto_scale_evaluation_interval=_NODES_CHECK,
             )
+            self.formula_tries = 0
         except _EXPECTED_ERRORS as error:
-            warn(
-                f'Warning: the nodes of pool [{self._pool_id}] will not end by themselves: they '
-                f'bill until the pool is deleted. ({describe(error)})'
-            )
+            resized_again = error_code(error) == 'PoolBeingResized'
+            temporary = resized_again or isinstance(error, ClientRequestError)
+            self.formula_tries = self.formula_tries - 1 if temporary else 0
+            if self.formula_tries == 0:
+                warn(
+                    f'Warning: the nodes of pool [{self._pool_id}] will not end by themselves: '
+                    f'they bill until the pool is deleted. ({describe(error)})'
+                )
 
 
 def nodes_formula(dedicated_nodes: int, low_priority_nodes: int, duration: timedelta) -> str:
