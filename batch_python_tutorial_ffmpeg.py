@@ -1757,7 +1757,7 @@ class PoolWatch:
             if self.formula_tries == 0:
                 warn(
                     f'Warning: the nodes of pool [{self._pool_id}] will not end by themselves: '
-                    f'they bill until the pool is deleted. ({describe(error)})'
+                    f'they bill until the pool is deleted. {describe(error)}'
                 )
 
 
@@ -1802,7 +1802,7 @@ def last_lines(get_file: Callable[..., Any], *where: str) -> str:
     try:
         content = b''.join(get_file(*where))
     except _EXPECTED_ERRORS as error:
-        return f'\n    (no stderr: {describe(error)})'
+        return f'\n    no stderr: {describe(error)}'
     lines = content[-2000:].decode('utf-8', 'replace').splitlines()[-5:]
     return ''.join(f'\n    {printable(line)}' for line in lines)
 
@@ -2392,7 +2392,8 @@ class Cleanup:
             find(delete)  # None if an earlier try has deleted it, whose answer was lost
             self._deleted.add(kind)
         except _EXPECTED_ERRORS as error:
-            self._left[kind] = f'may be left ({describe(error)})'
+            warn(f'Warning: the {kind} could not be deleted. {describe(error)}')
+            self._left[kind] = 'may be left'
             self.worked = False
 
     def _is_wanted(self, kind: str) -> bool:
