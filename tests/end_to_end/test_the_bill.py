@@ -266,7 +266,7 @@ def test_a_refused_formula_is_a_warning_and_the_run_succeeds(
     assert result.returncode == 0, result.stderr
     warning = (
         f'Warning: the nodes of pool [{POOL}] will not end by themselves: '
-        f'they bill until the pool is deleted. ({code}: '
+        f'they bill until the pool is deleted. {code}: '
     )
     assert result.stderr.count(warning) == result.stderr.count('Warning') == 1
     assert sample.mp3s() == ['a.mp3']
