@@ -1904,25 +1904,31 @@ def print_report(run: 'Run') -> None:
 
 def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
     """Return a table of some files, as wide as the terminal."""
+    title = f'File ({len(results)} of {len(run.results)})'
+    headings = ('Node', 'Wait', 'Run', 'In', 'Out', 'Result')
+    rows = [[*figures_of(run, result), result.status] for result in results]
+
+    # The names get the room that the other columns leave; two spaces are before each of these.
+    room = terminal_width() or 160
+    for column in zip(headings, *rows, strict=True):
+        room -= 2 + max(len(text) for text in column)
+    name_width = max(room, len(title))  # in a very narrow terminal, whole rows go on in the next
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(title, no_wrap=True)
+    for heading in headings:
+        justify: Any = 'left' if heading in ('Node', 'Result') else 'right'
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for result, row in zip(results, rows, strict=True):
+        table.add_row(shortened(result.name, name_width), *row)
+
     console = Console(
-        width=terminal_width() or 160,
+        width=1000,
         force_terminal=on_terminal(),  # for stderr, where the table goes
         markup=False,
         highlight=False,
         emoji=False,
     )
-    figures = [figures_of(run, result) for result in results]
-    name_width = console.width - 56  # what the other columns take
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f'File ({len(results)} of {len(run.results)})', no_wrap=True)
-    table.add_column('Node', no_wrap=True)
-    for heading in ('Wait', 'Run', 'In', 'Out'):
-        table.add_column(heading, justify='right', no_wrap=True)
-    table.add_column('Result', no_wrap=True)
-    for result, row in zip(results, figures, strict=True):
-        table.add_row(shortened(result.name, max(name_width, 12)), *row, result.status)
-
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip('\n')
