@@ -1612,6 +1612,8 @@ class Monitor:
         seems_stuck = self._unchanged % 5 == 4
         if seems_done or seems_stuck:
             if not self.ask_patiently(self._has_unfinished_tasks):
+                if self._pool.formula_tries:  # a pool that is kept has to shrink all the same
+                    self.ask_patiently(self._pool.look)
                 return True
         else:  # so that no poll takes a fourth request
             self._nodes = self.ask_patiently(self._pool.look)
@@ -1674,10 +1676,10 @@ class PoolWatch:
 
     def __init__(self, batch_client: Any, pool_id: str, formula: str) -> None:
         self.problem = ''  # why no node will ever take a task
+        self.formula_tries = 3  # left; 0 when Batch has accepted or refused it
         self._batch_client = batch_client
         self._pool_id = pool_id
         self._formula = formula
-        self._formula_given = False
         self._had_nodes = False
         self._polls_without_nodes = 0
 
@@ -1755,20 +1757,24 @@ class PoolWatch:
         kept, the nodes would bill until somebody remembers them. The pool gets the formula when its
         nodes have been allocated, since Batch takes none during a resize.
         """
-        if self._formula_given or not is_ours(pool, this_run=True):
+        if self.formula_tries == 0 or not is_ours(pool, this_run=True):
             return
-        self._formula_given = True
         try:
             self._batch_client.pool.enable_auto_scale(
                 self._pool_id,
                 auto_scale_formula=self._formula,
                 auto_scale_evaluation_interval=_NODES_CHECK,
             )
+            self.formula_tries = 0
         except _EXPECTED_ERRORS as error:
-            warn(
-                f'Warning: the nodes of pool [{self._pool_id}] will not end by themselves: they '
-                f'bill until the pool is deleted. ({describe(error)})'
-            )
+            resized_again = error_code(error) == 'PoolBeingResized'
+            temporary = resized_again or isinstance(error, ClientRequestError)
+            self.formula_tries = self.formula_tries - 1 if temporary else 0
+            if self.formula_tries == 0:
+                warn(
+                    f'Warning: the nodes of pool [{self._pool_id}] will not end by themselves: '
+                    f'they bill until the pool is deleted. {describe(error)}'
+                )
 
 
 def nodes_formula(dedicated_nodes: int, low_priority_nodes: int, duration: timedelta) -> str:
@@ -1812,7 +1818,7 @@ def last_lines(get_file: Callable[..., Any], *where: str) -> str:
     try:
         content = b''.join(get_file(*where))
     except _EXPECTED_ERRORS as error:
-        return f'\n    (no stderr: {describe(error)})'
+        return f'\n    no stderr: {describe(error)}'
     lines = content[-2000:].decode('utf-8', 'replace').splitlines()[-5:]
     return ''.join(f'\n    {printable(line)}' for line in lines)
 
@@ -1914,25 +1920,31 @@ def print_report(run: 'Run') -> None:
 
 def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
     """Return a table of some files, as wide as the terminal."""
+    title = f'File ({len(results)} of {len(run.results)})'
+    headings = ('Node', 'Wait', 'Run', 'In', 'Out', 'Result')
+    rows = [[*figures_of(run, result), result.status] for result in results]
+
+    # The names get the room that the other columns leave; two spaces are before each of these.
+    room = terminal_width() or 160
+    for column in zip(headings, *rows, strict=True):
+        room -= 2 + max(len(text) for text in column)
+    name_width = max(room, len(title))  # in a very narrow terminal, whole rows go on in the next
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(title, no_wrap=True)
+    for heading in headings:
+        justify: Any = 'left' if heading in ('Node', 'Result') else 'right'
+        table.add_column(heading, justify=justify, no_wrap=True)
+    for result, row in zip(results, rows, strict=True):
+        table.add_row(shortened(result.name, name_width), *row)
+
     console = Console(
-        width=terminal_width() or 160,
+        width=1000,
         force_terminal=on_terminal(),  # for stderr, where the table goes
         markup=False,
         highlight=False,
         emoji=False,
     )
-    figures = [figures_of(run, result) for result in results]
-    name_width = console.width - 56  # what the other columns take
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(f'File ({len(results)} of {len(run.results)})', no_wrap=True)
-    table.add_column('Node', no_wrap=True)
-    for heading in ('Wait', 'Run', 'In', 'Out'):
-        table.add_column(heading, justify='right', no_wrap=True)
-    table.add_column('Result', no_wrap=True)
-    for result, row in zip(results, figures, strict=True):
-        table.add_row(shortened(result.name, max(name_width, 12)), *row, result.status)
-
     with console.capture() as capture:
         console.print(table)
     return capture.get().rstrip('\n')
@@ -2402,7 +2414,8 @@ class Cleanup:
             find(delete)  # None if an earlier try has deleted it, whose answer was lost
             self._deleted.add(kind)
         except _EXPECTED_ERRORS as error:
-            self._left[kind] = f'may be left ({describe(error)})'
+            warn(f'Warning: the {kind} could not be deleted. {describe(error)}')
+            self._left[kind] = 'may be left'
             self.worked = False
 
     def _is_wanted(self, kind: str) -> bool:
