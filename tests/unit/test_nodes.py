@@ -518,11 +518,17 @@ def test_nodes_that_are_gone_need_no_release(ended_run: NewRun, batch: BatchMock
     assert_not_released(run, batch)
 
 
+@pytest.mark.parametrize('request_', ['list-nodes', 'get-pool', 'delete-pool'])
 @pytest.mark.parametrize('error', [batch_error('InternalError'), ClientRequestError('No answer.')])
 def test_nodes_that_cannot_be_released_are_left_to_the_cleanup(
-    error: Exception, ended_run: NewRun, batch: BatchMock
+    error: Exception, request_: str, ended_run: NewRun, batch: BatchMock
 ) -> None:
-    batch.pool.delete.side_effect = error
+    requests = {
+        'list-nodes': batch.compute_node.list,
+        'get-pool': batch.pool.get,
+        'delete-pool': batch.pool.delete,
+    }
+    requests[request_].side_effect = error
     run = ended_run('-y')
 
     sample.release_nodes(run)
