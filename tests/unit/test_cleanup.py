@@ -353,7 +353,8 @@ def test_clean_up_goes_on_past_an_error_and_names_what_may_be_left(
     others = {other: gone for other, gone in remains.deleted.items() if other != kind}
     assert worked is False
     assert set(others.values()) == {True}
-    assert f'The {kind} may be left ({sample.describe(error)}). ' in printed
+    assert f'Warning: the {kind} could not be deleted. {sample.describe(error)}\n' in printed
+    assert f'The {kind} may be left. ' in printed
     assert f'\n  {sample.deletion_command(kind)}\n' in printed
     assert (NOTHING_BILLS in printed) == (kind != 'pool')
 
@@ -369,7 +370,7 @@ def test_clean_up_goes_on_when_nothing_answers(
 
     printed = capsys.readouterr().err
     assert worked is False
-    assert all(f'The {kind} may be left (' in printed for kind in KINDS)
+    assert all(f'The {kind} may be left. ' in printed for kind in KINDS)
     assert NOTHING_BILLS not in printed
 
 

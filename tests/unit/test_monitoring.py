@@ -340,6 +340,19 @@ def test_wait_lets_the_nodes_end_with_the_limits_of_the_run(batch: BatchMock) ->
     )
 
 
+def test_wait_gives_the_formula_although_all_tasks_are_done_at_the_first_look(
+    batch: BatchMock,
+) -> None:
+    """A pool that is kept has to lose its nodes, too."""
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+    batch.tasks[:] = SUCCEEDED
+
+    wait(batch)
+
+    batch.pool.enable_auto_scale.assert_called_once()
+
+
 # --- Patience -------------------------------------------------------------------------------------
 
 REQUESTS: dict[str, Callable[[BatchMock], Any]] = {

@@ -280,19 +280,19 @@ def test_pool_gets_no_formula_before_it_is_steady(
     batch.pool.enable_auto_scale.assert_called_once()
 
 
-def test_kept_pool_of_the_sample_gets_a_new_formula(
+def test_kept_pool_that_this_run_has_taken_over_gets_a_new_formula(
     watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
-    batch.pool.get.return_value = pool(
-        **NO_NODES, metadata=items(EARLIER_RUN), enable_auto_scale=True
-    )
+    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(THIS_RUN), enable_auto_scale=True)
 
     watch.look()
 
     batch.pool.enable_auto_scale.assert_called_once()
 
 
-@pytest.mark.parametrize('metadata', [SOMEBODY, {}], ids=['somebody-else', 'nobody'])
+@pytest.mark.parametrize(
+    'metadata', [SOMEBODY, {}, EARLIER_RUN], ids=['somebody-else', 'nobody', 'another-run']
+)
 def test_pool_of_somebody_else_gets_no_formula(
     metadata: dict[str, str], watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
@@ -314,14 +314,16 @@ def test_pool_with_a_problem_gets_no_formula(watch: sample.PoolWatch, batch: Bat
 
 
 @pytest.mark.parametrize(
-    'error',
+    ('error', 'tries'),
     [
-        pytest.param(batch_error('InvalidPropertyValue', 'No such formula.', 400), id='refused'),
-        pytest.param(ClientRequestError('No answer.'), id='no-answer'),
+        pytest.param(batch_error('InvalidPropertyValue', 'No formula.', 400), 1, id='refused'),
+        pytest.param(batch_error('PoolBeingResized', 'Not now.'), 3, id='resized-each-time'),
+        pytest.param(ClientRequestError('No answer.'), 3, id='never-an-answer'),
     ],
 )
 def test_refused_formula_is_a_warning_that_says_what_follows(
     error: Exception,
+    tries: int,
     watch: sample.PoolWatch,
     batch: BatchMock,
     capsys: pytest.CaptureFixture[str],
@@ -329,14 +331,34 @@ def test_refused_formula_is_a_warning_that_says_what_follows(
     batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
     batch.pool.enable_auto_scale.side_effect = error
 
-    for _ in range(3):
+    for _ in range(5):
         assert watch.look() == '5 nodes: 5 running'
 
     assert watch.problem == ''
+    assert batch.pool.enable_auto_scale.call_count == tries
     assert capsys.readouterr().err == (
         f'Warning: the nodes of pool [{POOL_ID}] will not end by themselves: they bill until the '
-        f'pool is deleted. ({sample.describe(error)})\n'
+        f'pool is deleted. {sample.describe(error)}\n'
     )
+
+
+@pytest.mark.parametrize(
+    'error', [batch_error('PoolBeingResized'), ClientRequestError('No answer.')]
+)
+def test_formula_that_cannot_be_given_for_a_moment_is_given_later(
+    error: Exception,
+    watch: sample.PoolWatch,
+    batch: BatchMock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+    batch.pool.enable_auto_scale.side_effect = [error, error, None]
+
+    for _ in range(5):
+        watch.look()
+
+    assert batch.pool.enable_auto_scale.call_count == 3
+    assert capsys.readouterr().err == ''
 
 
 def test_formula_has_the_numbers_until_the_end_and_none_after(clock: Clock) -> None:
@@ -392,7 +414,7 @@ def test_last_lines_of_a_file_that_cannot_be_read_says_so(error: Exception) -> N
 
     shown = sample.last_lines(cut_off, 'job', 'task', 'stderr.txt')
 
-    assert shown == f'\n    (no stderr: {sample.describe(error)})'
+    assert shown == f'\n    no stderr: {sample.describe(error)}'
 
 
 def test_printable_text_keeps_letters_and_loses_what_moves_the_cursor() -> None:

@@ -169,7 +169,7 @@ def test_reason_without_last_words_says_why_there_are_none(batch: BatchMock) -> 
     (result,) = read(batch, failed('a.mp4', exit_code=None, code='BlobDownloadMiscError'))
 
     assert result.reason == (
-        'BlobDownloadMiscError: The task failed.\n    (no stderr: FileNotFound: No such file.)'
+        'BlobDownloadMiscError: The task failed.\n    no stderr: FileNotFound: No such file.'
     )
 
 
