@@ -60,6 +60,12 @@ def silent_ffmpeg(batch: BatchMock) -> None:
             'TaskEnded: Terminated by the user.',
             id='terminated',
         ),
+        pytest.param(
+            failed('a.mp4', exit_code=137, code='TaskEnded', message='The time is over.'),
+            'failed',
+            'TaskEnded: The time is over.',
+            id='terminated-while-it-ran',
+        ),
         pytest.param(unfinished('a.mp4'), 'failed', 'not done: active', id='waits'),
         pytest.param(unfinished('a.mp4', 'running'), 'failed', 'not done: running', id='runs'),
     ],
