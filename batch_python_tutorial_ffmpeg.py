@@ -919,7 +919,6 @@ def repeat_if_cut(
             response.content  # noqa: B018 - reads the rest of the answer
             return response
         response = session.send(request, **options)
-    response.content  # noqa: B018 - raises if the last one breaks off, too
     return response
 
 
@@ -1253,7 +1252,7 @@ def check_answer(response: requests.Response, *_: Any, **__: Any) -> None:
     adds_tasks = 'addtaskcollection' in response.request.path_url
     if 'html' in kind or (adds_tasks and 'json' not in kind):
         raise SampleError(describe_foreign_answer(response, '_BATCH_ACCOUNT_URL'))
-    if adds_tasks and '"servererror"' in response.text.lower():
+    if adds_tasks and (response.status_code >= 500 or '"servererror"' in response.text.lower()):
         raise TemporaryError('Batch could not add some of the tasks. Try again later.')
 
 

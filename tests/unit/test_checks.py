@@ -72,8 +72,8 @@ def test_contact_passes_when_nothing_exists_and_says_what_a_run_can_cost(
 
     printed = capsys.readouterr()
     # 5 nodes for 30 minutes, the margin of 30 minutes, and 5 until Batch looks at the formula
-    cost = '5 nodes STANDARD_A1_v2, up to 5.42 node-hours, even if this machine disappears.\n'
-    assert (printed.out, printed.err) == ('', cost)
+    cost = '5 nodes STANDARD_A1_v2, up to 5.42 node-hours, even if this machine disappears'
+    assert (printed.out, printed.err) == ('', f'{cost} while the tasks run.\n')
     assert changes(batch, storage) == []
 
 
@@ -90,13 +90,14 @@ def test_contact_says_the_cost_of_the_options(
 def test_contact_has_more_patience_with_batch_once_it_has_answered(
     batch: BatchMock, new_run: NewRun
 ) -> None:
-    sample.set_patience(batch.client, 1, longest_pause=5)
+    sample.set_patience(batch.client, 1, longest_pause=5, longest_wait=10)
 
     sample.contact_services(new_run())
 
     policy = batch.client.config.retry_policy.policy
     assert (policy.total, policy.connect, policy.read, policy.status) == (8, 8, 8, 8)
     assert policy.retry_after_max == 30
+    assert batch.client.config.connection.timeout == (10, 30)
 
 
 def test_contact_asks_storage_with_little_patience(storage: StorageMock, new_run: NewRun) -> None:

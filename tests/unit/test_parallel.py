@@ -46,38 +46,52 @@ def test_in_parallel_has_32_under_way_and_no_more() -> None:
     assert most == 32
 
 
+def wait_for_threads() -> None:
+    """Wait until what was under way has ended, and what was not cancelled as well."""
+    for thread in threading.enumerate():
+        if thread.name.startswith('ThreadPoolExecutor'):
+            thread.join(10)
+
+
 def test_in_parallel_raises_the_first_error_and_does_not_begin_the_rest() -> None:
     started = set()
     may_end = threading.Event()
+    ended_late = []
 
     def action(number: int) -> None:
         started.add(number)
         if number == 0:
             raise sample.SampleError('The first one failed.')
-        may_end.wait(10)
+        if not may_end.wait(5):
+            ended_late.append(number)
 
     with pytest.raises(sample.SampleError, match='The first one failed'):
-        sample.in_parallel(action, range(100))  # it does not wait for those under way
+        sample.in_parallel(action, range(100))
 
-    assert not may_end.is_set()
     may_end.set()
+    wait_for_threads()
     assert 99 not in started
+    assert ended_late == []  # the error did not wait for them
 
 
 def test_in_parallel_stops_when_the_run_has_to_stop() -> None:
     started = set()
     may_end = threading.Event()
+    ended_late = []
 
     def action(number: int) -> None:
         started.add(number)
         sample.stop.reason = sample.InterruptedRunError()
-        may_end.wait(10)
+        if not may_end.wait(5):
+            ended_late.append(number)
 
     with pytest.raises(sample.InterruptedRunError):
         sample.in_parallel(action, range(100))
 
     may_end.set()
+    wait_for_threads()
     assert 99 not in started
+    assert ended_late == []
 
 
 def test_in_parallel_does_not_begin_when_the_run_has_to_stop_already() -> None:
@@ -89,11 +103,21 @@ def test_in_parallel_does_not_begin_when_the_run_has_to_stop_already() -> None:
 
 def test_in_parallel_shows_how_many_are_done() -> None:
     shown: list[int] = []
+    two_are_shown = threading.Event()
 
-    sample.in_parallel(abs, range(50), shown.append)
+    def action(number: int) -> None:
+        if number == 2:
+            assert two_are_shown.wait(10)
+
+    def show(done: int) -> None:
+        shown.append(done)
+        if done == 2:
+            two_are_shown.set()
+
+    sample.in_parallel(action, range(3), show)
 
     assert shown == sorted(shown)
-    assert shown[-1] == 50
+    assert shown[-2:] == [2, 3]
 
 
 def test_in_parallel_shows_the_progress_while_it_waits() -> None:

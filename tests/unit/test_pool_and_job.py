@@ -128,6 +128,17 @@ def test_pool_that_a_job_still_uses_is_not_taken_over(batch: BatchMock) -> None:
     batch.pool.patch.assert_not_called()
 
 
+def test_pool_of_a_run_with_another_output_is_used_and_not_taken_over(batch: BatchMock) -> None:
+    """That run may be alive: the lock of this one is on another container."""
+    other = EARLIER_RUN | {'output': 'https://other.blob.core.windows.net/output'}
+    existing_pool(batch, other)
+    batch.job.get.side_effect = NO_JOB
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    batch.pool.patch.assert_not_called()
+
+
 def test_pool_of_somebody_else_with_the_same_settings_is_used_and_not_taken_over(
     batch: BatchMock, capsys: pytest.CaptureFixture[str]
 ) -> None:

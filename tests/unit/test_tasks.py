@@ -108,16 +108,16 @@ def run_command(command: str, folder: Path, path: str) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     ('ffmpeg', 'exit_code', 'kept', 'words'),
     [
-        pytest.param('echo MP3 > output.mp3', 0, True, '', id='sound'),
-        pytest.param('echo MP3 > output.mp3; echo moov >&2', 3, True, 'moov\n', id='damaged'),
-        pytest.param('echo MP3 > output.mp3; printf "\\xff" >&2', 3, True, None, id='binary'),
-        pytest.param('echo MP3 > output.mp3; exit 69', 69, False, '', id='failed silently'),
-        pytest.param('echo bad >&2; exit 1', 1, False, 'bad\n', id='failed'),
+        pytest.param('echo MP3 > output.mp3', 0, True, b'', id='sound'),
+        pytest.param('echo MP3 > output.mp3; echo moov >&2', 3, True, b'moov\n', id='damaged'),
+        pytest.param('echo MP3 > output.mp3; printf "\\0" >&2', 3, True, b'\0\n', id='binary'),
+        pytest.param('echo MP3 > output.mp3; exit 69', 69, False, b'', id='failed silently'),
+        pytest.param('echo bad >&2; exit 1', 1, False, b'bad\n', id='failed'),
         pytest.param('echo half > output.mp3; kill -9 $$', 137, False, None, id='killed'),
     ],
 )
 def test_task_command_tells_sound_damaged_and_failed_apart(
-    ffmpeg: str, exit_code: int, kept: bool, words: str | None, tmp_path: Path
+    ffmpeg: str, exit_code: int, kept: bool, words: bytes | None, tmp_path: Path
 ) -> None:
     program(tmp_path, 'ffmpeg', ffmpeg)
 
@@ -132,7 +132,7 @@ def test_task_command_tells_sound_damaged_and_failed_apart(
     assert ended.returncode == exit_code
     assert (tmp_path / 'output.mp3').exists() is kept
     if words is not None:
-        assert ended.stderr == words.encode()
+        assert ended.stderr == words
 
 
 def test_task_command_gives_ffmpeg_the_video_and_no_terminal(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_task_command_gives_ffmpeg_the_video_and_no_terminal(tmp_path: Path) -> 
 
 def test_start_task_finds_ffmpeg_that_is_there(tmp_path: Path) -> None:
     program(tmp_path, 'ffmpeg', 'exit 0')
-    program(tmp_path, 'apt-get', 'touch called')
+    program(tmp_path, 'apt-get', ': > called')
 
     ended = run_command(sample._START_TASK_COMMAND, tmp_path, str(tmp_path))
 
@@ -321,17 +321,23 @@ def test_tasks_that_met_a_server_error_are_added_again(
     assert clock.elapsed == pytest.approx(3, abs=0.1)  # 1 second, then 2
 
 
+@pytest.mark.parametrize(
+    'answer',
+    [ONE_FAILED, json_answer(501, {'code': 'X', 'message': {'value': 'No.'}})],
+    ids=['a task', 'the whole request'],
+)
 def test_tasks_that_meet_server_errors_again_and_again_are_an_error_in_the_end(
-    batch_client: Any, web: Web, clock: Clock
+    answer: Answer, batch_client: Any, web: Web, clock: Clock
 ) -> None:
-    web.otherwise = ONE_FAILED
+    """`task.add_collection` itself would repeat both without end and without a pause."""
+    web.otherwise = answer
 
     with pytest.raises(CreateTasksErrorException) as raised:
         sample.add_chunk(batch_client, JOB_ID, TASKS)
 
     assert sample.describe(raised.value).startswith('Batch could not add some of the tasks.')
-    assert len(web.requests) == 8
-    assert 30 <= clock.elapsed <= 60
+    assert len(web.requests) == sample._RETRIES + 1 == 9
+    assert 45 <= clock.elapsed <= 75  # about a minute
 
 
 def test_tasks_that_are_refused_are_not_added_again(
