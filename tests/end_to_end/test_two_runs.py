@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,12 +53,19 @@ def hold_download(azure: LocalAzure) -> Fault:
     return azure.hold_requests('GET', '/output/a.mp3', service='storage')
 
 
-@pytest.mark.parametrize('hold', [hold_upload, hold_conversion, hold_download])
-@pytest.mark.parametrize('option', ['-y', '--keep', None])
+@pytest.mark.parametrize(
+    ('hold', 'option'),
+    [
+        (hold_upload, '-y'),
+        (hold_conversion, '-y'),
+        (hold_conversion, '--keep'),
+        (hold_conversion, None),
+        (hold_download, '-y'),
+    ],
+)
 def test_a_second_run_stops_and_touches_nothing_of_the_first(
-    pair: Pair, hold: object, option: str | None
+    pair: Pair, hold: Callable[[LocalAzure], Fault], option: str | None
 ) -> None:
-    assert callable(hold)
     held = hold(pair.first.azure)
     first = pair.first.start('-y')
     pair.first.azure.wait_until(lambda: held.hits)
@@ -73,7 +81,7 @@ def test_a_second_run_stops_and_touches_nothing_of_the_first(
     assert pair.first.nothing_is_left()
 
 
-@pytest.mark.parametrize('offset', [0, 0.7, 1.5, 2.5])
+@pytest.mark.parametrize('offset', [0, 1.5])
 @pytest.mark.parametrize('options', OPTIONS, ids=['yes', 'no option'])
 @pytest.mark.parametrize('names', NAMES)
 def test_two_runs_at_once_both_convert_their_own_videos(
@@ -241,9 +249,8 @@ def steal_lease(sample: Sample) -> None:
     ],
 )
 def test_a_run_that_has_lost_its_lease_stops_and_deletes_nothing(
-    pair: Pair, hold: object, left: tuple[list[str], list[str]]
+    pair: Pair, hold: Callable[[LocalAzure], Fault], left: tuple[list[str], list[str]]
 ) -> None:
-    assert callable(hold)
     sample = pair.second
     held = hold(sample.azure)
     process = sample.start('-y')
