@@ -273,18 +273,23 @@ def test_a_refused_formula_is_a_warning_and_the_run_succeeds(
     assert sample.nothing_is_left()
 
 
-def test_a_formula_that_meets_a_passing_fault_is_given_all_the_same(sample: Sample) -> None:
-    resized = sample.azure.fail_requests(
-        'POST', '/enableautoscale', status=409, code='PoolBeingResized'
-    )
+@pytest.mark.parametrize(
+    ('status', 'code', 'count'),
+    [(409, 'PoolBeingResized', 1), (503, 'ServerBusy', 2)],
+    ids=['resize', 'outage'],
+)
+def test_a_formula_that_meets_a_passing_fault_is_given_all_the_same(
+    sample: Sample, status: int, code: str, count: int
+) -> None:
+    sample.change('_RETRIES', '1')  # so that two busy answers are an outage
+    fault = sample.azure.fail_requests('POST', '/enableautoscale', count, status=status, code=code)
     held = hold_task(sample)
-    process = sample.start('-y')
-    sample.azure.wait_until(lambda: has_formula(sample))
+    process = start_until_formula(sample, '-y')
     held.remove()
 
     result = sample.finish(process)
 
-    resized.check()
+    assert fault.hits == count
     assert result.returncode == 0, result.stderr
     assert 'Warning' not in result.stderr
 
