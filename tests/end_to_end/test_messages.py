@@ -312,7 +312,7 @@ def test_an_interrupt_in_the_downloads_says_what_has_arrived_and_how_to_fetch_th
         '2 MP3s of this run are in container [output], 1 of them have arrived in '
         f'{sample.output}. To fetch them:\n'
         '  az storage blob download-batch --source output '
-        f'--destination {sample.output} --account-name localstorage\n'
+        f'--destination "{sample.output}" --account-name localstorage\n'
         'To convert only what is missing, run again with --missing.\n'
     ) in result.stderr
     assert 'a.mp3' in sample.mp3s()
