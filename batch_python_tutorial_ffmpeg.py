@@ -178,8 +178,9 @@ def convert_videos(run: 'Run') -> None:
     """
     batch_client, blob_client, options = run.batch_client, run.blob_client, run.options
 
-    run.since = create_container(blob_client, _INPUT_CONTAINER_NAME)
+    create_container(blob_client, _INPUT_CONTAINER_NAME)
     create_container(blob_client, _OUTPUT_CONTAINER_NAME)
+    run.since = creation_time(blob_client, _INPUT_CONTAINER_NAME)  # older MP3s do not count
     input_files = upload_videos(blob_client, run.videos, options.timeout)
     output_container_sas_url = get_container_sas_url(
         blob_client, _OUTPUT_CONTAINER_NAME, 'cw', timeout=options.timeout
@@ -205,7 +206,7 @@ def convert_videos(run: 'Run') -> None:
 
     find_outputs(run)
     print_success(run)
-    release_nodes(run)
+    delete_pool_early(run)
     download_outputs(run)
     print_report(run)
 
@@ -216,8 +217,8 @@ def convert_videos(run: 'Run') -> None:
 # of an Azure Storage account: the videos in one container, the MP3s in another.
 
 
-def create_container(blob_service_client: BlobServiceClient, container_name: str) -> datetime:
-    """Create a container, or use the one of that name. Return the service's time of doing so."""
+def create_container(blob_service_client: BlobServiceClient, container_name: str) -> None:
+    """Create a container, or use the one of that name."""
     container = blob_service_client.get_container_client(container_name)
 
     existing = create_or_find(
@@ -232,7 +233,6 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
         say(f'Container [{container_name}] exists and is used again.')
         if is_ours(existing):  # left by an earlier run; this one takes it over
             container.set_container_metadata(run_metadata())
-    return container.get_container_properties().last_modified
 
 
 # A node has no password for the storage account. It gets a URL with a SAS (shared access
@@ -439,7 +439,7 @@ def wait_for_tasks_to_complete(
         while not monitor.all_tasks_are_done():
             if monitor.problem or time.monotonic() > deadline:
                 break
-            monitor.pause(deadline)
+            monitor.wait_for_next_poll(deadline)
         results: dict[str, VideoResult] = monitor.ask_patiently(
             functools.partial(read_results, batch_service_client, job_id, monitor.problem)
         )
@@ -504,10 +504,11 @@ def judge(task: Any) -> tuple[str, str]:
 
 def find_outputs(run: 'Run') -> None:
     """Find the MP3 of each video. A video without one has failed, whatever its task said."""
-    for name in run.videos:
-        if name not in run.results:
-            reason = 'its task is gone: somebody has deleted it'
-            run.results[name] = VideoResult(name, status='failed', reason=reason)
+    gone = 'its task is gone: somebody has deleted it'
+    run.results = {
+        name: run.results.get(name, VideoResult(name, status='failed', reason=gone))
+        for name in run.videos
+    }
 
     sizes = output_sizes(run)
     for name, result in run.results.items():
@@ -590,8 +591,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         timeout=_JOB_TIMEOUT,
     )
     add = parser.add_argument
-    add('--input', type=folder, metavar='DIR', help='take every .mp4 in this folder and below')
-    add('--output', type=folder, metavar='DIR', help='put the MP3s here')
+    add('--input', type=folder_path, metavar='DIR', help='take every .mp4 in this folder and below')
+    add('--output', type=folder_path, metavar='DIR', help='put the MP3s here')
     add('--missing', action='store_true', help='take only videos that have no MP3 there yet')
     add('--check', action='store_true', help='only check what can be checked, create nothing')
     add('--dedicated', dest='dedicated_nodes', type=count, metavar='N', help='dedicated nodes')
@@ -606,7 +607,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def folder(text: str) -> Path:
+def folder_path(text: str) -> Path:
     """Return a folder. The shell does not replace the ~ in `--output=~/Music`."""
     return Path(text).expanduser()
 
@@ -1262,6 +1263,12 @@ def check_answer(response: requests.Response, *_: Any, **__: Any) -> None:
 # one that is missing.
 
 
+def creation_time(blob_client: BlobServiceClient, container_name: str) -> datetime:
+    """Return when this run has created a container, or taken it over, by the service's clock."""
+    container = blob_client.get_container_client(container_name)
+    return container.get_container_properties().last_modified
+
+
 def output_sizes(run: 'Run') -> dict[str, int]:
     """Return the size in bytes of each blob that this run has written to the output container."""
     if run.since is None:
@@ -1420,7 +1427,7 @@ def is_ours(resource: Any, *, this_run: bool = False) -> bool:
     return not this_run or metadata.get('run') == _RUN_ID
 
 
-def find(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+def none_if_gone(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what `get` returns, or None if the service does not know such a thing."""
     try:
         return get(*arguments, **options)
@@ -1440,7 +1447,7 @@ def create_or_find(what: str, create: Callable[[], Any], get: Callable[[], Any])
         except (batchmodels.BatchErrorException, AzureError) as error:
             if not error_code(error).endswith(('Exists', 'BeingDeleted')):
                 raise
-        existing = find(get)
+        existing = none_if_gone(get)
         if existing is not None and getattr(existing, 'state', '') != 'deleting':
             return existing
         warn_once(f'{what} is still being deleted: waiting until it is gone...')
@@ -1450,11 +1457,11 @@ def create_or_find(what: str, create: Callable[[], Any], get: Callable[[], Any])
 
 def contact_services(run: 'Run') -> None:
     """Sign in to both accounts, refuse a container of somebody else, say what a run can cost."""
-    find(run.batch_client.job.get, _JOB_ID)
+    none_if_gone(run.batch_client.job.get, _JOB_ID)
     set_patience(run.batch_client, _RETRIES)
 
     container = run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
-    existing = find(container.get_container_properties, retry_total=1, read_timeout=15)
+    existing = none_if_gone(container.get_container_properties, retry_total=1, read_timeout=15)
     if existing is not None:
         output = metadata_of(existing).get('output', '')
         if not is_ours(existing) or output not in ('', run_metadata()['output']):
@@ -1473,7 +1480,7 @@ def contact_services(run: 'Run') -> None:
 
 def replace_old_job(run: 'Run') -> None:
     """Delete a job that an earlier run has left, if the user agrees; otherwise a SampleError."""
-    job = find(run.batch_client.job.get, _JOB_ID)
+    job = none_if_gone(run.batch_client.job.get, _JOB_ID)
     if job is None or job.state == batchmodels.JobState.deleting:
         return
     counts = run.batch_client.job.get_task_counts(_JOB_ID).task_counts
@@ -1487,7 +1494,7 @@ def replace_old_job(run: 'Run') -> None:
         )
     if unfinished:
         warn(f'The run of job [{_JOB_ID}] has died: the job is deleted, its tasks are ended.')
-    find(run.batch_client.job.delete, _JOB_ID)
+    none_if_gone(run.batch_client.job.delete, _JOB_ID)
 
 
 def may_replace(run: 'Run', job: Any, unfinished: int) -> bool:
@@ -1505,7 +1512,7 @@ def may_replace(run: 'Run', job: Any, unfinished: int) -> bool:
 def check_only(run: 'Run') -> None:
     """Say what a run would find and make, without making anything; SampleError if it would fail."""
     batch_client = run.batch_client
-    job = find(batch_client.job.get, _JOB_ID)
+    job = none_if_gone(batch_client.job.get, _JOB_ID)
     if job is not None and job.state != batchmodels.JobState.deleting:
         raise SampleError(f'Job [{_JOB_ID}] exists.\n{left_message(run)}')
 
@@ -1520,7 +1527,7 @@ def check_only(run: 'Run') -> None:
 
     until = f'until {ends[sku]:%Y-%m-%d}' if ends[sku] else 'no end known'
     say(f'Both accounts answer. Image: {sku} is supported, {until}.')
-    pool = 'new' if find(batch_client.pool.get, _POOL_ID) is None else 'exists'
+    pool = 'new' if none_if_gone(batch_client.pool.get, _POOL_ID) is None else 'exists'
     say(f'Files: {len(run.videos)}. Pool: {pool}. Job: new.')
 
 
@@ -1540,7 +1547,7 @@ def add_or_use_pool(batch_client: Any, pool: Any) -> None:
             f'Pool [{pool.id}] already exists with other settings: {found}.\n'
             f'Choose another _POOL_ID, or delete it:\n  {deletion_command("pool")}'
         )
-    job = find(batch_client.job.get, _JOB_ID)
+    job = none_if_gone(batch_client.job.get, _JOB_ID)
     unused = job is None or job.state == batchmodels.JobState.deleting
     same_output = metadata_of(existing).get('output') == run_metadata()['output']
     if is_ours(existing) and unused and same_output:  # of an ended run: this one has the lock
@@ -1642,8 +1649,8 @@ class Monitor:
         if not self._unchanged and not on_terminal():
             warn(status)
 
-    def pause(self, deadline: float) -> None:
-        """Wait until the next poll: the longer the less happens, up to 4.5 seconds."""
+    def wait_for_next_poll(self, deadline: float) -> None:
+        """Wait: the longer the less happens, up to 4.5 seconds."""
         seconds = min(1.5 ** min(self._unchanged, 9), 4.5)
         pause(max(0, min(seconds, deadline - time.monotonic())))
 
@@ -1652,7 +1659,7 @@ class Monitor:
         while True:
             try:
                 return request()
-            except ClientRequestError:
+            except (ClientRequestError, AzureError):  # the latter if the sign-in has to be renewed
                 if time.monotonic() > self._give_up_at:
                     raise
                 warn_once(
@@ -1684,7 +1691,7 @@ class PoolWatch:
 
     def look(self) -> str:
         """Return what the nodes do, in words."""
-        pool = find(self._batch_client.pool.get, self._pool_id)
+        pool = none_if_gone(self._batch_client.pool.get, self._pool_id)
         if pool is None or pool.state == batchmodels.PoolState.deleting:
             self.problem = f'Pool [{self._pool_id}] is gone: somebody has deleted it'
             return self.problem
@@ -1827,7 +1834,7 @@ def printable(text: str) -> str:
     return ''.join(character if character.isprintable() else ' ' for character in text)
 
 
-def release_nodes(run: 'Run') -> None:
+def delete_pool_early(run: 'Run') -> None:
     """Delete the pool before the downloads, if it will be deleted without a question anyway."""
     with contextlib.suppress(*_EXPECTED_ERRORS):  # if this fails, the cleanup tries again
         run.node_hours = node_hours(run.batch_client)
@@ -1835,9 +1842,9 @@ def release_nodes(run: 'Run') -> None:
             return
         if not all(result.done for result in run.results.values()):
             return
-        pool = find(run.batch_client.pool.get, _POOL_ID)
+        pool = none_if_gone(run.batch_client.pool.get, _POOL_ID)
         if pool is not None and is_ours(pool, this_run=True):
-            find(run.batch_client.pool.delete, _POOL_ID)
+            none_if_gone(run.batch_client.pool.delete, _POOL_ID)
             run.pool_released = True
 
 
@@ -2363,7 +2370,7 @@ class Cleanup:
     def tasks_are_unfinished(self) -> bool:
         """Return whether the job of this run still has something to do."""
         with contextlib.suppress(*_EXPECTED_ERRORS):
-            return bool(find(has_unfinished_tasks, self._run.batch_client, _JOB_ID))
+            return bool(none_if_gone(has_unfinished_tasks, self._run.batch_client, _JOB_ID))
         return False
 
     def delete_inputs(self) -> None:
@@ -2401,7 +2408,7 @@ class Cleanup:
 
     def _delete(self, kind: str, get: Callable[[], Any], delete: Callable[[], Any]) -> None:
         try:
-            existing = find(get)
+            existing = none_if_gone(get)
             if existing is None:
                 return
             if not is_ours(existing, this_run=True):
@@ -2410,7 +2417,7 @@ class Cleanup:
             if self._is_wanted(kind):
                 self._left[kind] = _KEPT
                 return
-            find(delete)  # None if an earlier try has deleted it, whose answer was lost
+            none_if_gone(delete)  # None if an earlier try has deleted it, whose answer was lost
             self._deleted.add(kind)
         except _EXPECTED_ERRORS as error:
             warn(f'Warning: the {kind} could not be deleted. {describe(error)}')
@@ -2437,7 +2444,7 @@ class Cleanup:
 def left_message(run: 'Run') -> str:
     """Return what the job in the way and its pool cost, and how to delete them."""
     message = f'{cost_of(run, "job")}:\n  {deletion_command("job")}'
-    if find(run.batch_client.pool.get, _POOL_ID) is not None:
+    if none_if_gone(run.batch_client.pool.get, _POOL_ID) is not None:
         message += f'\nPool [{_POOL_ID}] exists. {cost_of(run, "pool")}:'
         message += f'\n  {deletion_command("pool")}'
     return message
@@ -2453,7 +2460,7 @@ def cost_of(run: 'Run', kind: str) -> str:
     if kind == 'container':
         return 'Its files bill. To delete it'
     with contextlib.suppress(*_EXPECTED_ERRORS):
-        pool = find(run.batch_client.pool.get, _POOL_ID)
+        pool = none_if_gone(run.batch_client.pool.get, _POOL_ID)
         end = re.search(_END_OF_NODES, pool.auto_scale_formula or '') if pool else None
         if end:
             local = datetime.fromisoformat(end[1]).astimezone()
@@ -2501,7 +2508,7 @@ class Run:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the sample. Return 0 if all files were converted, 1, 2 or 130 (see above) if not."""
     options = parse_arguments(argv)
-    prepare_output()
+    escape_odd_names()
 
     with signals_noted():
         try:
@@ -2567,7 +2574,7 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
     return exit_code
 
 
-def prepare_output() -> None:
+def escape_odd_names() -> None:
     """Print names that the terminal cannot show with escapes, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):

@@ -70,7 +70,7 @@ def test_is_ours_reads_the_metadata_of_either_service(
 def test_find_returns_what_there_is() -> None:
     get = Mock(return_value='thing')
 
-    assert sample.find(get, 'id', retry_total=1) == 'thing'
+    assert sample.none_if_gone(get, 'id', retry_total=1) == 'thing'
     get.assert_called_once_with('id', retry_total=1)
 
 
@@ -87,7 +87,7 @@ def test_find_returns_what_there_is() -> None:
     ids=sample.error_code,
 )
 def test_find_returns_none_for_what_is_gone_or_going(error: Exception) -> None:
-    assert sample.find(Mock(side_effect=error)) is None
+    assert sample.none_if_gone(Mock(side_effect=error)) is None
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_find_returns_none_for_what_is_gone_or_going(error: Exception) -> None:
 )
 def test_find_raises_every_other_error(error: Exception) -> None:
     with pytest.raises(type(error)) as raised:
-        sample.find(Mock(side_effect=error))
+        sample.none_if_gone(Mock(side_effect=error))
 
     assert raised.value is error
 

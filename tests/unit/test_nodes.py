@@ -421,7 +421,7 @@ def test_printable_text_keeps_letters_and_loses_what_moves_the_cursor() -> None:
     assert sample.printable('Käse 日本\x1b[2J\r\t\u202e!') == 'Käse 日本 [2J   !'
 
 
-# --- node_hours, release_nodes --------------------------------------------------------------------
+# --- node_hours, delete_pool_early ----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -456,7 +456,7 @@ def test_nodes_are_released_before_the_downloads_with_yes(
 ) -> None:
     run = ended_run('-y')
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     batch.pool.delete.assert_called_once_with(POOL_ID)
     assert run.pool_released
@@ -468,7 +468,7 @@ def test_nodes_are_released_before_the_downloads_where_nobody_can_be_asked(
 ) -> None:
     run = ended_run()
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     batch.pool.delete.assert_called_once_with(POOL_ID)
     assert run.pool_released
@@ -480,7 +480,7 @@ def test_nodes_are_released_although_the_answer_was_lost(
     batch.pool.delete.side_effect = batch_error('PoolBeingDeleted')
     run = ended_run('-y')
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     assert run.pool_released
 
@@ -493,7 +493,7 @@ def assert_not_released(run: sample.Run, batch: BatchMock) -> None:
 def test_nodes_stay_if_the_user_keeps_them(ended_run: NewRun, batch: BatchMock) -> None:
     run = ended_run('--keep')
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     assert_not_released(run, batch)
     assert run.node_hours == pytest.approx(5 / 6)
@@ -505,7 +505,7 @@ def test_nodes_stay_until_the_question_on_a_terminal(
     typed()
     run = ended_run()
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     assert_not_released(run, batch)
 
@@ -514,7 +514,7 @@ def test_nodes_stay_while_a_task_runs(ended_run: NewRun, batch: BatchMock) -> No
     run = ended_run('-y')
     run.results['a.mp4'].done = False
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     assert_not_released(run, batch)
 
@@ -526,7 +526,7 @@ def test_nodes_of_others_stay(
     batch.pool.get.return_value = pool(metadata=items(metadata))
     run = ended_run('-y')
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     assert_not_released(run, batch)
 
@@ -535,7 +535,7 @@ def test_nodes_that_are_gone_need_no_release(ended_run: NewRun, batch: BatchMock
     batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
     run = ended_run('-y')
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     assert_not_released(run, batch)
 
@@ -553,6 +553,6 @@ def test_nodes_that_cannot_be_released_are_left_to_the_cleanup(
     requests[request_].side_effect = error
     run = ended_run('-y')
 
-    sample.release_nodes(run)
+    sample.delete_pool_early(run)
 
     assert not run.pool_released

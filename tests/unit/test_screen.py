@@ -364,7 +364,7 @@ def test_progress_without_a_terminal_is_a_line_every_ten_seconds(
     ]
 
 
-# --- prepare_output -------------------------------------------------------------------------------
+# --- escape_odd_names -----------------------------------------------------------------------------
 
 
 def test_name_that_the_terminal_cannot_show_is_printed_in_its_own_way(
@@ -373,7 +373,7 @@ def test_name_that_the_terminal_cannot_show_is_printed_in_its_own_way(
     written = io.BytesIO()
     monkeypatch.setattr(sys, 'stdout', io.TextIOWrapper(written, encoding='ascii'))
 
-    sample.prepare_output()
+    sample.escape_odd_names()
     sample.say('Käse.mp4 \udcff')
 
     assert written.getvalue() == b'K\\xe4se.mp4 \\udcff\n'
@@ -388,7 +388,7 @@ def test_output_is_prepared_for_any_stream(
     monkeypatch.setattr(sys, 'stdout', stream)
     monkeypatch.setattr(sys, 'stderr', stream)
 
-    sample.prepare_output()
+    sample.escape_odd_names()
 
 
 def test_output_is_prepared_for_a_closed_file(
@@ -398,4 +398,4 @@ def test_output_is_prepared_for_a_closed_file(
     stream.close()
     monkeypatch.setattr(sys, 'stdout', stream)
 
-    sample.prepare_output()
+    sample.escape_odd_names()

@@ -57,10 +57,10 @@ def test_create_container_puts_the_metadata_of_this_run_on_it(
 ) -> None:
     new = container(storage, INPUT)
 
-    created = sample.create_container(storage.client, INPUT)
+    sample.create_container(storage.client, INPUT)
 
     new.create_container.assert_called_once_with(metadata=THIS_RUN)
-    assert created == LATER  # of the service's clock
+    assert sample.creation_time(storage.client, INPUT) == LATER  # of the service's clock
     assert capsys.readouterr().out == 'Container [input] created.\n'
 
 
@@ -75,7 +75,9 @@ def test_create_container_takes_over_one_of_an_earlier_run(
     assert 'Container [input] exists and is used again.' in capsys.readouterr().out
 
 
-def test_create_container_returns_the_time_at_which_it_took_over(storage: StorageMock) -> None:
+def test_creation_time_of_a_container_that_was_taken_over_is_that_of_doing_so(
+    storage: StorageMock,
+) -> None:
     """Blobs that are older are of the earlier run."""
     old = container(storage, INPUT, EARLIER_RUN)
     old.get_container_properties.return_value = container_properties(EARLIER_RUN, BEGAN)
@@ -85,7 +87,9 @@ def test_create_container_returns_the_time_at_which_it_took_over(storage: Storag
 
     old.set_container_metadata.side_effect = take_over
 
-    assert sample.create_container(storage.client, INPUT) == LATER
+    sample.create_container(storage.client, INPUT)
+
+    assert sample.creation_time(storage.client, INPUT) == LATER
 
 
 def test_create_container_leaves_the_metadata_of_somebody_else(storage: StorageMock) -> None:
@@ -122,7 +126,9 @@ def test_create_container_waits_until_the_old_one_is_gone(
         container_properties(THIS_RUN, LATER),
     ]
 
-    assert sample.create_container(storage.client, INPUT) == LATER
+    sample.create_container(storage.client, INPUT)
+
+    assert sample.creation_time(storage.client, INPUT) == LATER
     assert new.create_container.call_count == 4
     assert clock.elapsed > 0
 
