@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from azure.batch import models
+from azure.core.exceptions import ClientAuthenticationError
 from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
@@ -389,6 +390,17 @@ def test_wait_outlasts_an_outage_of_batch(
     assert 600 <= clock.elapsed < 640
     line = 'Batch does not answer at the moment. The tasks run on; asking again until it does...'
     assert capsys.readouterr().err.count(line) == 1
+
+
+def test_wait_outlasts_an_outage_of_the_sign_in(batch: BatchMock, clock: Clock) -> None:
+    not_renewed = ClientAuthenticationError('The token could not be renewed.')
+    batch.job.get_task_counts.side_effect = [not_renewed, not_renewed, ALL_DONE]
+    batch.tasks[:] = SUCCEEDED
+
+    results = wait(batch)
+
+    assert set(statuses(results).values()) == {'ok'}
+    assert 10 <= clock.elapsed < 20
 
 
 def test_wait_reads_the_results_after_an_outage_at_the_timeout(

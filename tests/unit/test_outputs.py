@@ -124,6 +124,17 @@ def test_video_whose_task_was_deleted_has_failed(
     )
 
 
+def test_task_that_somebody_else_has_added_to_the_job_is_no_video_of_the_run(
+    converted: sample.Run, storage: StorageMock
+) -> None:
+    put_blobs(storage, SIZES)
+    converted.results['their.mp4'] = sample.VideoResult('their.mp4', status='failed')
+
+    sample.find_outputs(converted)
+
+    assert set(converted.results) == set(converted.videos)
+
+
 def test_output_of_an_earlier_run_does_not_count(
     converted: sample.Run, storage: StorageMock
 ) -> None:
