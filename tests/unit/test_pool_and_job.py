@@ -19,7 +19,7 @@ JOB_ID = 'LinuxFFmpegJob'
 NO_JOB = batch_error('JobNotFound', status=404)
 
 
-def metadata(resource: Any) -> dict[str, str]:
+def metadata_of(resource: Any) -> dict[str, str]:
     return {item.name: item.value for item in resource.metadata}
 
 
@@ -41,7 +41,7 @@ def test_pool_is_that_of_the_tutorial(batch: BatchMock) -> None:
     machine = sent.virtual_machine_configuration
     assert machine.image_reference.as_dict() == sample._POOL_IMAGE
     assert machine.node_agent_sku_id == 'batch.node.ubuntu 24.04'
-    assert metadata(sent) == THIS_RUN
+    assert metadata_of(sent) == THIS_RUN
     assert not sent.enable_auto_scale
 
 
@@ -115,7 +115,7 @@ def test_pool_of_an_earlier_run_is_taken_over(
 
     pool_id, patch = batch.pool.patch.call_args.args
     assert pool_id == POOL_ID
-    assert metadata(patch) == THIS_RUN
+    assert metadata_of(patch) == THIS_RUN
     assert 'exists with the same settings and is used again' in capsys.readouterr().out
 
 
@@ -139,10 +139,15 @@ def test_pool_of_a_run_with_another_output_is_used_and_not_taken_over(batch: Bat
     batch.pool.patch.assert_not_called()
 
 
+@pytest.mark.parametrize(
+    'metadata',
+    [SOMEBODY, SOMEBODY | {'output': THIS_RUN['output']}],
+    ids=['of something else', 'with the same output'],
+)
 def test_pool_of_somebody_else_with_the_same_settings_is_used_and_not_taken_over(
-    batch: BatchMock, capsys: pytest.CaptureFixture[str]
+    metadata: dict[str, str], batch: BatchMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    existing_pool(batch, SOMEBODY)
+    existing_pool(batch, metadata)
     batch.job.get.side_effect = NO_JOB
 
     sample.create_pool(batch.client, POOL_ID)
@@ -246,7 +251,7 @@ def test_job_runs_on_the_pool_with_the_metadata_of_this_run(
 
     (sent,) = batch.job.add.call_args.args
     assert (sent.id, sent.pool_info.pool_id) == (JOB_ID, POOL_ID)
-    assert metadata(sent) == THIS_RUN
+    assert metadata_of(sent) == THIS_RUN
     assert capsys.readouterr().out == f'Creating job [{JOB_ID}]...\n'
 
 
