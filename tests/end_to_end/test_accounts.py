@@ -165,7 +165,7 @@ def test_an_old_job_stops_the_run_where_nobody_can_be_asked(sample: Sample) -> N
     assert sample.run('--keep').returncode == 0
 
     stderr = sample.assert_refused(
-        'Job [LinuxFFmpegJob] exists', 'az batch job delete', '-y', options=()
+        'Job [LinuxFFmpegJob] exists', 'az batch job delete', 'choose another _JOB_ID', options=()
     )
 
     assert sample.jobs() == ['LinuxFFmpegJob']
