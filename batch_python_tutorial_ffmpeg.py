@@ -266,6 +266,7 @@ def upload_file_to_container(
         permission='r',
         **key_and_expiry(blob_service_client, timeout),
     )
+
     return batchmodels.ResourceFile(
         http_url=f'{blob_client.url}?{sas_token}',
         file_path=blob_name,
@@ -409,6 +410,7 @@ def add_tasks(
             constraints=batchmodels.TaskConstraints(max_task_retry_count=0),
         )
         tasks.append(task)
+
     add_in_hundreds(batch_service_client, job_id, tasks)
 
 
@@ -450,6 +452,7 @@ def wait_for_tasks_to_complete(
             f'Timeout: {timeout!s:0>8} have passed, and {unfinished} tasks are not done. '
             'Give them more time with --timeout.'
         )
+
     return results
 
 
@@ -465,6 +468,7 @@ def read_results(
     options = batchmodels.TaskListOptions(
         select='id,displayName,state,creationTime,executionInfo,nodeInfo'
     )
+
     for task in batch_service_client.task.list(job_id, options):
         result = VideoResult(task.display_name, task.id)
         result.status, result.reason = judge(task)
@@ -473,6 +477,7 @@ def read_results(
             result.reason = f'not done: {problem}'
         add_times(result, task)
         results[result.name] = result
+
     add_last_words(batch_service_client, job_id, results)
     return results
 
@@ -493,6 +498,7 @@ def judge(task: Any) -> tuple[str, str]:
     if code == 'FailureExitCode' or (code.startswith('FileUpload') and execution.exit_code):
         # ffmpeg has failed, and left no MP3 to upload.
         return 'failed', f'exit code {execution.exit_code}'
+
     return 'failed', describe_code(code, failure.message, _BATCH_REMEDIES)
 
 
@@ -559,6 +565,7 @@ def clean_up(run: 'Run') -> bool:
     else:
         cleanup.delete_inputs()
         cleanup.delete_job()
+
     cleanup.delete_pool()
 
     cleanup.say_what_is_left()
@@ -728,6 +735,7 @@ def wrong_text(name: str, value: object, form: tuple[str, str]) -> str:
         return f'{where} is still a placeholder'
     if value == '':
         return f'{where} is empty'
+
     shown = 'its value' if name.endswith('_KEY') else repr(value)
     return f'{where}: {shown} is not {description}'
 
@@ -786,6 +794,7 @@ def find_videos(folder: Path) -> dict[str, Path]:
 
     for path in paths:
         check_readable(path)
+
     videos = {path.relative_to(folder).as_posix(): path for path in paths}
     check_names(videos)
     return videos
@@ -853,6 +862,7 @@ def name_problem(name: str) -> str:
         return 'Azure Storage drops the dot at the end of a folder name'
     if len(name) > 1024:
         return 'Azure Storage allows 1,024 characters'
+
     return ''
 
 
@@ -920,6 +930,7 @@ def repeat_if_cut(
             response.content  # noqa: B018 - reads the rest of the answer
             return response
         response = session.send(request, **options)
+
     return response
 
 
@@ -1029,12 +1040,15 @@ class Screen:
     def _draw(self) -> None:
         if not self.lines:
             return
+
         rows: list[str] = []
         for line in self.lines:
             rows += textwrap.wrap(line, max(10, terminal_width() - 1))
+
         self._write('\n'.join(rows))
         if len(rows) > 1:
             self._write(f'\033[{len(rows) - 1}A')  # up to the first row
+
         self._write('\r')
 
     def _write(self, text: str) -> None:
@@ -1155,6 +1169,7 @@ def in_parallel(
                 show_progress(len(items) - len(unfinished))
     finally:  # without waiting for requests that hang
         executor.shutdown(wait=False, cancel_futures=True)
+
     return [future.result() for future in futures]
 
 
@@ -1303,6 +1318,7 @@ def download_output(
 
     with contextlib.suppress(OSError):
         part.unlink(missing_ok=True)
+
     return f'not downloaded: {problem}'
 
 
@@ -1452,6 +1468,7 @@ def create_or_find(what: str, create: Callable[[], Any], get: Callable[[], Any])
             return existing
         warn_once(f'{what} is still being deleted: waiting until it is gone...')
         pause(2)
+
     raise SampleError(f'{what} is still being deleted after {_DELETION_TIMEOUT}. Try again later.')
 
 
@@ -1483,6 +1500,7 @@ def replace_old_job(run: 'Run') -> None:
     job = none_if_gone(run.batch_client.job.get, _JOB_ID)
     if job is None or job.state == batchmodels.JobState.deleting:
         return
+
     counts = run.batch_client.job.get_task_counts(_JOB_ID).task_counts
     unfinished = counts.active + counts.running
     say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {unfinished} not done.')
@@ -1494,6 +1512,7 @@ def replace_old_job(run: 'Run') -> None:
         )
     if unfinished:
         warn(f'The run of job [{_JOB_ID}] has died: the job is deleted, its tasks are ended.')
+
     none_if_gone(run.batch_client.job.delete, _JOB_ID)
 
 
@@ -1505,6 +1524,7 @@ def may_replace(run: 'Run', job: Any, unfinished: int) -> bool:
     if run.options.answer == 'no' and not unfinished:
         say('It was kept by an earlier run, and is replaced.')
         return True
+
     question = 'Delete it and go on?'
     return query_yes_no(question, default='no', answer=run.options.answer) == 'yes'
 
@@ -1547,11 +1567,13 @@ def add_or_use_pool(batch_client: Any, pool: Any) -> None:
             f'Pool [{pool.id}] already exists with other settings: {found}.\n'
             f'Choose another _POOL_ID, or delete it:\n  {deletion_command("pool")}'
         )
+
     job = none_if_gone(batch_client.job.get, _JOB_ID)
     unused = job is None or job.state == batchmodels.JobState.deleting
     same_output = metadata_of(existing).get('output') == run_metadata()['output']
     if is_ours(existing) and unused and same_output:  # of an ended run: this one has the lock
         batch_client.pool.patch(pool.id, batchmodels.PoolPatchParameter(metadata=pool.metadata))
+
     say(f'Pool [{pool.id}] exists with the same settings and is used again.')
 
 
@@ -1576,6 +1598,7 @@ def add_job(batch_client: Any, job: Any) -> None:
         functools.partial(batch_client.job.add, job),
         functools.partial(batch_client.job.get, job.id),
     )
+
     if existing is not None and not is_ours(existing, this_run=True):
         raise SampleError(
             f'Job [{job.id}] has just been created by somebody else. Choose another _JOB_ID.'
@@ -1627,6 +1650,7 @@ class Monitor:
 
         if self.problem and not counts.completed:
             raise SampleError(self.problem)
+
         self._show(counts, self._nodes)
         return False
 
@@ -1705,6 +1729,7 @@ class PoolWatch:
             self._look_for_lost_nodes(nodes)
             if not self.problem:
                 self._end_nodes_in_time(pool)
+
         return describe_nodes(states, pool)
 
     def _count_states(self) -> dict[str, int]:
@@ -1716,16 +1741,19 @@ class PoolWatch:
             for kind in (pool.dedicated, pool.low_priority):
                 for state, number in kind.as_dict().items():
                     states[state] = states.get(state, 0) + number
+
         states.pop('total', None)
         return states
 
     def _look_for_resize_errors(self, pool: Any, nodes: int) -> None:
         if not pool.resize_errors:
             return
+
         reasons = ' '.join(
             describe_code(error.code, error.message, _BATCH_REMEDIES)
             for error in pool.resize_errors
         )
+
         if nodes == 0:
             self.problem = f'Pool [{self._pool_id}] gets no nodes. {reasons}'
         else:
@@ -1741,6 +1769,7 @@ class PoolWatch:
                 f'[{self._pool_id}].'
             )
             return
+
         words = start_task_words(self._batch_client, self._pool_id)
         self.problem = f'The start task failed on all nodes of pool [{self._pool_id}].{words}'
 
@@ -1888,6 +1917,7 @@ def add_times(result: VideoResult, task: Any) -> None:
         result.node_id = task.node_info.node_id or '-'
     if execution is None or execution.start_time is None:
         return
+
     result.started = execution.start_time
     result.ended = execution.end_time or datetime.now(UTC)
     result.wait_seconds = (result.started - task.creation_time).total_seconds()
@@ -1910,6 +1940,7 @@ def print_report(run: 'Run') -> None:
     warn(f'\n{table_of(run, results[:_SHOWN_FILES])}')
     if len(results) > _SHOWN_FILES:
         warn(f'... and {len(results) - _SHOWN_FILES} more. The MP3s are in {run.options.output}.')
+
     warn(work_done(run))
 
     wrong = [result for result in results if result.status != 'ok']
@@ -1917,6 +1948,7 @@ def print_report(run: 'Run') -> None:
         return
     for result in wrong:
         warn(f'{result.name} {result.status}: {result.reason}')
+
     failed = sum(result.status == 'failed' for result in wrong)
     raise SampleError(
         f'{failed} of {len(results)} files failed, {len(wrong) - failed} are damaged. '
@@ -1934,6 +1966,7 @@ def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
     room = terminal_width() or 160
     for column in zip(headings, *rows, strict=True):
         room -= 2 + max(len(text) for text in column)
+
     name_width = max(room, len(title))  # in a very narrow terminal, whole rows go on in the next
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -1953,6 +1986,7 @@ def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
     )
     with console.capture() as capture:
         console.print(table)
+
     return capture.get().rstrip('\n')
 
 
@@ -1989,6 +2023,7 @@ def work_done(run: 'Run') -> str:
         text += f' in {wall:.1f} s'
         if worked > wall > 0:
             text += f', {worked / wall:.1f} times as fast as one node'
+
     return f'{text}. Pool: {run.node_hours:.2f} node-hours.'
 
 
@@ -2089,6 +2124,7 @@ def describe(error: BaseException) -> str:
         text = f'{error.filename}: {error.strerror}'
     else:
         text = str(error)
+
     return without_signatures(text)
 
 
@@ -2100,6 +2136,7 @@ def describe_batch_error(error: Any) -> str:
             return describe_foreign_answer(error.response, '_BATCH_ACCOUNT_URL')
         text = describe_code(body.code, body.message, _BATCH_REMEDIES, body.values)
         return text + clocks(body.code, error.response)
+
     cause = str(getattr(error, 'inner_exception', None) or error).rpartition('(Caused by ')[2]
     return (
         f'Batch at {_BATCH_ACCOUNT_URL} does not answer. Check _BATCH_ACCOUNT_URL '
@@ -2125,6 +2162,7 @@ def describe_storage_error(error: Any) -> str:
         return f'Not signed in. Run "az login", or set a key. ({first_line(error.message)})'
     if isinstance(error, HttpResponseError) and error.response is not None:
         return describe_foreign_answer(error.response, '_STORAGE_ACCOUNT_URL')
+
     return (
         f'Storage at {_STORAGE_ACCOUNT_URL} does not answer. Check _STORAGE_ACCOUNT_NAME '
         f'(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. {first_line(str(error))}'
@@ -2246,6 +2284,7 @@ def on_signal(number: int, _frame: Any) -> None:
             f'  {deletion_command("pool")}\n  {deletion_command("container")}'
         )
         os._exit(130)
+
     write_at_once('Interrupted: cleaning up. Once more leaves at once.')
     stop.reason = InterruptedRunError()
     if stop.asking:
@@ -2267,6 +2306,7 @@ def signals_noted() -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, 'SIGHUP'):  # not on Windows
         numbers.append(signal.SIGHUP)
+
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in numbers:
@@ -2316,6 +2356,7 @@ def ask(prompt: str, default: str) -> str:
         say(f'{prompt}{default} (interrupted)')
     except (EOFError, OSError, UnicodeError):
         say(default)
+
     return default
 
 
@@ -2399,6 +2440,7 @@ class Cleanup:
             query_yes_no('Delete pool?', answer=self._run.options.answer)  # answers itself
             self._deleted.add('pool')
             return
+
         pools = self._run.batch_client.pool
         self._delete(
             'pool',
@@ -2467,6 +2509,7 @@ def cost_of(run: 'Run', kind: str) -> str:
             return (
                 f'Its nodes bill until {local:%Y-%m-%d %H:%M}, or until it is deleted. To delete it'
             )
+
     return 'Its nodes bill until it is deleted. To delete it'
 
 
@@ -2571,6 +2614,7 @@ def convert_and_clean_up(run: Run, lock: RunLock) -> int:
             )
         elif not clean_up(run):
             exit_code = 1
+
     return exit_code
 
 
