@@ -104,6 +104,10 @@ class Sample:
         ]
         return bool(held.hits) and set(states) <= {'idle', 'running', 'starttaskfailed'}
 
+    def has_contacted_azure(self) -> bool:
+        """Whether a client has sent anything; nodes of the test before may just be ending."""
+        return any(request.source == 'client' for request in list(self.azure.requests))
+
     def polls(self) -> int:
         """How often the state of the nodes has been asked for."""
         return sum('nodecounts' in request.path for request in list(self.azure.requests))

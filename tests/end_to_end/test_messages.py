@@ -53,7 +53,7 @@ def assert_usage_error(sample: Sample, *words: str, options: tuple[str, ...] = (
     assert len(result.stderr.splitlines()) == 1
     for word in words:
         assert word in result.stderr
-    assert sample.azure.requests == []
+    assert not sample.has_contacted_azure()
     return result.stderr
 
 
