@@ -7,13 +7,15 @@ This is the sample of the tutorial "Run a parallel workload with Azure Batch usi
 3. Create a job, and add one task for each video. ffmpeg converts it, the node uploads the MP3.
 4. Wait for the tasks, and look at the result of every one.
 5. Download the MP3s to OutputFiles/.
-6. Delete the input container and, if you agree, the job and the pool.
+6. Delete the input container and, if you agree, the job and the pool. (If you need not be asked,
+   the pool goes before the downloads.)
 
 Put the names of your accounts into the settings below, and run
 
     python batch_python_tutorial_ffmpeg.py
 
-Exit codes: 0 every file converted; 1 something failed; 2 wrong option or setting; 130 interrupted
+Exit codes: 0 every file converted; 1 a file failed or is damaged, or another error;
+2 wrong option or setting; 130 interrupted
 
 Part 1 of this file is the tutorial: read it from top to bottom. Part 2 makes it dependable.
 """
@@ -120,6 +122,7 @@ _POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # goes with the image
 
 _JOB_ID = 'LinuxFFmpegJob'
 _JOB_TIMEOUT = timedelta(minutes=30)  # for all tasks together, waiting for the nodes included
+_MARGIN = timedelta(minutes=30)  # added to the time limits for the job, its nodes and each SAS
 _UPLOAD_TIMEOUT = timedelta(hours=2)  # for all uploads together
 _OUTPUT_FORMAT = {'extension': '.mp3', 'ffmpeg_options': ''}  # or '.m4a' with '-vn -c:a aac'
 
@@ -140,17 +143,18 @@ _START_TASK_COMMAND = (
 )
 
 # ffmpeg ends with exit code 0 even if half of the video is missing or unreadable, but then it
-# prints errors. A task that printed any ends with an exit code of its own, and keeps its MP3.
+# prints errors. The task then ends with exit code 3 and keeps its MP3: the video is damaged. (One
+# that ffmpeg cannot open at all has failed: then there is no MP3.)
 #
-# The errors go through grep, which copies them and ends with 1 only if there are none. (In a file
-# they would be lost when the disk is full.) The option -abort_on lets a video fail whose audio
-# track is empty.
+# `grep -a ^` copies every line. Its own exit code tells whether there was one: 1 means there was
+# none. (In a file the errors would be lost when the disk is full.) PIPESTATUS holds the exit codes
+# of ffmpeg and of grep. The option -abort_on lets a video fail whose audio track is empty.
 
 _DAMAGED_EXIT_CODE = 3
 
 
 def task_command() -> str:
-    """Return the command line of every task. The names of the files are the same on every node."""
+    """Return the command line of every task: input.mp4 becomes output.mp3, on every node."""
     output = output_name('output')
     options = _OUTPUT_FORMAT['ffmpeg_options']
     return (
@@ -174,16 +178,19 @@ def output_name(video: str) -> str:
 def convert_videos(run: 'Run') -> None:
     """Take the steps of the tutorial, one after the other.
 
-    Whatever happens here, step 6 follows: `clean_up`, which is called in `convert_and_clean_up`.
+    `convert_and_clean_up` in part 2 calls this, and then `clean_up`, step 6, whatever happens here.
     """
     batch_client, blob_client, options = run.batch_client, run.blob_client, run.options
 
     create_container(blob_client, _INPUT_CONTAINER_NAME)
     create_container(blob_client, _OUTPUT_CONTAINER_NAME)
-    run.since = creation_time(blob_client, _INPUT_CONTAINER_NAME)  # older MP3s do not count
+    run.since = creation_time(blob_client, _INPUT_CONTAINER_NAME)  # older MP3s: of earlier runs
     input_files = upload_videos(blob_client, run.videos, options.timeout)
     output_container_sas_url = get_container_sas_url(
-        blob_client, _OUTPUT_CONTAINER_NAME, 'cw', timeout=options.timeout
+        blob_client,
+        _OUTPUT_CONTAINER_NAME,
+        'cw',
+        timeout=options.timeout,  # create and write
     )
 
     create_pool(
@@ -206,7 +213,7 @@ def convert_videos(run: 'Run') -> None:
 
     find_outputs(run)
     print_success(run)
-    delete_pool_early(run)
+    delete_pool_early(run)  # if you need not be asked: it bills
     download_outputs(run)
     print_report(run)
 
@@ -236,9 +243,9 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
 
 
 # A node has no password for the storage account. It gets a URL with a SAS (shared access
-# signature): permission for one thing, for a limited time. Here it is to read this one video, until
-# the time limits for uploads and tasks have passed, and half an hour more. Whoever has the URL has
-# the permission, so it is never printed.
+# signature): permission for one thing, for a limited time. Here it is to read this one video, for
+# three hours by default: two for the uploads, half an hour for the tasks, and half an hour more.
+# Whoever has the URL has the permission, so it is never printed.
 #
 # `upload_videos` in part 2 calls this function for each video, for many at once.
 
@@ -269,7 +276,7 @@ def upload_file_to_container(
 
     return batchmodels.ResourceFile(
         http_url=f'{blob_client.url}?{sas_token}',
-        file_path=blob_name,
+        file_path=blob_name,  # names the video; `add_tasks` names the file on the node
     )
 
 
@@ -298,10 +305,13 @@ def get_container_sas_url(
 # --- Step 2: create a pool ------------------------------------------------------------------------
 #
 # A pool is a number of virtual machines, the compute nodes, all of one size and with one image. You
-# pay for each node from the moment it exists until it is gone, whether it works or not: what ends
-# the bill is deleting the pool. Low-priority (Spot) nodes cost a fraction of dedicated ones. In
-# return Azure may take one away at any time, and Batch then runs its task again on another. (The
-# blobs in Storage bill as well, by their size; jobs and tasks are free.)
+# pay for each node from the moment it exists until it is gone, whether it works or not. The bill
+# ends when the pool is deleted. If you keep the pool, or this machine disappears, Batch removes the
+# nodes by itself when the time limit and half an hour have passed (`nodes_formula` in part 2).
+#
+# Low-priority (Spot) nodes cost a fraction of dedicated ones. In return Azure may take one away at
+# any time, and Batch then runs its task again on another. Blobs bill by their size, the MP3s in the
+# output container until you delete them. Jobs and tasks are free.
 #
 # Each node runs the start task before it takes any other. Here it installs ffmpeg, which is why it
 # runs as administrator. The tasks that follow need no such rights, and do not get them.
@@ -344,9 +354,8 @@ def create_pool(
 
 # --- Step 3: create a job and its tasks -----------------------------------------------------------
 #
-# A job is a collection of tasks that run on one pool. The service itself keeps its time limit: the
-# tasks end even if this machine disappears. (The nodes do so too, some minutes later: see
-# `nodes_formula` in part 2.)
+# A job is a collection of tasks that run on one pool. Batch itself ends it half an hour after its
+# time limit, even if this machine has disappeared by then.
 
 
 def create_job(
@@ -368,12 +377,12 @@ def create_job(
 
 
 # A task is one command line on one node. The node downloads the resource files of the task before
-# it starts, and uploads its output files when it has ended: also after an error, as the MP3 of a
-# damaged video is worth having. The files have the same names on every node, so that the name of a
-# video never becomes part of a command.
+# it starts, and uploads its output files when it has ended. It does so whether the task succeeded
+# or not (`task_completion`), because the MP3 of a damaged video is worth having. The files have the
+# same names on every node, so that the name of a video never becomes part of a command.
 #
-# A task is not tried again: a video that cannot be converted fails the second time, too. (Tasks of
-# nodes that Azure took back are another matter: Batch repeats them by itself.)
+# A task is not tried again: what fails is nearly always the video, and fails the second time, too.
+# (Tasks of nodes that Azure took back are another matter: Batch repeats them by itself.)
 
 
 def add_tasks(
@@ -416,10 +425,10 @@ def add_tasks(
 
 # --- Step 4: wait for the tasks, and look at their results ----------------------------------------
 #
-# The service sends no message when a task ends, so a client has to ask. It asks for numbers: how
-# many tasks are active, running and completed. They may be some seconds old, so the waiting ends
-# only when a query finds no unfinished task. `Monitor` does this, shows how far the tasks are, and
-# notices when they can never be done because the pool has no nodes.
+# The service sends no message when a task ends, so a client has to ask. `Monitor` first asks for the
+# counts of active, running and completed tasks. That costs little, but they may be seconds old. When
+# they say that all are done, it looks for an unfinished task in the list. It also shows how far the
+# tasks are, and notices when they can never be done because the pool has no nodes.
 
 
 def wait_for_tasks_to_complete(
@@ -435,6 +444,7 @@ def wait_for_tasks_to_complete(
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
 
+    # By this formula Batch removes the nodes when the time is over, even without this program.
     nodes = nodes_formula(dedicated_nodes, low_priority_nodes, timeout + _MARGIN)
 
     with Monitor(batch_service_client, job_id, pool_id, timeout, nodes) as monitor:
@@ -496,7 +506,7 @@ def judge(task: Any) -> tuple[str, str]:
     failure = execution.failure_info
     code = failure.code if failure else 'FailureExitCode'
     if code == 'FailureExitCode' or (code.startswith('FileUpload') and execution.exit_code):
-        # ffmpeg has failed, and left no MP3 to upload.
+        # ffmpeg has failed. It left no MP3, so Batch may call that a failed upload.
         return 'failed', f'exit code {execution.exit_code}'
 
     return 'failed', describe_code(code, failure.message, _BATCH_REMEDIES)
@@ -510,9 +520,9 @@ def judge(task: Any) -> tuple[str, str]:
 
 def find_outputs(run: 'Run') -> None:
     """Find the MP3 of each video. A video without one has failed, whatever its task said."""
-    gone = 'its task is gone: somebody has deleted it'
+    no_task = 'its task is gone: somebody has deleted it'
     run.results = {
-        name: run.results.get(name, VideoResult(name, status='failed', reason=gone))
+        name: run.results.get(name, VideoResult(name, status='failed', reason=no_task))
         for name in run.videos
     }
 
@@ -578,8 +588,8 @@ def clean_up(run: 'Run') -> bool:
 
 # --- Command line ---------------------------------------------------------------------------------
 #
-# The options are read once and passed on as values. Where an option is not given, the setting of
-# part 1 counts.
+# A wrong option must not show after nodes have been paid for. So all are read at once, and passed
+# on as values. Where an option is not given, the setting of part 1 counts.
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -635,9 +645,9 @@ def minutes(text: str) -> timedelta:
 
 # --- Limits ---------------------------------------------------------------------------------------
 #
-# What nobody needs to change, in one place.
+# Limits that are written twice will differ one day, and a SAS end before the job. These are the
+# ones that nobody needs to change.
 
-_MARGIN = timedelta(minutes=30)  # added to the time limits for SAS, job and nodes
 _LONGEST_TIMEOUT = timedelta(days=6)  # without the account key, a SAS lives 7 days at most
 _DELETION_TIMEOUT = timedelta(minutes=10)  # for a pool or job that is still being deleted
 _NODES_CHECK = timedelta(minutes=5)  # how often Batch looks at the formula that ends the nodes
@@ -654,8 +664,8 @@ _BATCH_API_VERSION = '2025-06-01'  # azure-batch 14.2.0 sends 2024-02-01, which 
 
 # --- Checks of the settings -----------------------------------------------------------------------
 #
-# A wrong setting costs least before anything is uploaded. All that are wrong are named at once,
-# with the form that is expected.
+# A wrong setting that is found late has cost an upload, or nodes that do nothing. So all are
+# checked before anything is contacted, and all that are wrong are named at once.
 
 
 class SampleError(Exception):
@@ -777,8 +787,8 @@ def wrong_output(output: Path) -> str:
 
 # --- Finding the videos ---------------------------------------------------------------------------
 #
-# Names come from people. Some folders cannot be read, two names may be one file on another disk,
-# and Azure Storage changes or refuses a few. All of that is found before anything is uploaded.
+# Two videos could become one MP3, and one of them would be lost. A name that Azure Storage changes
+# would not be found again. Such names, and folders that cannot be read, are refused here.
 
 
 def find_videos(folder: Path) -> dict[str, Path]:
@@ -878,9 +888,9 @@ def leave_out_converted(videos: dict[str, Path], output: Path) -> dict[str, Path
 
 # --- Clients and sign-in --------------------------------------------------------------------------
 #
-# Each service has a client. It signs in with a key or, without one, with Microsoft Entra ID: what
-# `az login` has left on this machine, a managed identity, or variables. Networks and services fail
-# for moments, so the clients repeat what is likely to be temporary, with growing pauses.
+# One lost connection would end a run of hours. So the clients repeat what is likely to be
+# temporary, with growing pauses. They sign in with a key or, without one, with Microsoft Entra ID: what
+# `az login` has left on this machine, a managed identity, or variables.
 
 
 def create_clients() -> tuple[Any, BlobServiceClient]:
@@ -1011,9 +1021,9 @@ def key_and_expiry(blob_service_client: BlobServiceClient, timeout: timedelta) -
 
 # --- The screen -----------------------------------------------------------------------------------
 #
-# The transcript goes to stdout, everything else to stderr. On a terminal the last lines show how
-# far the run is; elsewhere there are plain lines. A reader that goes away (`| head`), a full disk
-# or a closed terminal must not stop the cleanup.
+# If printing fails (`| head` has ended, the disk is full, the terminal is closed), the cleanup must
+# still happen. So errors of the screen end nothing. The transcript goes to stdout, everything else
+# to stderr. On a terminal the last lines show how far the run is; elsewhere there are plain lines.
 
 
 class Screen:
@@ -1406,7 +1416,8 @@ def take_lock(blob_client: BlobServiceClient) -> RunLock:
 # --- What exists already --------------------------------------------------------------------------
 #
 # Containers, pools and jobs may be there: left by a run that died, kept on purpose, or somebody
-# else's. Only what carries the metadata of this sample is ever changed or deleted.
+# else's. A run must neither fail because of them nor delete what is not its own. So it writes its
+# metadata on what it creates, and changes or deletes only what carries the metadata of this sample.
 
 _RUN_ID = uuid.uuid4().hex
 
@@ -1507,8 +1518,8 @@ def replace_old_job(run: 'Run') -> None:
 
     if not may_replace(run, job, unfinished):
         raise SampleError(
-            f'Job [{_JOB_ID}] exists. Wait until it is done, or choose another _JOB_ID.\n'
-            + left_message(run)
+            f'Job [{_JOB_ID}] exists. Wait until it is done and run with -y, which deletes a job of '
+            'this sample, or choose another _JOB_ID.\n' + left_message(run)
         )
     if unfinished:
         warn(f'The run of job [{_JOB_ID}] has died: the job is deleted, its tasks are ended.')
@@ -2530,6 +2541,9 @@ def say_where_outputs_are(run: 'Run') -> None:
 
 
 # --- main -----------------------------------------------------------------------------------------
+#
+# An error must leave neither the pool, which bills, nor the lock. So the cleanup follows whatever
+# happens (but for a lock that another run has taken), and only then errors become exit codes.
 
 
 @dataclass
