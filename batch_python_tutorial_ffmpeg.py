@@ -425,10 +425,10 @@ def add_tasks(
 
 # --- Step 4: wait for the tasks, and look at their results ----------------------------------------
 #
-# The service sends no message when a task ends, so a client has to ask. `Monitor` first asks for the
-# counts of active, running and completed tasks. That costs little, but they may be seconds old. When
-# they say that all are done, it looks for an unfinished task in the list. It also shows how far the
-# tasks are, and notices when they can never be done because the pool has no nodes.
+# The service sends no message when a task ends, so a client has to ask. `Monitor` first asks for
+# the counts of active, running and completed tasks. That costs little, but they may be seconds old.
+# When they say that all are done, it looks for an unfinished task in the list. It also shows how
+# far the tasks are, and notices when they can never be done because the pool has no nodes.
 
 
 def wait_for_tasks_to_complete(
@@ -889,8 +889,8 @@ def leave_out_converted(videos: dict[str, Path], output: Path) -> dict[str, Path
 # --- Clients and sign-in --------------------------------------------------------------------------
 #
 # One lost connection would end a run of hours. So the clients repeat what is likely to be
-# temporary, with growing pauses. They sign in with a key or, without one, with Microsoft Entra ID: what
-# `az login` has left on this machine, a managed identity, or variables.
+# temporary, with growing pauses. They sign in with a key or, without one, with Microsoft Entra ID:
+# what `az login` has left on this machine, a managed identity, or variables.
 
 
 def create_clients() -> tuple[Any, BlobServiceClient]:
@@ -1518,8 +1518,8 @@ def replace_old_job(run: 'Run') -> None:
 
     if not may_replace(run, job, unfinished):
         raise SampleError(
-            f'Job [{_JOB_ID}] exists. Wait until it is done and run with -y, which deletes a job of '
-            'this sample, or choose another _JOB_ID.\n' + left_message(run)
+            f'Job [{_JOB_ID}] exists. Wait until it is done and run with -y, which deletes a job '
+            'of this sample, or choose another _JOB_ID.\n' + left_message(run)
         )
     if unfinished:
         warn(f'The run of job [{_JOB_ID}] has died: the job is deleted, its tasks are ended.')
