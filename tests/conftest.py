@@ -14,8 +14,10 @@ from tests.local_azure import LocalAzure
 
 MakeVideo = Callable[..., Path]
 
-# A shell lets what runs in the background ignore SIGINT, and the sample would inherit that.
+# A shell lets what runs in the background ignore SIGINT, and nohup ignores SIGHUP. The sample would
+# inherit that, and rightly ignore these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope='session')
