@@ -14,8 +14,7 @@ Put the names of your accounts into the settings below, and run
 
     python batch_python_tutorial_ffmpeg.py
 
-Exit codes: 0 every file converted; 1 a file failed or is damaged, or another error;
-2 wrong option or setting; 130 interrupted
+Exit codes: 0 all converted; 1 failed or damaged files, other errors; 2 wrong usage; 130 interrupted
 
 Part 1 of this file is the tutorial: read it from top to bottom. Part 2 makes it dependable.
 """

@@ -130,4 +130,4 @@ def test_help_names_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 
     printed = capsys.readouterr().out
     assert raised.value.code == 0
-    assert 'Exit codes: 0 every file converted; 1 something failed; 2 ' in printed
+    assert 'Exit codes: 0 all converted; 1 failed or damaged files, other errors; 2 ' in printed
