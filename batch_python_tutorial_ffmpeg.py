@@ -60,7 +60,12 @@ try:
     from azure.batch import BatchServiceClient, models as batchmodels
     from azure.batch.batch_auth import SharedKeyCredentials
     from azure.batch.custom.custom_errors import CreateTasksErrorException
-    from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+    from azure.core.exceptions import (
+        AzureError,
+        ClientAuthenticationError,
+        DeserializationError,
+        HttpResponseError,
+    )
     from azure.identity import DefaultAzureCredential
     from azure.storage.blob import (
         BlobServiceClient,
@@ -188,8 +193,8 @@ def convert_videos(run: 'Run') -> None:
     output_container_sas_url = get_container_sas_url(
         blob_client,
         _OUTPUT_CONTAINER_NAME,
-        'cw',
-        timeout=options.timeout,  # create and write
+        'cw',  # create and write
+        timeout=options.timeout,
     )
 
     create_pool(
@@ -637,7 +642,7 @@ def count(text: str) -> int:
 
 def minutes(text: str) -> timedelta:
     """Return a time limit of more than 0 minutes."""
-    if not 0 < float(text) <= _LONGEST_TIMEOUT / timedelta(minutes=1):
+    if not 0.01 < float(text) <= _LONGEST_TIMEOUT / timedelta(minutes=1):
         raise argparse.ArgumentTypeError(f'{text}: more than 0 minutes, and up to 6 days (8640)')
     return timedelta(minutes=float(text))
 
@@ -690,6 +695,7 @@ _CONTAINER_FORM = (
     '(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*',
     'lower-case letters, digits and single hyphens',
 )
+_EXTENSION_FORM = (r'\.[a-z0-9]+', 'a dot and letters, such as .mp3')
 _ID_FORM = ('[A-Za-z0-9_-]{1,64}', 'letters, digits, hyphens and underscores')
 
 
@@ -706,6 +712,7 @@ def check_settings(options: argparse.Namespace) -> None:
         wrong_text('_OUTPUT_CONTAINER_NAME', _OUTPUT_CONTAINER_NAME, _CONTAINER_FORM),
         wrong_text('_POOL_ID', _POOL_ID, _ID_FORM),
         wrong_text('_JOB_ID', _JOB_ID, _ID_FORM),
+        wrong_text("_OUTPUT_FORMAT['extension']", _OUTPUT_FORMAT['extension'], _EXTENSION_FORM),
         wrong_count('_DEDICATED_POOL_NODE_COUNT', _DEDICATED_POOL_NODE_COUNT),
         wrong_count('_LOW_PRIORITY_POOL_NODE_COUNT', _LOW_PRIORITY_POOL_NODE_COUNT),
         wrong_duration('_JOB_TIMEOUT', _JOB_TIMEOUT),
@@ -777,9 +784,10 @@ def wrong_together(options: argparse.Namespace) -> Iterator[str]:
 
 def wrong_output(output: Path) -> str:
     """Return what is wrong with the output folder, '' if nothing is or it does not exist yet."""
-    if not os.path.lexists(output):
-        return ''
-    if output.is_dir() and os.access(output, os.W_OK):
+    existing = output.absolute()
+    while not os.path.lexists(existing):
+        existing = existing.parent  # the folder in which it will be made
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
         return ''
     return f'--output: {output} is not a folder that you may write to'
 
@@ -859,6 +867,12 @@ def check_names(names: Collection[str]) -> None:
         other = outputs.setdefault(same_file, name)
         if other != name:
             raise UsageError(f'{other} and {name} both become {output_name(name)}: rename one.')
+
+    for name in names:
+        for parent in PurePosixPath(name).parents:
+            other = outputs.get(unicodedata.normalize('NFC', parent.as_posix().casefold()), '')
+            if other:
+                raise UsageError(f'{other} becomes a file where {name} needs a folder: rename one.')
 
 
 def name_problem(name: str) -> str:
@@ -1190,13 +1204,17 @@ def upload_videos(
     sent = dict.fromkeys(videos, 0)  # bytes
     key_and_expiry(blob_client, timeout)  # once, before each thread asks for a key of its own
 
-    def upload(name: str) -> Any:
+    def check_deadline() -> None:
         if time.monotonic() > deadline:
             raise SampleError(f'The uploads take longer than _UPLOAD_TIMEOUT, {_UPLOAD_TIMEOUT}.')
 
+    def upload(name: str) -> Any:
         def count_bytes(now: int, _total: int | None) -> None:
             stop_if_asked()
+            check_deadline()
             sent[name] = now
+
+        check_deadline()
 
         with unchanged(videos[name]):
             say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
@@ -1363,14 +1381,14 @@ class RunLock:
     def renew(self) -> None:
         """Renew the lease. One that another run has taken meanwhile stops this run."""
         try:
-            self._lease.renew()
+            self._lease.renew(read_timeout=10, retry_total=1)  # well within its 60 seconds
         except AzureError as error:
             if getattr(error, 'status_code', 0) not in (404, 409, 412):
                 return  # no answer: later, perhaps
             self.lost = True
             stop.reason = SampleError(
-                f'Another run has taken over container [{_OUTPUT_CONTAINER_NAME}], while this one '
-                'could not renew its lease. Did the machine sleep?'
+                f'Another run has taken over container [{_OUTPUT_CONTAINER_NAME}], or somebody has '
+                'deleted it or broken its lease. (Did this machine sleep?)'
             )
 
     def release(self) -> None:
@@ -1426,7 +1444,7 @@ def run_metadata() -> dict[str, str]:
     return {
         'createdby': 'batch_python_tutorial_ffmpeg',
         'run': _RUN_ID,
-        'output': f'{_STORAGE_ACCOUNT_URL}/{_OUTPUT_CONTAINER_NAME}',
+        'output': f'{_STORAGE_ACCOUNT_URL.rstrip("/")}/{_OUTPUT_CONTAINER_NAME}',
     }
 
 
@@ -1521,7 +1539,7 @@ def replace_old_job(run: 'Run') -> None:
             'of this sample, or choose another _JOB_ID.\n' + left_message(run)
         )
     if unfinished:
-        warn(f'The run of job [{_JOB_ID}] has died: the job is deleted, its tasks are ended.')
+        warn(f'No run is at work on job [{_JOB_ID}]: it is deleted, its tasks are ended.')
 
     none_if_gone(run.batch_client.job.delete, _JOB_ID)
 
@@ -1583,7 +1601,12 @@ def add_or_use_pool(batch_client: Any, pool: Any) -> None:
     same_output = metadata_of(existing).get('output') == run_metadata()['output']
     if is_ours(existing) and unused and same_output:  # of an ended run: this one has the lock
         batch_client.pool.patch(pool.id, batchmodels.PoolPatchParameter(metadata=pool.metadata))
-
+        if existing.resize_errors and not existing.enable_auto_scale:
+            numbers = batchmodels.PoolResizeParameter(
+                target_dedicated_nodes=pool.target_dedicated_nodes,
+                target_low_priority_nodes=pool.target_low_priority_nodes,
+            )
+            batch_client.pool.resize(pool.id, numbers)  # what was refused may be granted now
     say(f'Pool [{pool.id}] exists with the same settings and is used again.')
 
 
@@ -1651,8 +1674,7 @@ class Monitor:
         seems_stuck = self._unchanged % 5 == 4
         if seems_done or seems_stuck:
             if not self.ask_patiently(self._has_unfinished_tasks):
-                if self._pool.formula_tries:  # a pool that is kept has to shrink all the same
-                    self.ask_patiently(self._pool.look)
+                self._see_formula_given()
                 return True
         else:  # so that no poll takes a fourth request
             self._nodes = self.ask_patiently(self._pool.look)
@@ -1663,6 +1685,17 @@ class Monitor:
 
         self._show(counts, self._nodes)
         return False
+
+    def _see_formula_given(self) -> None:
+        """Look at the pool until it has its formula: one that is kept has to shrink, too."""
+        deadline = time.monotonic() + 60
+        if self._pool.formula_tries:
+            self.ask_patiently(self._pool.look)
+        if self._pool.formula_tries:  # it is still growing, which nobody needs any more
+            self.ask_patiently(self._pool.stop_growing)
+        while self._pool.formula_tries and time.monotonic() < deadline:
+            pause(1)
+            self.ask_patiently(self._pool.look)
 
     def _task_counts(self) -> Any:
         return self._batch_client.job.get_task_counts(self._job_id).task_counts
@@ -1690,16 +1723,17 @@ class Monitor:
 
     def ask_patiently(self, request: Callable[[], Any]) -> Any:
         """Return the answer to a request, repeated until the time limit of the job has passed."""
+        told = False
         while True:
             try:
                 return request()
-            except (ClientRequestError, AzureError):  # the latter if the sign-in has to be renewed
+            except (ClientRequestError, DeserializationError, AzureError) as error:
                 if time.monotonic() > self._give_up_at:
                     raise
-                warn_once(
-                    'Batch does not answer at the moment. The tasks run on; '
-                    'asking again until it does...'
-                )
+                if not told:
+                    warn(f'Warning: {describe(error)}')
+                    warn('The tasks run on; asking again until there is an answer...')
+                told = True
                 pause(5)
 
 
@@ -1730,15 +1764,18 @@ class PoolWatch:
             self.problem = f'Pool [{self._pool_id}] is gone: somebody has deleted it'
             return self.problem
 
+        if not is_ours(pool, this_run=True):
+            self.formula_tries = 0
+
         states = self._count_states()
         steady = pool.allocation_state == batchmodels.AllocationState.steady
         nodes = pool.current_dedicated_nodes + pool.current_low_priority_nodes
         if steady:
             self._look_for_resize_errors(pool, nodes)
             self._look_for_failed_start_tasks(states, nodes)
-            self._look_for_lost_nodes(nodes)
+            self._look_for_lost_nodes(pool, nodes)
             if not self.problem:
-                self._end_nodes_in_time(pool)
+                self._end_nodes_in_time()
 
         return describe_nodes(states, pool)
 
@@ -1773,6 +1810,8 @@ class PoolWatch:
         failed = states.get('start_task_failed', 0)
         if not failed:
             return
+
+        failed += states.get('unusable', 0)
         if failed < nodes:
             warn_once(
                 f'Warning: the start task failed on {failed} of {nodes} nodes of pool '
@@ -1783,26 +1822,30 @@ class PoolWatch:
         words = start_task_words(self._batch_client, self._pool_id)
         self.problem = f'The start task failed on all nodes of pool [{self._pool_id}].{words}'
 
-    def _look_for_lost_nodes(self, nodes: int) -> None:
+    def _look_for_lost_nodes(self, pool: Any, nodes: int) -> None:
         if nodes > 0:
             self._had_nodes = True
             self._polls_without_nodes = 0
-        elif self._had_nodes:
+        elif self._had_nodes or not is_ours(pool, this_run=True):
             self._polls_without_nodes += 1
         if self._polls_without_nodes >= 3:
             self.problem = (
-                f'Pool [{self._pool_id}] has no nodes any more: '
-                'somebody has resized it, or has removed them'
+                f'Pool [{self._pool_id}] has no nodes: somebody has resized it, or has removed them'
             )
 
-    def _end_nodes_in_time(self, pool: Any) -> None:
+    def stop_growing(self) -> None:
+        """Let a pool that waits for more nodes be steady."""
+        with contextlib.suppress(batchmodels.BatchErrorException):  # it may be steady by now
+            self._batch_client.pool.stop_resize(self._pool_id)
+
+    def _end_nodes_in_time(self) -> None:
         """Give the pool a formula by which Batch removes the nodes when the limits have passed.
 
         The time limit of the job ends tasks, not nodes. If this machine disappears, or the pool is
         kept, the nodes would bill until somebody remembers them. The pool gets the formula when its
         nodes have been allocated, since Batch takes none during a resize.
         """
-        if self.formula_tries == 0 or not is_ours(pool, this_run=True):
+        if self.formula_tries == 0:
             return
         try:
             self._batch_client.pool.enable_auto_scale(
@@ -2042,7 +2085,14 @@ def work_done(run: 'Run') -> str:
 # An error of a service is a code, a message in the words of the service, and often an internal URL
 # with a SAS in it. A user needs to know what to do.
 
-_EXPECTED_ERRORS = (SampleError, ClientException, CreateTasksErrorException, AzureError, OSError)
+_EXPECTED_ERRORS = (
+    SampleError,
+    ClientException,
+    CreateTasksErrorException,
+    DeserializationError,  # of msrest, and yet no ClientException
+    AzureError,
+    OSError,
+)
 
 _QUOTA = 'Ask for more in the portal (Batch account > Quotas), or'
 _BATCH_KEY_HELP = (
@@ -2130,6 +2180,8 @@ def describe(error: BaseException) -> str:
         text = describe_batch_error(error)
     elif isinstance(error, AzureError):
         text = describe_storage_error(error)
+    elif isinstance(error, DeserializationError):
+        text = 'The answer did not come from Batch. Check _BATCH_ACCOUNT_URL and the proxy.'
     elif isinstance(error, OSError) and error.filename is not None:
         text = f'{error.filename}: {error.strerror}'
     else:
@@ -2194,10 +2246,8 @@ def describe_code(code: str, message: Any, remedies: dict[str, str], values: Any
 
 def describe_foreign_answer(response: Any, url_setting: str) -> str:
     """Describe an answer that is not in the form of the service: a proxy's, most likely."""
-    return (
-        f'{response.status_code} {response.reason}: the answer did not come from Azure. '
-        f'Check {url_setting} and the proxy.'
-    )
+    status = f'{response.status_code} {printable(str(response.reason))}'
+    return f'{status}: the answer did not come from Azure. Check {url_setting} and the proxy.'
 
 
 def clocks(code: str, response: Any) -> str:
@@ -2281,12 +2331,19 @@ def pause(seconds: float) -> None:
 
 
 def on_signal(number: int, _frame: Any) -> None:
-    """Note that the run has to stop. The second signal leaves at once."""
+    """Note a signal. A question that is on the terminal ends by an exception."""
     if number != signal.SIGINT:
         stop.unattended = True
-        if stop.signals and number != signal.SIGTERM:
-            return  # a terminal that closes sends SIGHUP twice
+    closes_twice = stop.signals > 0 and number not in (signal.SIGINT, signal.SIGTERM)
+    if not closes_twice:  # a terminal that closes sends SIGHUP twice
+        note_signal()
+    if stop.asking:
+        stop.asking = False
+        raise KeyboardInterrupt
 
+
+def note_signal() -> None:
+    """Note that the run has to stop, or leave at once."""
     stop.signals += 1
     if stop.signals > 1:
         write_at_once(
@@ -2297,9 +2354,6 @@ def on_signal(number: int, _frame: Any) -> None:
 
     write_at_once('Interrupted: cleaning up. Once more leaves at once.')
     stop.reason = InterruptedRunError()
-    if stop.asking:
-        stop.asking = False
-        raise KeyboardInterrupt
 
 
 def write_at_once(text: str) -> None:
@@ -2406,7 +2460,7 @@ def storage_options() -> str:
 # Why something is left.
 _KEPT = 'is kept'
 _NEEDED = 'is kept: the job still needs it'
-_FOREIGN = 'was there before this run'
+_FOREIGN = 'is not of this run, or another run uses it by now'
 
 
 class Cleanup:
@@ -2460,21 +2514,26 @@ class Cleanup:
 
     def _delete(self, kind: str, get: Callable[[], Any], delete: Callable[[], Any]) -> None:
         try:
-            existing = none_if_gone(get)
-            if existing is None:
-                return
-            if not is_ours(existing, this_run=True):
-                self._left[kind] = _FOREIGN
+            if not self._may_delete(kind, get):
                 return
             if self._is_wanted(kind):
                 self._left[kind] = _KEPT
-                return
-            none_if_gone(delete)  # None if an earlier try has deleted it, whose answer was lost
-            self._deleted.add(kind)
+            elif self._may_delete(kind, get):  # the question may have waited for hours
+                none_if_gone(delete)  # None if an earlier try has deleted it, whose answer was lost
+                self._deleted.add(kind)
         except _EXPECTED_ERRORS as error:
             warn(f'Warning: the {kind} could not be deleted. {describe(error)}')
             self._left[kind] = 'may be left'
             self.worked = False
+
+    def _may_delete(self, kind: str, get: Callable[[], Any]) -> bool:
+        existing = none_if_gone(get)
+        if existing is None:
+            return False
+        if not is_ours(existing, this_run=True):
+            self._left[kind] = _FOREIGN
+            return False
+        return True
 
     def _is_wanted(self, kind: str) -> bool:
         if kind == 'container':
@@ -2516,6 +2575,8 @@ def cost_of(run: 'Run', kind: str) -> str:
         end = re.search(_END_OF_NODES, pool.auto_scale_formula or '') if pool else None
         if end:
             local = datetime.fromisoformat(end[1]).astimezone()
+            if local < datetime.now(UTC):
+                return 'Its nodes are gone, or going. To delete it'
             return (
                 f'Its nodes bill until {local:%Y-%m-%d %H:%M}, or until it is deleted. To delete it'
             )
@@ -2572,7 +2633,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             videos = find_videos(options.input)
             if options.missing:
                 videos = leave_out_converted(videos, options.output)
-            exit_code = run_with_cleanup(options, videos) if videos else 0
+            exit_code = run_with_cleanup(options, videos) if videos or options.check else 0
         except UsageError as error:
             print_batch_exception(error)
             exit_code = 2
@@ -2599,6 +2660,7 @@ def run_with_cleanup(options: argparse.Namespace, videos: dict[str, Path]) -> in
     contact_services(run)
     lock = take_lock(blob_client)
     try:
+        stop_if_asked()  # before anything is asked or deleted
         replace_old_job(run)
         return convert_and_clean_up(run, lock)
     finally:
@@ -2608,27 +2670,37 @@ def run_with_cleanup(options: argparse.Namespace, videos: dict[str, Path]) -> in
 def convert_and_clean_up(run: Run, lock: RunLock) -> int:
     """Convert the videos, and clean up whatever happens; return the exit code."""
     exit_code = 1
+    finished = False
     try:
         convert_videos(run)
-        lock.renew()
-        stop_if_asked()  # a run that was not alone may have the files of another
         exit_code = 0
+        finished = True
     except InterruptedRunError:
-        say_where_outputs_are(run)
+        pass
     except _EXPECTED_ERRORS as error:
         print_batch_exception(error)
-        say_where_outputs_are(run)
     finally:
         lock.renew()
         if lock.lost:
-            warn(
-                'Nothing is deleted, since the other run may use it. When that has ended:\n'
-                f'  {deletion_command("job")}\n  {deletion_command("pool")}'
-            )
-        elif not clean_up(run):
             exit_code = 1
+            say_lock_is_lost(finished)
+        else:
+            if not finished:
+                say_where_outputs_are(run)
+            if not clean_up(run):
+                exit_code = 1
 
     return exit_code
+
+
+def say_lock_is_lost(finished: bool) -> None:
+    """Say that nothing is deleted, since another run may use it by now."""
+    if finished:  # otherwise the reason has been told
+        print_batch_exception(stop.reason or SampleError('The lease is lost.'))
+    warn('Nothing is deleted, since another run may use it. Its nodes and files bill.')
+    warn('When that run has ended:')
+    for kind in ('job', 'pool', 'container'):
+        warn(f'  {deletion_command(kind)}')
 
 
 def escape_odd_names() -> None:
