@@ -128,7 +128,8 @@ _JOB_ID = 'LinuxFFmpegJob'
 _JOB_TIMEOUT = timedelta(minutes=30)  # for all tasks together, waiting for the nodes included
 _MARGIN = timedelta(minutes=30)  # added to the time limits for the job, its nodes and each SAS
 _UPLOAD_TIMEOUT = timedelta(hours=2)  # for all uploads together
-_OUTPUT_FORMAT = {'extension': '.mp3', 'ffmpeg_options': ''}  # or '.m4a' with '-vn -c:a aac'
+# Another format is '.m4a' with the options '-vn -c:a aac'.
+_OUTPUT_FORMAT = {'extension': '.mp3', 'ffmpeg_options': ''}
 
 
 # --- What the nodes run ---------------------------------------------------------------------------
@@ -643,7 +644,9 @@ def count(text: str) -> int:
 def minutes(text: str) -> timedelta:
     """Return a time limit of more than 0 minutes."""
     if not 0.01 < float(text) <= _LONGEST_TIMEOUT / timedelta(minutes=1):
-        raise argparse.ArgumentTypeError(f'{text}: more than 0 minutes, and up to 6 days (8640)')
+        raise argparse.ArgumentTypeError(
+            f'{text}: it must be more than 0 minutes, and up to 6 days (8640)'
+        )
     return timedelta(minutes=float(text))
 
 
@@ -689,7 +692,7 @@ _KEY_FORM = (
 _URL_FORM = (
     r'https://([\w-]{1,63}\.)+\w+/?'  # of Azure
     r'|https?://(localhost|127\.[\d.]+|\[::1\])(:\d+)?(/\w*)*',  # of an emulator on this machine
-    'https://...',
+    'https:// and the name of a host',
 )
 _CONTAINER_FORM = (
     '(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*',
@@ -707,7 +710,7 @@ def check_settings(options: argparse.Namespace) -> None:
         wrong_text('_BATCH_ACCOUNT_URL', _BATCH_ACCOUNT_URL, _URL_FORM),
         wrong_text('_STORAGE_ACCOUNT_NAME', _STORAGE_ACCOUNT_NAME, _ACCOUNT_FORM),
         wrong_text('_STORAGE_ACCOUNT_KEY', _STORAGE_ACCOUNT_KEY, _KEY_FORM),
-        wrong_text('_STORAGE_ACCOUNT_URL', _STORAGE_ACCOUNT_URL, _URL_FORM),
+        wrong_storage_url(),
         wrong_text('_INPUT_CONTAINER_NAME', _INPUT_CONTAINER_NAME, _CONTAINER_FORM),
         wrong_text('_OUTPUT_CONTAINER_NAME', _OUTPUT_CONTAINER_NAME, _CONTAINER_FORM),
         wrong_text('_POOL_ID', _POOL_ID, _ID_FORM),
@@ -722,9 +725,16 @@ def check_settings(options: argparse.Namespace) -> None:
     ]
     message = '; '.join(problem for problem in problems if problem)
     if 'placeholder' in message:
-        message += '. Without an Azure account: python -m tests.local_azure'
+        message += '. Without an Azure account:\n  python -m tests.local_azure'
     if message:
         raise UsageError(message)
+
+
+def wrong_storage_url() -> str:
+    """Return what is wrong with the URL, '' if nothing is, or only the name that it is made of."""
+    if _STORAGE_ACCOUNT_URL == f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net':
+        return ''
+    return wrong_text('_STORAGE_ACCOUNT_URL', _STORAGE_ACCOUNT_URL, _URL_FORM)
 
 
 _VARIABLES = {  # the settings that can come from the environment
@@ -859,7 +869,8 @@ def check_names(names: Collection[str]) -> None:
     outputs: dict[str, str] = {}
     for name in names:
         if problem := name_problem(name):
-            raise UsageError(f'Rename {name!a}: {problem}.')
+            shown = name if name.isprintable() else ascii(name)
+            raise UsageError(f'Rename {shown}: {problem}.')
 
         # Some disks ignore case, or the difference between a letter with an accent and a letter
         # followed by an accent.
@@ -1518,7 +1529,7 @@ def contact_services(run: 'Run') -> None:
     nodes = run.options.dedicated_nodes + run.options.low_priority_nodes
     longest = run.options.timeout + _MARGIN + _NODES_CHECK
     warn(
-        f'{nodes} nodes {run.options.vm_size}, up to {nodes * longest / timedelta(hours=1):.3g} '
+        f'{nodes} nodes {run.options.vm_size}, up to {nodes * longest / timedelta(hours=1):,.2f} '
         'node-hours, even if this machine disappears while the tasks run.'
     )
 
@@ -1534,10 +1545,12 @@ def replace_old_job(run: 'Run') -> None:
     say(f'Job [{_JOB_ID}] exists: {counts.completed} tasks done, {unfinished} not done.')
 
     if not may_replace(run, job, unfinished):
+        wait = 'Wait until it is done, and then run' if unfinished else 'Run'
         raise SampleError(
-            f'Job [{_JOB_ID}] exists. Wait until it is done and run with -y, which deletes a job '
-            'of this sample, or choose another _JOB_ID.\n' + left_message(run)
+            f'Job [{_JOB_ID}] exists. {wait} with -y, which deletes a job of this sample, '
+            f'or choose another _JOB_ID.\n{left_message(run)}'
         )
+
     if unfinished:
         warn(f'No run is at work on job [{_JOB_ID}]: it is deleted, its tasks are ended.')
 
@@ -1919,7 +1932,7 @@ def printable(text: str) -> str:
 def delete_pool_early(run: 'Run') -> None:
     """Delete the pool before the downloads, if it will be deleted without a question anyway."""
     with contextlib.suppress(*_EXPECTED_ERRORS):  # if this fails, the cleanup tries again
-        run.node_hours = node_hours(run.batch_client)
+        run.node_hours = node_hours(run.batch_client, run.since)
         if run.options.answer == 'no' or (run.options.answer is None and can_ask()):
             return
         if not all(result.done for result in run.results.values()):
@@ -1930,13 +1943,14 @@ def delete_pool_early(run: 'Run') -> None:
             run.pool_released = True
 
 
-def node_hours(batch_client: Any) -> float:
-    """Return for how long the nodes of the pool have existed, all added up."""
+def node_hours(batch_client: Any, since: datetime | None) -> float:
+    """Return for how long the nodes of the pool have existed in this run, all added up."""
     now = datetime.now(UTC)
     hours = 0.0
     for node in batch_client.compute_node.list(_POOL_ID):
         if node.allocation_time is not None:
-            hours += (now - node.allocation_time) / timedelta(hours=1)
+            began = max(node.allocation_time, since or node.allocation_time)
+            hours += (now - began) / timedelta(hours=1)
     return hours
 
 
@@ -2003,10 +2017,13 @@ def print_report(run: 'Run') -> None:
         warn(f'{result.name} {result.status}: {result.reason}')
 
     failed = sum(result.status == 'failed' for result in wrong)
-    raise SampleError(
-        f'{failed} of {len(results)} files failed, {len(wrong) - failed} are damaged. '
-        'To convert only those that have no MP3 yet, run again with --missing.'
-    )
+    message = f'{failed} of {len(results)} files failed.'
+    if failed < len(wrong):
+        message += f' {len(wrong) - failed} are damaged.'
+    outputs = [run.options.output / output_name(result.name) for result in wrong]
+    if not all(os.path.lexists(output) for output in outputs):
+        message += ' To convert only those that have no MP3 yet, run again with --missing.'
+    raise SampleError(message)
 
 
 def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
@@ -2144,6 +2161,7 @@ _BATCH_REMEDIES = {  # by the code of the error, in lower case
     'allocationtimedout': (
         'No nodes are free, try later; or _POOL_VM_SIZE does not fit the image (generation 1 or 2).'
     ),
+    'invalidpropertyvalue': 'Check _POOL_VM_SIZE (--vm-size) and _POOL_IMAGE.',
     'unsupportedrequestversion': (
         'Batch no longer accepts this version. Change _BATCH_API_VERSION.'
     ),
@@ -2199,10 +2217,10 @@ def describe_batch_error(error: Any) -> str:
         text = describe_code(body.code, body.message, _BATCH_REMEDIES, body.values)
         return text + clocks(body.code, error.response)
 
-    cause = str(getattr(error, 'inner_exception', None) or error).rpartition('(Caused by ')[2]
+    cause = getattr(error, 'inner_exception', None) or error
     return (
         f'Batch at {_BATCH_ACCOUNT_URL} does not answer. Check _BATCH_ACCOUNT_URL '
-        f'(AZURE_BATCH_ENDPOINT) and the network. {cause}'
+        f'(AZURE_BATCH_ENDPOINT) and the network. {connection_problem(cause)}'
     )
 
 
@@ -2227,7 +2245,7 @@ def describe_storage_error(error: Any) -> str:
 
     return (
         f'Storage at {_STORAGE_ACCOUNT_URL} does not answer. Check _STORAGE_ACCOUNT_NAME '
-        f'(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. {first_line(str(error))}'
+        f'(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. {connection_problem(error)}'
     )
 
 
@@ -2263,6 +2281,13 @@ def error_code(error: Any) -> str:
     body = getattr(error, 'error', None)
     code = getattr(body, 'code', None) or getattr(error, 'error_code', None) or ''
     return str(getattr(code, 'value', code))
+
+
+def connection_problem(error: object) -> str:
+    """Return why a connection failed, without the names of classes around it."""
+    text = first_line(str(error)).rpartition('(Caused by ')[2]
+    reason = re.search(r'port=\d+\): (.+)', text)
+    return reason[1].strip('"\')') if reason else text
 
 
 def first_line(text: str) -> str:
@@ -2347,7 +2372,7 @@ def note_signal() -> None:
     stop.signals += 1
     if stop.signals > 1:
         write_at_once(
-            f'Left at once. Delete what is left:\n  {deletion_command("job")}\n'
+            f'Left at once. What may be left, and how to delete it:\n  {deletion_command("job")}\n'
             f'  {deletion_command("pool")}\n  {deletion_command("container")}'
         )
         os._exit(130)
@@ -2452,9 +2477,12 @@ def deletion_command(kind: str) -> str:
 
 def storage_options() -> str:
     """Return the options by which the Azure CLI reaches the storage account."""
-    if _STORAGE_ACCOUNT_KEY:
-        return f'--account-name {_STORAGE_ACCOUNT_NAME}'
-    return f'--account-name {_STORAGE_ACCOUNT_NAME} --auth-mode login'
+    options = f'--account-name {_STORAGE_ACCOUNT_NAME}'
+    if not _STORAGE_ACCOUNT_URL.startswith(f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.'):
+        options += f' --blob-endpoint {_STORAGE_ACCOUNT_URL}'
+    if not _STORAGE_ACCOUNT_KEY:
+        options += ' --auth-mode login'
+    return options
 
 
 # Why something is left.
