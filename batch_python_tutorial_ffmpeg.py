@@ -37,6 +37,7 @@ import concurrent.futures
 import contextlib
 import functools
 import hashlib
+import io
 import logging
 import os
 import re
@@ -732,7 +733,8 @@ def check_settings(options: argparse.Namespace) -> None:
 
 def wrong_storage_url() -> str:
     """Return what is wrong with the URL, '' if nothing is, or only the name that it is made of."""
-    if _STORAGE_ACCOUNT_URL == f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net':
+    made_of_the_name = f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.windows.net'
+    if made_of_the_name == _STORAGE_ACCOUNT_URL:
         return ''
     return wrong_text('_STORAGE_ACCOUNT_URL', _STORAGE_ACCOUNT_URL, _URL_FORM)
 
@@ -2047,17 +2049,17 @@ def table_of(run: 'Run', results: Sequence[VideoResult]) -> str:
     for result, row in zip(results, rows, strict=True):
         table.add_row(shortened(result.name, name_width), *row)
 
+    text = io.StringIO()
     console = Console(
+        file=text,
         width=1000,
-        force_terminal=on_terminal(),  # for stderr, where the table goes
+        force_terminal=on_terminal(),
         markup=False,
         highlight=False,
         emoji=False,
     )
-    with console.capture() as capture:
-        console.print(table)
-
-    return capture.get().rstrip('\n')
+    console.print(table)
+    return text.getvalue().rstrip('\n')
 
 
 def figures_of(run: 'Run', result: VideoResult) -> list[str]:
@@ -2245,7 +2247,8 @@ def describe_storage_error(error: Any) -> str:
 
     return (
         f'Storage at {_STORAGE_ACCOUNT_URL} does not answer. Check _STORAGE_ACCOUNT_NAME '
-        f'(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. {connection_problem(error)}'
+        '(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. '
+        + connection_problem(error)
     )
 
 

@@ -159,7 +159,7 @@ def test_ctrl_c_on_a_terminal_arrives_once(temporary: dict[str, str], script: Pa
             pass
     _, status = os.waitpid(pid, 0)
 
-    assert os.waitstatus_to_exitcode(status) == 130
+    assert os.waitstatus_to_exitcode(status) == 130, output.decode()
     assert output.count(b'got SIGINT') == 1
 
 
