@@ -225,6 +225,7 @@ def left(kind: str, why: str, cost: str) -> str:
 
 
 NODES_BILL = 'Its nodes bill until it is deleted'
+NOT_OF_THIS_RUN = 'is not of this run, or another run uses it by now'
 
 
 def test_clean_up_keeps_job_and_pool_if_told_so_and_says_what_they_cost(
@@ -269,7 +270,7 @@ def test_clean_up_promises_no_end_of_a_pool_with_another_formula(
 
     remains.clean_up('-y')
 
-    assert left('pool', 'was there before this run', NODES_BILL) in capsys.readouterr().err
+    assert left('pool', NOT_OF_THIS_RUN, NODES_BILL) in capsys.readouterr().err
 
 
 def test_clean_up_keeps_the_videos_that_a_kept_job_still_needs(
@@ -309,7 +310,7 @@ def test_clean_up_leaves_what_this_run_did_not_make(
 
     assert worked is True
     assert remains.deleted[kind] is False
-    assert f'The {kind} was there before this run. ' in capsys.readouterr().err
+    assert f'The {kind} {NOT_OF_THIS_RUN}. ' in capsys.readouterr().err
 
 
 def test_clean_up_keeps_the_pool_for_a_job_that_somebody_else_has_just_made(

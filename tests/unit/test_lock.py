@@ -147,7 +147,7 @@ def test_lock_renews_its_lease_until_it_is_released(
     monkeypatch.setattr(sample, '_LEASE_SECONDS', 0.03)
     renewed_often = threading.Event()
 
-    def count() -> None:
+    def count(**_: Any) -> None:
         if lease.renew.call_count >= 3:
             renewed_often.set()
 

@@ -361,7 +361,7 @@ def test_main_that_has_lost_its_lease_deletes_nothing_and_has_exit_code_1(
     printed = capsys.readouterr().err
     assert exit_code == 1
     assert INPUT in azure.made
-    assert 'Nothing is deleted, since the other run may use it.' in printed
+    assert 'Nothing is deleted, since another run may use it.' in printed
     azure.lease.release.assert_not_called()
 
 

@@ -226,7 +226,7 @@ def test_pool_that_has_lost_its_nodes_is_a_problem_at_the_third_look(
 
     assert problems[:2] == ['', '']
     assert problems[2] == (
-        f'Pool [{POOL_ID}] has no nodes any more: somebody has resized it, or has removed them'
+        f'Pool [{POOL_ID}] has no nodes: somebody has resized it, or has removed them'
     )
 
 
@@ -240,16 +240,33 @@ def test_pool_whose_nodes_come_back_is_no_problem(
     assert watch.problem == ''
 
 
-def test_pool_that_has_had_no_nodes_yet_is_no_problem(
+def test_pool_of_this_run_that_has_had_no_nodes_yet_is_no_problem(
     watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
     """A pool that was kept has none until its formula gives it some."""
-    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(EARLIER_RUN))
+    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(THIS_RUN))
 
     for _ in range(10):
         watch.look()
 
     assert watch.problem == ''
+
+
+@pytest.mark.parametrize(
+    'metadata', [SOMEBODY, {}, EARLIER_RUN], ids=['somebody-else', 'nobody', 'another-run']
+)
+def test_pool_without_nodes_that_gets_no_formula_is_a_problem_at_the_third_look(
+    metadata: dict[str, str], watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(metadata))
+
+    problems = []
+    for _ in range(3):
+        watch.look()
+        problems.append(watch.problem)
+
+    assert problems[:2] == ['', '']
+    assert problems[2].startswith(f'Pool [{POOL_ID}] has no nodes: ')
 
 
 # --- The end of the nodes -------------------------------------------------------------------------
