@@ -199,6 +199,26 @@ def test_start_task_that_failed_on_some_nodes_warns_and_is_no_problem(
     )
 
 
+def test_start_task_that_failed_on_all_usable_nodes_is_a_problem(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.account.list_pool_node_counts.return_value = node_counts(start_task_failed=3, unusable=2)
+    batch.compute_node.list.return_value = []
+
+    watch.look()
+
+    assert watch.problem == f'The start task failed on all nodes of pool [{POOL_ID}].'
+
+
+def test_unusable_nodes_alone_are_no_problem(watch: sample.PoolWatch, batch: BatchMock) -> None:
+    """Batch tries to recover them."""
+    batch.account.list_pool_node_counts.return_value = node_counts(unusable=5)
+
+    watch.look()
+
+    assert watch.problem == ''
+
+
 @pytest.mark.parametrize('state', [models.PoolState.deleting, None], ids=['deleting', 'gone'])
 def test_pool_that_is_gone_is_a_problem(
     state: models.PoolState | None, watch: sample.PoolWatch, batch: BatchMock
