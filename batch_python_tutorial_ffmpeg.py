@@ -1704,11 +1704,11 @@ class Monitor:
     def _see_formula_given(self) -> None:
         """Look at the pool until it has its formula: one that is kept has to shrink, too."""
         deadline = time.monotonic() + 60
-        if self._pool.formula_tries:
+        if self._pool.needs_formula():
             self.ask_patiently(self._pool.look)
-        if self._pool.formula_tries:  # it is still growing, which nobody needs any more
+        if self._pool.needs_formula():  # it is still growing, which nobody needs any more
             self.ask_patiently(self._pool.stop_growing)
-        while self._pool.formula_tries and time.monotonic() < deadline:
+        while self._pool.needs_formula() and time.monotonic() < deadline:
             pause(1)
             self.ask_patiently(self._pool.look)
 
@@ -1847,6 +1847,10 @@ class PoolWatch:
             self.problem = (
                 f'Pool [{self._pool_id}] has no nodes: somebody has resized it, or has removed them'
             )
+
+    def needs_formula(self) -> bool:
+        """Return whether a look at the pool may still give it the formula."""
+        return self.formula_tries > 0 and not self.problem
 
     def stop_growing(self) -> None:
         """Let a pool that waits for more nodes be steady."""

@@ -15,7 +15,8 @@ from .conftest import Sample
 OTHER_KEY = base64.b64encode(b'not the key of this account').decode()
 NO_SERVER = 'http://127.0.0.1:9'
 POOL_STAYS = (
-    'The pool was there before this run. Its nodes bill until it is deleted. To delete it:\n'
+    'The pool is not of this run, or another run uses it by now. '
+    'Its nodes bill until it is deleted. To delete it:\n'
     '  az batch pool delete --pool-id LinuxFFmpegPool --yes '
 )
 

@@ -114,9 +114,7 @@ def test_a_pool_that_is_resized_to_nothing_stops_the_run_soon(sample: Sample) ->
     pools.resize(POOL, batchmodels.PoolResizeParameter(target_low_priority_nodes=0))
     polls = sample.polls()
 
-    finish_with_b_only(
-        sample, process, f'Pool [{POOL}] has no nodes any more: somebody has resized it'
-    )
+    finish_with_b_only(sample, process, f'Pool [{POOL}] has no nodes: somebody has resized it')
     assert sample.polls() - polls <= 6
 
 

@@ -124,7 +124,7 @@ def test_yes_deletes_the_unfinished_job_of_a_run_that_died_and_says_so(pair: Pai
 
     assert stopped.returncode == 1
     assert 'Error: Job [LinuxFFmpegJob] exists.' in stopped.stderr
-    died = 'The run of job [LinuxFFmpegJob] has died: the job is deleted, its tasks are ended.'
+    died = 'No run is at work on job [LinuxFFmpegJob]: it is deleted, its tasks are ended.'
     assert result.returncode == 0, result.stderr
     assert died in result.stderr
     assert list(wrong_mp3s(sample, 2)) == []
@@ -206,7 +206,7 @@ def test_a_run_with_another_storage_and_job_leaves_the_pool_of_the_first_alone(p
     result = pair.first.finish(first)
 
     assert second.returncode == 0, second.stderr
-    assert 'The pool was there before this run.' in second.stderr
+    assert 'The pool is not of this run, or another run uses it by now.' in second.stderr
     assert pools == ['LinuxFFmpegPool']
     assert list(wrong_mp3s(pair.second, 2)) == []
     assert result.returncode == 0, result.stderr
@@ -261,6 +261,6 @@ def test_a_run_that_has_lost_its_lease_stops_and_deletes_nothing(
 
     assert result.returncode == 1
     assert 'Error: Another run has taken over container [output]' in result.stderr
-    assert 'Nothing is deleted, since the other run may use it.' in result.stderr
+    assert 'Nothing is deleted, since another run may use it.' in result.stderr
     assert (sample.jobs(), sample.pools()) == left
     assert 'input' in sample.containers()

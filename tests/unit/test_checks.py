@@ -189,7 +189,7 @@ def test_replace_deletes_an_old_job_with_y(
     printed = capsys.readouterr()
     state = f'Job [LinuxFFmpegJob] exists: 3 tasks done, {running} not done.'
     assert printed.out.startswith(state)
-    assert ('has died' in printed.err) is bool(running)
+    assert ('No run is at work on job' in printed.err) is bool(running)
 
 
 def test_replace_counts_the_queued_tasks_as_not_done(batch: BatchMock, new_run: NewRun) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
-from msrest.exceptions import ClientRequestError
+from msrest.exceptions import ClientRequestError, DeserializationError
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -225,6 +226,7 @@ def left(kind: str, why: str, cost: str) -> str:
 
 
 NODES_BILL = 'Its nodes bill until it is deleted'
+NOT_OF_THIS_RUN = 'is not of this run, or another run uses it by now'
 
 
 def test_clean_up_keeps_job_and_pool_if_told_so_and_says_what_they_cost(
@@ -254,6 +256,20 @@ def test_clean_up_says_until_when_a_kept_pool_bills_in_local_time(
     )
 
 
+def test_clean_up_promises_no_end_that_has_passed(
+    remains: Remains, capsys: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    formula = sample.nodes_formula(0, 5, timedelta(hours=1))
+    remains.batch.pool.get.return_value = pool(metadata=items(THIS_RUN), auto_scale_formula=formula)
+    clock.sleep(2 * 60 * 60)
+
+    remains.clean_up('--keep')
+
+    printed = capsys.readouterr().err
+    assert left('pool', 'is kept', 'Its nodes are gone, or going') in printed
+    assert 'bill until' not in printed
+
+
 @pytest.mark.parametrize(
     'formula',
     [
@@ -269,7 +285,7 @@ def test_clean_up_promises_no_end_of_a_pool_with_another_formula(
 
     remains.clean_up('-y')
 
-    assert left('pool', 'was there before this run', NODES_BILL) in capsys.readouterr().err
+    assert left('pool', NOT_OF_THIS_RUN, NODES_BILL) in capsys.readouterr().err
 
 
 def test_clean_up_keeps_the_videos_that_a_kept_job_still_needs(
@@ -309,7 +325,32 @@ def test_clean_up_leaves_what_this_run_did_not_make(
 
     assert worked is True
     assert remains.deleted[kind] is False
-    assert f'The {kind} was there before this run. ' in capsys.readouterr().err
+    assert f'The {kind} {NOT_OF_THIS_RUN}. ' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('kind', ['job', 'pool'])
+def test_clean_up_leaves_what_another_run_has_taken_over_while_the_question_waited(
+    kind: str,
+    remains: Remains,
+    typed: Typed,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A machine may sleep at a question, and lose its lease."""
+    typed()
+
+    def reply(prompt: str) -> str:
+        if kind in prompt:
+            remains.belongs_to(kind, EARLIER_RUN)
+        return 'y'
+
+    monkeypatch.setattr(builtins, 'input', reply)
+
+    worked = remains.clean_up()
+
+    assert worked is True
+    assert remains.deleted[kind] is False
+    assert f'The {kind} {NOT_OF_THIS_RUN}. ' in capsys.readouterr().err
 
 
 def test_clean_up_keeps_the_pool_for_a_job_that_somebody_else_has_just_made(
@@ -335,6 +376,7 @@ def test_clean_up_keeps_the_pool_for_a_job_that_somebody_else_has_just_made(
         pytest.param(ClientRequestError('no route'), id='no-answer-of-batch'),
         pytest.param(ServiceRequestError('no route'), id='no-answer-of-storage'),
         pytest.param(sample.SampleError('a page of a proxy'), id='proxy'),
+        pytest.param(DeserializationError('a page of a proxy'), id='not-of-batch'),
     ],
 )
 def test_clean_up_goes_on_past_an_error_and_names_what_may_be_left(

@@ -101,6 +101,7 @@ def test_arguments_accept_the_longest_time_limit() -> None:
         pytest.param(['--low-priority', '-1'], id='less than no Spot node'),
         pytest.param(['--timeout', 'soon'], id='no number'),
         pytest.param(['--timeout', '0'], id='no time'),
+        pytest.param(['--timeout', '1e-9'], id='less time than a poll takes'),
         pytest.param(['--timeout', '-5'], id='negative time'),
         pytest.param(['--timeout', 'nan'], id='not a number'),
         pytest.param(['--timeout', 'inf'], id='for ever'),

@@ -14,7 +14,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError
 from msrest import Deserializer
-from msrest.exceptions import ClientRequestError
+from msrest.exceptions import ClientRequestError, DeserializationError
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -113,6 +113,26 @@ def test_describe_of_an_answer_that_is_not_of_storage_names_the_url_and_the_prox
     assert sample.describe(error) == (
         '403 Forbidden: the answer did not come from Azure. '
         'Check _STORAGE_ACCOUNT_URL and the proxy.'
+    )
+
+
+def test_describe_of_a_reason_of_a_proxy_cannot_move_the_cursor() -> None:
+    page = http_response(403, b'<html>', reason='No\x1b[2J\r\n way')
+
+    messages = [
+        sample.describe(HttpResponseError('No.', response=page)),
+        sample.describe(batch_error_of(page)),
+    ]
+
+    for message in messages:
+        assert message.startswith('403 No [2J   way: the answer did not come from Azure. ')
+
+
+def test_describe_of_an_answer_that_cannot_be_read_names_the_url_and_the_proxy() -> None:
+    error = DeserializationError('Cannot deserialize content-type: text/plain')
+
+    assert sample.describe(error) == (
+        'The answer did not come from Batch. Check _BATCH_ACCOUNT_URL and the proxy.'
     )
 
 
@@ -388,6 +408,7 @@ def test_print_batch_exception_writes_one_line_to_stderr(
         models.BatchErrorException,
         ClientRequestError,
         CreateTasksErrorException,
+        DeserializationError,
         AzureError,
         OSError,
         sample.SampleError,

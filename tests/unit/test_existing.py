@@ -36,6 +36,15 @@ def test_run_metadata_names_the_sample_the_run_and_where_its_mp3s_go() -> None:
     assert len(metadata['run']) == 32
 
 
+def test_run_metadata_is_the_same_with_a_slash_at_the_end_of_the_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    without = sample.run_metadata()
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', f'{STORAGE_URL}/')
+
+    assert sample.run_metadata() == without
+
+
 def test_batch_metadata_is_the_same_in_the_form_of_batch() -> None:
     assert {item.name: item.value for item in sample.batch_metadata()} == sample.run_metadata()
 

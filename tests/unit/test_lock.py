@@ -147,7 +147,7 @@ def test_lock_renews_its_lease_until_it_is_released(
     monkeypatch.setattr(sample, '_LEASE_SECONDS', 0.03)
     renewed_often = threading.Event()
 
-    def count() -> None:
+    def count(**_: Any) -> None:
         if lease.renew.call_count >= 3:
             renewed_often.set()
 
@@ -162,6 +162,18 @@ def test_lock_renews_its_lease_until_it_is_released(
     assert lease.method_calls[-1][0] == 'release'
 
 
+def test_lock_gives_up_a_renewal_well_before_its_lease_ends(lease: Any) -> None:
+    """A connection that is dead must not take the whole minute."""
+    lock = sample.RunLock(lease)
+
+    lock.renew()
+    lock.release()
+
+    options = lease.renew.call_args.kwargs
+    tries = 1 + options['retry_total']
+    assert tries * options['read_timeout'] <= sample._LEASE_SECONDS / 2
+
+
 @pytest.mark.parametrize('error', GONE, ids=sample.error_code)
 def test_lock_that_another_run_has_taken_stops_this_run_and_is_not_given_back(
     error: Exception, lease: Any
@@ -174,7 +186,8 @@ def test_lock_that_another_run_has_taken_stops_this_run_and_is_not_given_back(
 
     assert lock.lost
     lease.release.assert_not_called()
-    with pytest.raises(sample.SampleError, match=r'has taken over container \[output\]'):
+    words = r'taken over container \[output\], or somebody has deleted it or broken its lease'
+    with pytest.raises(sample.SampleError, match=words):
         sample.stop_if_asked()
 
 

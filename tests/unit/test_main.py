@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from msrest.exceptions import ClientRequestError
+from msrest.exceptions import ClientRequestError, DeserializationError
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -296,6 +296,20 @@ def test_main_interrupted_tells_where_the_finished_mp3s_are(
     assert 'Error' not in printed
 
 
+@pytest.mark.parametrize('name', ['create-pool', 'create-job', 'add-tasks'])
+def test_main_cleans_up_after_an_answer_that_is_not_of_batch(
+    name: str, run_main: RunMain, azure: Azure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A proxy may answer 200 with a page of its own."""
+    step(name, azure).side_effect = DeserializationError('Cannot deserialize: text/html')
+
+    exit_code = run_main('-y')
+
+    assert exit_code == 1
+    assert azure.made == {OUTPUT}
+    assert 'Error: The answer did not come from Batch. ' in capsys.readouterr().err
+
+
 def test_main_interrupted_in_its_cleanup_finishes_it(run_main: RunMain, azure: Azure) -> None:
     interrupt_during(azure.storage.container(INPUT).delete_container, signal.SIGINT)
 
@@ -361,7 +375,10 @@ def test_main_that_has_lost_its_lease_deletes_nothing_and_has_exit_code_1(
     printed = capsys.readouterr().err
     assert exit_code == 1
     assert INPUT in azure.made
-    assert 'Nothing is deleted, since the other run may use it.' in printed
+    assert 'Nothing is deleted, since another run may use it. Its nodes and files bill.' in printed
+    for kind in ('job', 'pool', 'container'):
+        assert f'  {sample.deletion_command(kind)}\n' in printed
+    assert 'MP3s of this run' not in printed
     azure.lease.release.assert_not_called()
 
 
@@ -374,7 +391,9 @@ def test_main_that_has_lost_its_lease_at_the_end_says_so(
 
     run_main('--keep')
 
-    assert 'Error: Another run has taken over container [output]' in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert printed.count('Error: ') == 1
+    assert 'Error: Another run has taken over container [output], or somebody has' in printed
 
 
 def test_main_prints_neither_key_nor_sas(

@@ -13,7 +13,7 @@ from azure.core.exceptions import ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Clock, RunMain
+from .conftest import Clock, RunMain, Typed
 from .mocks import INPUT, MP3S, OUTPUT, VIDEOS, Azure
 from .service_objects import EARLIER_RUN, SOMEBODY, batch_error, storage_error, task_counts
 
@@ -23,6 +23,16 @@ SCRIPT = Path(sample.__file__)
 @pytest.fixture
 def no_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, 'create_clients', lambda: pytest.fail('a client was made'))
+
+
+def supported_image() -> models.ImageInformation:
+    """Return the image of the settings, as Batch lists it."""
+    return models.ImageInformation(
+        node_agent_sku_id=sample._POOL_NODE_AGENT_SKU_ID,
+        image_reference=models.ImageReference(**sample._POOL_IMAGE),
+        os_type='linux',
+        verification_type='verified',
+    )
 
 
 # --- Wrong usage ----------------------------------------------------------------------------------
@@ -59,6 +69,17 @@ def test_main_with_an_output_folder_that_is_a_file_has_exit_code_2(
 
 
 @pytest.mark.usefixtures('no_clients')
+def test_main_with_an_output_folder_that_cannot_be_made_has_exit_code_2(
+    run_main: RunMain, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.write_bytes(b'a file')
+    folder = output / 'sub'
+
+    assert run_main('--output', str(folder)) == 2
+    assert f'--output: {folder} is not a folder that you may write to' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('no_clients')
 def test_main_with_an_unknown_option_has_exit_code_2(run_main: RunMain) -> None:
     with pytest.raises(SystemExit) as raised:
         run_main('--no-such-option')
@@ -92,6 +113,21 @@ def test_main_with_nothing_missing_contacts_nothing_and_has_exit_code_0(
 
     assert run_main('--missing') == 0
     assert capsys.readouterr().out == (f'3 of 3 videos have an MP3 in {output} and are left out.\n')
+
+
+def test_main_check_with_nothing_missing_checks_all_the_same(
+    run_main: RunMain, azure: Azure, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, mp3 in MP3S.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_bytes(mp3)
+    azure.batch.account.list_supported_images.return_value = [supported_image()]
+
+    assert run_main('--check', '--missing') == 0
+    assert 'Both accounts answer.' in capsys.readouterr().out
+
+    azure.batch.job.get.side_effect = batch_error('AuthenticationFailed', status=403)
+    assert run_main('--check', '--missing') == 1
 
 
 def test_main_with_some_missing_converts_only_those(
@@ -134,6 +170,26 @@ def test_main_with_an_old_job_at_work_and_no_leave_to_delete_it_touches_nothing(
     assert run_main(*argv) == 1
     assert azure.made == {'job', 'pool', OUTPUT}
     assert 'Error: Job [LinuxFFmpegJob] exists.' in capsys.readouterr().err
+    azure.lease.release.assert_called_once_with()
+
+
+@pytest.mark.parametrize('argv', [['-y'], []], ids=['yes', 'somebody-to-ask'])
+def test_main_interrupted_before_it_looks_at_an_old_job_asks_and_deletes_nothing(
+    argv: list[str], run_main: RunMain, azure: Azure, typed: Typed
+) -> None:
+    azure.made |= {'job', 'pool'}
+    azure.metadata = EARLIER_RUN
+    prompts = typed()
+
+    def interrupted(*_: object, **__: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return azure.lease
+
+    azure.storage.container(OUTPUT).acquire_lease.side_effect = interrupted
+
+    assert run_main(*argv) == 130
+    assert prompts == []
+    assert azure.made == {'job', 'pool', OUTPUT}
     azure.lease.release.assert_called_once_with()
 
 
@@ -187,14 +243,7 @@ def test_main_with_an_account_that_cannot_be_used_makes_nothing(
 
 
 def test_main_check_makes_nothing(run_main: RunMain, azure: Azure, output: Path) -> None:
-    image = models.ImageReference(**sample._POOL_IMAGE)
-    supported = models.ImageInformation(
-        node_agent_sku_id=sample._POOL_NODE_AGENT_SKU_ID,
-        image_reference=image,
-        os_type='linux',
-        verification_type='verified',
-    )
-    azure.batch.account.list_supported_images.return_value = [supported]
+    azure.batch.account.list_supported_images.return_value = [supported_image()]
 
     assert run_main('--check') == 0
     assert azure.made == set()

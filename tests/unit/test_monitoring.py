@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from azure.batch import models
 from azure.core.exceptions import ClientAuthenticationError
-from msrest.exceptions import ClientRequestError
+from msrest.exceptions import ClientRequestError, DeserializationError
 
 import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import Clock
 from .mocks import BatchMock
 from .service_objects import (
+    EARLIER_RUN,
+    SOMEBODY,
     THIS_RUN,
     batch_error,
     failed,
@@ -318,7 +320,7 @@ def test_wait_whose_pool_loses_its_nodes_ends_within_a_few_polls(
 
     clock.on_sleep.append(resize_to_0)
 
-    with pytest.raises(sample.SampleError, match='has no nodes any more: somebody has resized it'):
+    with pytest.raises(sample.SampleError, match='has no nodes: somebody has resized it'):
         wait(batch)
 
     assert 60 <= clock.elapsed < 90
@@ -354,6 +356,80 @@ def test_wait_gives_the_formula_although_all_tasks_are_done_at_the_first_look(
     batch.pool.enable_auto_scale.assert_called_once()
 
 
+def test_wait_stops_a_pool_that_still_grows_when_all_tasks_are_done_and_gives_the_formula(
+    batch: BatchMock, clock: Clock
+) -> None:
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.tasks[:] = SUCCEEDED
+    batch.pool.get.return_value = pool(
+        allocation_state='resizing', current_low_priority_nodes=3, metadata=items(THIS_RUN)
+    )
+
+    def be_steady_soon(_pool_id: str) -> None:
+        batch.pool.enable_auto_scale.assert_not_called()
+        clock.on_sleep.append(be_steady)
+
+    def be_steady() -> None:
+        batch.pool.get.return_value = pool(current_low_priority_nodes=3, metadata=items(THIS_RUN))
+
+    batch.pool.stop_resize.side_effect = be_steady_soon
+
+    wait(batch)
+
+    batch.pool.stop_resize.assert_called_once_with(sample._POOL_ID)
+    batch.pool.enable_auto_scale.assert_called_once()
+    assert clock.elapsed < 5
+
+
+def test_wait_stops_no_pool_that_is_steady(batch: BatchMock) -> None:
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.pool.get.return_value = pool(metadata=items(THIS_RUN))
+    batch.tasks[:] = SUCCEEDED
+
+    wait(batch)
+
+    batch.pool.stop_resize.assert_not_called()
+
+
+@pytest.mark.parametrize('metadata', [SOMEBODY, EARLIER_RUN], ids=['somebody-else', 'another-run'])
+def test_wait_does_not_stop_a_growing_pool_of_somebody_else(
+    metadata: dict[str, str], batch: BatchMock, clock: Clock
+) -> None:
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.pool.get.return_value = pool(allocation_state='resizing', metadata=items(metadata))
+    batch.tasks[:] = SUCCEEDED
+
+    wait(batch)
+
+    batch.pool.stop_resize.assert_not_called()
+    assert clock.elapsed == 0
+
+
+def test_wait_for_a_pool_that_goes_on_growing_is_short(batch: BatchMock, clock: Clock) -> None:
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.pool.get.return_value = pool(allocation_state='resizing', metadata=items(THIS_RUN))
+    batch.pool.stop_resize.side_effect = batch_error('PoolNotEligibleForStopResize')
+    batch.tasks[:] = SUCCEEDED
+
+    results = wait(batch)
+
+    assert set(statuses(results).values()) == {'ok'}
+    assert clock.elapsed == pytest.approx(60, abs=2)
+    batch.pool.enable_auto_scale.assert_not_called()
+
+
+def test_wait_for_the_formula_ends_when_the_pool_is_gone(batch: BatchMock, clock: Clock) -> None:
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
+    batch.tasks[:] = SUCCEEDED
+
+    results = wait(batch)
+
+    assert set(statuses(results).values()) == {'ok'}
+    assert clock.elapsed == 0
+    batch.pool.stop_resize.assert_not_called()
+
+
 # --- Patience -------------------------------------------------------------------------------------
 
 REQUESTS: dict[str, Callable[[BatchMock], Any]] = {
@@ -364,13 +440,15 @@ REQUESTS: dict[str, Callable[[BatchMock], Any]] = {
 }
 
 
-def fail_between(began: float, ended: float, request: Any, clock: Clock) -> None:
+def fail_between(
+    began: float, ended: float, request: Any, clock: Clock, error: Exception = NO_ANSWER
+) -> None:
     """Let a request have no answer between these seconds."""
     answer = request.side_effect
 
     def fail() -> None:
         is_away = began <= clock.elapsed < ended
-        request.side_effect = NO_ANSWER if is_away else answer
+        request.side_effect = error if is_away else answer
 
     clock.on_sleep.append(fail)
     fail()
@@ -388,8 +466,9 @@ def test_wait_outlasts_an_outage_of_batch(
 
     assert set(statuses(results).values()) == {'ok'}
     assert 600 <= clock.elapsed < 640
-    line = 'Batch does not answer at the moment. The tasks run on; asking again until it does...'
-    assert capsys.readouterr().err.count(line) == 1
+    printed = capsys.readouterr().err
+    assert printed.count(f'Warning: {sample.describe(NO_ANSWER)}\n') == 1
+    assert printed.count('The tasks run on; asking again until there is an answer...\n') == 1
 
 
 def test_wait_outlasts_an_outage_of_the_sign_in(batch: BatchMock, clock: Clock) -> None:
@@ -401,6 +480,45 @@ def test_wait_outlasts_an_outage_of_the_sign_in(batch: BatchMock, clock: Clock) 
 
     assert set(statuses(results).values()) == {'ok'}
     assert clock.elapsed == pytest.approx(10, abs=1)
+
+
+@pytest.mark.parametrize('name', REQUESTS)
+def test_wait_outlasts_answers_that_are_not_of_batch(
+    name: str, batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A proxy may answer 200 with a page of its own."""
+    batch.job.get_task_counts.return_value = task_counts(running=3)
+    finish_at(300, batch, clock)
+    not_of_batch = DeserializationError('Cannot deserialize content-type: text/html')
+    fail_between(30, 600, REQUESTS[name](batch), clock, not_of_batch)
+
+    results = wait(batch)
+
+    assert set(statuses(results).values()) == {'ok'}
+    assert 600 <= clock.elapsed < 640
+    assert capsys.readouterr().err.count('Check _BATCH_ACCOUNT_URL and the proxy.\n') == 1
+
+
+def test_wait_says_the_cause_of_each_outage(
+    batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed_out = ClientAuthenticationError('The grant has expired.')
+    batch.job.get_task_counts.side_effect = [
+        NO_ANSWER,
+        task_counts(running=3),
+        signed_out,
+        ALL_DONE,
+    ]
+    batch.tasks[:] = SUCCEEDED
+
+    wait(batch)
+
+    warnings = [line for line in capsys.readouterr().err.splitlines() if 'Warning' in line]
+    assert warnings == [
+        f'Warning: {sample.describe(NO_ANSWER)}',
+        f'Warning: {sample.describe(signed_out)}',
+    ]
+    assert clock.elapsed < 20
 
 
 def test_wait_reads_the_results_after_an_outage_at_the_timeout(

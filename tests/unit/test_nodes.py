@@ -199,6 +199,26 @@ def test_start_task_that_failed_on_some_nodes_warns_and_is_no_problem(
     )
 
 
+def test_start_task_that_failed_on_all_usable_nodes_is_a_problem(
+    watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.account.list_pool_node_counts.return_value = node_counts(start_task_failed=3, unusable=2)
+    batch.compute_node.list.return_value = []
+
+    watch.look()
+
+    assert watch.problem == f'The start task failed on all nodes of pool [{POOL_ID}].'
+
+
+def test_unusable_nodes_alone_are_no_problem(watch: sample.PoolWatch, batch: BatchMock) -> None:
+    """Batch tries to recover them."""
+    batch.account.list_pool_node_counts.return_value = node_counts(unusable=5)
+
+    watch.look()
+
+    assert watch.problem == ''
+
+
 @pytest.mark.parametrize('state', [models.PoolState.deleting, None], ids=['deleting', 'gone'])
 def test_pool_that_is_gone_is_a_problem(
     state: models.PoolState | None, watch: sample.PoolWatch, batch: BatchMock
@@ -226,7 +246,7 @@ def test_pool_that_has_lost_its_nodes_is_a_problem_at_the_third_look(
 
     assert problems[:2] == ['', '']
     assert problems[2] == (
-        f'Pool [{POOL_ID}] has no nodes any more: somebody has resized it, or has removed them'
+        f'Pool [{POOL_ID}] has no nodes: somebody has resized it, or has removed them'
     )
 
 
@@ -240,16 +260,33 @@ def test_pool_whose_nodes_come_back_is_no_problem(
     assert watch.problem == ''
 
 
-def test_pool_that_has_had_no_nodes_yet_is_no_problem(
+def test_pool_of_this_run_that_has_had_no_nodes_yet_is_no_problem(
     watch: sample.PoolWatch, batch: BatchMock
 ) -> None:
     """A pool that was kept has none until its formula gives it some."""
-    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(EARLIER_RUN))
+    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(THIS_RUN))
 
     for _ in range(10):
         watch.look()
 
     assert watch.problem == ''
+
+
+@pytest.mark.parametrize(
+    'metadata', [SOMEBODY, {}, EARLIER_RUN], ids=['somebody-else', 'nobody', 'another-run']
+)
+def test_pool_without_nodes_that_gets_no_formula_is_a_problem_at_the_third_look(
+    metadata: dict[str, str], watch: sample.PoolWatch, batch: BatchMock
+) -> None:
+    batch.pool.get.return_value = pool(**NO_NODES, metadata=items(metadata))
+
+    problems = []
+    for _ in range(3):
+        watch.look()
+        problems.append(watch.problem)
+
+    assert problems[:2] == ['', '']
+    assert problems[2].startswith(f'Pool [{POOL_ID}] has no nodes: ')
 
 
 # --- The end of the nodes -------------------------------------------------------------------------

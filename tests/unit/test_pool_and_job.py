@@ -196,6 +196,41 @@ def test_pool_whose_formula_has_taken_its_nodes_away_is_used_again(batch: BatchM
     batch.pool.patch.assert_called_once()
 
 
+REFUSED = [models.ResizeError(code='AccountLowPriorityCoreQuotaReached', message='No quota.')]
+
+
+def test_pool_whose_nodes_were_refused_is_asked_for_them_again(batch: BatchMock) -> None:
+    existing_pool(batch, EARLIER_RUN, current_low_priority_nodes=0, resize_errors=REFUSED)
+    batch.job.get.side_effect = NO_JOB
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    pool_id, numbers = batch.pool.resize.call_args.args
+    assert pool_id == POOL_ID
+    assert (numbers.target_dedicated_nodes, numbers.target_low_priority_nodes) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ('mark', 'changes'),
+    [
+        pytest.param(EARLIER_RUN, {}, id='nothing-refused'),
+        pytest.param(
+            EARLIER_RUN, {'resize_errors': REFUSED, 'enable_auto_scale': True}, id='with-a-formula'
+        ),
+        pytest.param(SOMEBODY, {'resize_errors': REFUSED}, id='of-somebody-else'),
+    ],
+)
+def test_pool_is_not_resized_without_need_or_right(
+    mark: dict[str, str], changes: dict[str, Any], batch: BatchMock
+) -> None:
+    existing_pool(batch, mark, **changes)
+    batch.job.get.side_effect = NO_JOB
+
+    sample.create_pool(batch.client, POOL_ID)
+
+    batch.pool.resize.assert_not_called()
+
+
 def test_pool_of_this_run_is_no_surprise_when_the_answer_was_lost(
     batch: BatchMock, capsys: pytest.CaptureFixture[str]
 ) -> None:

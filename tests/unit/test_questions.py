@@ -153,6 +153,21 @@ def test_next_question_after_ctrl_c_is_asked(typed: Typed, monkeypatch: pytest.M
         assert prompts == ['Delete pool? [Y/n] ']
 
 
+def test_question_after_ctrl_c_ends_when_the_terminal_closes(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed()
+    monkeypatch.setattr(builtins, 'input', interrupted_by(signal.SIGHUP))
+
+    with sample.signals_noted():
+        signal.raise_signal(signal.SIGINT)
+
+        assert sample.query_yes_no('Delete pool?') == 'yes'
+        assert sample.stop.unattended
+
+    assert capsys.readouterr().out.endswith('yes (interrupted)\n')
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
 def test_next_question_after_a_signal_of_the_system_answers_itself(
     number: signal.Signals, typed: Typed

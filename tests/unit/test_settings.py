@@ -29,6 +29,7 @@ KEY_FORM = 'is not base64, as the portal shows it'
 URL_FORM = 'is not https://...'
 CONTAINER_FORM = 'is not lower-case letters, digits and single hyphens'
 ID_FORM = 'is not letters, digits, hyphens and underscores'
+EXTENSION_FORM = 'is not a dot and letters, such as .mp3'
 COUNT_FORM = 'is not a number of nodes, such as 5'
 DURATION_FORM = 'is not a duration of up to 6 days, such as timedelta(minutes=30)'
 
@@ -169,6 +170,7 @@ def test_check_settings_accepts_the_urls_of_azure_and_of_an_emulator(
         ('_JOB_ID', 'j'),
         ('_BATCH_ACCOUNT_NAME', 'a' * 24),
         ('_STORAGE_ACCOUNT_NAME', 'abc'),
+        ('_OUTPUT_FORMAT', {'extension': '.m4a'}),
         ('_DEDICATED_POOL_NODE_COUNT', 100),
         ('_JOB_TIMEOUT', timedelta(days=6)),
         ('_UPLOAD_TIMEOUT', timedelta(seconds=1)),
@@ -209,6 +211,10 @@ def test_check_settings_accepts_the_longest_and_the_shortest(
         ('_POOL_ID', 'my pool', ID_FORM),
         ('_POOL_ID', 5, ID_FORM),
         ('_JOB_ID', 'j' * 65, ID_FORM),
+        ('_OUTPUT_FORMAT', {'extension': 'm4a'}, EXTENSION_FORM),
+        ('_OUTPUT_FORMAT', {'extension': '.'}, EXTENSION_FORM),
+        ('_OUTPUT_FORMAT', {'extension': '.mp 3'}, EXTENSION_FORM),
+        ('_OUTPUT_FORMAT', {'extension': '/a.mp3'}, EXTENSION_FORM),
         ('_DEDICATED_POOL_NODE_COUNT', -1, COUNT_FORM),
         ('_LOW_PRIORITY_POOL_NODE_COUNT', '5', COUNT_FORM),
         ('_JOB_TIMEOUT', 30, DURATION_FORM),
@@ -349,6 +355,30 @@ def test_check_settings_refuses_an_output_folder_that_cannot_be_written_to(
     )
 
 
-def test_check_settings_accepts_an_output_folder_that_is_there_or_is_not(tmp_path: Path) -> None:
-    sample.check_settings(options('--output', str(tmp_path)))
-    sample.check_settings(options('--output', str(tmp_path / 'new')))
+def test_check_settings_refuses_an_output_folder_that_cannot_be_made_in_a_file(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / 'file'
+    file.write_bytes(b'')
+    folder = file / 'sub' / 'new'
+
+    assert f'{folder} is not a folder that you may write to' in problems('--output', str(folder))
+
+
+def test_check_settings_refuses_an_output_folder_that_cannot_be_made_for_want_of_permission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # root may write everywhere, so the permission is made up.
+    monkeypatch.setattr('os.access', lambda path, _mode: path != tmp_path)
+    folder = tmp_path / 'new' / 'sub'
+
+    assert f'{folder} is not a folder that you may write to' in problems('--output', str(folder))
+
+
+def test_check_settings_accepts_an_output_folder_that_is_there_or_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    for folder in (tmp_path, tmp_path / 'new', tmp_path / 'new' / 'sub', Path('new')):
+        sample.check_settings(options('--output', str(folder)))

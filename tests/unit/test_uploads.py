@@ -131,6 +131,23 @@ def test_uploads_that_take_longer_than_their_limit_end_the_run(
     storage.blob(INPUT, names[39]).upload_blob.assert_not_called()
 
 
+def test_an_upload_under_way_ends_when_the_uploads_take_too_long(
+    upload: Upload, clock: Clock
+) -> None:
+    arrived = []
+
+    def take_hours(_data: Any, progress_hook: Callable[..., None], **_: Any) -> None:
+        for hour in range(10):
+            progress_hook(hour, 10)
+            arrived.append(hour)
+            clock.sleep(60 * 60)
+
+    with pytest.raises(sample.SampleError, match='longer than _UPLOAD_TIMEOUT, 2:00:00'):
+        upload(['a.mp4'], take_hours)
+
+    assert arrived == [0, 1]
+
+
 def test_an_upload_under_way_ends_when_the_run_has_to_stop(upload: Upload) -> None:
     went_on = []
 

@@ -249,6 +249,29 @@ def test_two_names_that_would_be_one_mp3_are_refused_and_both_named(
     assert problem in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ('names', 'problem'),
+    [
+        (['a.mp4', 'a.mp3/b.mp4'], 'a.mp4 becomes a file where a.mp3/b.mp4 needs a folder'),
+        (['a.mp3/b.mp4', 'a.mp4'], 'a.mp4 becomes a file where a.mp3/b.mp4 needs a folder'),
+        (['x/a.mp4', 'x/a.mp3/c/b.mp4'], 'x/a.mp4 becomes a file where x/a.mp3/c/b.mp4 needs'),
+        (['A.mp4', 'a.MP3/b.mp4'], 'A.mp4 becomes a file where a.MP3/b.mp4 needs a folder'),
+    ],
+    ids=['beside', 'in the other order', 'deeper', 'case'],
+)
+def test_an_mp3_in_the_place_of_a_folder_is_refused_and_both_named(
+    names: list[str], problem: str
+) -> None:
+    with pytest.raises(sample.UsageError) as raised:
+        sample.check_names(names)
+
+    assert problem in str(raised.value)
+
+
+def test_a_folder_named_like_an_mp3_of_another_folder_is_accepted() -> None:
+    sample.check_names(['a.mp4', 'sub/a.mp3/b.mp4', 'a/b.mp4', 'b.mp3/b.mp4'])
+
+
 def test_two_videos_that_would_be_one_mp3_are_refused(videos: Videos) -> None:
     assert 'both become' in refusal(videos(['Talk.mp4', 'talk.mp4']))
 
