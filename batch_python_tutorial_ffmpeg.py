@@ -2167,7 +2167,7 @@ _BATCH_REMEDIES = {  # by the code of the error, in lower case
     'allocationtimedout': (
         'No nodes are free, try later; or _POOL_VM_SIZE does not fit the image (generation 1 or 2).'
     ),
-    'invalidpropertyvalue': 'Check _POOL_VM_SIZE (--vm-size) and _POOL_IMAGE.',
+    'invalidpropertyvalue': '(Check _POOL_VM_SIZE, --vm-size, and _POOL_IMAGE.)',
     'unsupportedrequestversion': (
         'Batch no longer accepts this version. Change _BATCH_API_VERSION.'
     ),

@@ -253,7 +253,7 @@ def test_a_placeholder_names_the_command_for_those_without_an_account(sample: Sa
     sample.environment = {'AZURE_BATCH_ACCOUNT': '<Batch account>'}
 
     assert_usage_error(
-        sample, 'still a placeholder. Without an Azure account: python -m tests.local_azure\n'
+        sample, 'still a placeholder. Without an Azure account:\n  python -m tests.local_azure\n'
     )
 
 

@@ -66,7 +66,7 @@ def test_a_placeholder_is_told_how_to_try_the_sample_without_an_account(
     make_video('a.mp4')
     sample.environment = {'AZURE_STORAGE_ACCOUNT': '<storage account>'}
 
-    assert_refused(sample, 'Without an Azure account: python -m tests.local_azure')
+    assert_refused(sample, 'Without an Azure account:\n  python -m tests.local_azure')
 
 
 def test_all_wrong_settings_are_named_at_once(sample: Sample, make_video: MakeVideo) -> None:

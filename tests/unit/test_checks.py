@@ -84,7 +84,7 @@ def test_contact_says_the_cost_of_the_options(
 
     sample.contact_services(new_run(*options))
 
-    assert capsys.readouterr().err.startswith('3 nodes STANDARD_D2s_v3, up to 12 node-hours,')
+    assert capsys.readouterr().err.startswith('3 nodes STANDARD_D2s_v3, up to 12.00 node-hours,')
 
 
 def test_contact_has_more_patience_with_batch_once_it_has_answered(

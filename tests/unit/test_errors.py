@@ -84,7 +84,8 @@ def test_describe_of_batch_names_the_property_that_is_wrong() -> None:
 
     assert sample.describe(error) == (
         'InvalidPropertyValue: A value is invalid. '
-        'vmSize This size is not supported. 2 to 5 are allowed'
+        'vmSize This size is not supported. 2 to 5 are allowed '
+        '(Check _POOL_VM_SIZE, --vm-size, and _POOL_IMAGE.)'
     )
 
 
@@ -231,6 +232,7 @@ BATCH_WAYS_OUT = {
     'AccountSpotCoreQuotaReached': 'lower _LOW_PRIORITY_POOL_NODE_COUNT',
     'AccountVMSeriesCoreQuotaReached': 'choose another _POOL_VM_SIZE',
     'PoolQuotaReached': 'The account cannot hold another pool.',
+    'InvalidPropertyValue': '(Check _POOL_VM_SIZE, --vm-size, and _POOL_IMAGE.)',
     'ActiveJobAndScheduleQuotaReached': 'The account cannot hold another job.',
     'AllocationFailed': '_POOL_VM_SIZE does not fit the image',
     'AllocationTimedOut': '_POOL_VM_SIZE does not fit the image',

@@ -129,7 +129,7 @@ def test_second_signal_leaves_at_once_and_names_what_may_be_left(
     printed = capfd.readouterr().err
     lines = printed.splitlines()
     assert exit_codes == [130]
-    assert 'Left at once. Delete what is left:' in lines
+    assert 'Left at once. What may be left, and how to delete it:' in lines
     for kind in ('job', 'pool', 'container'):
         assert f'  {sample.deletion_command(kind)}' in lines
     assert BATCH_KEY not in printed

@@ -148,7 +148,7 @@ def test_main_with_a_failed_task_downloads_the_others_and_has_exit_code_1(
     assert sorted(files_in(output)) == ['b.c.mp3', 'sub/d.mp3']
     assert 'Success' not in printed.out
     assert 'a.mp4 failed: exit code 69\n    Invalid data found\n' in printed.err
-    assert 'Error: 1 of 3 files failed, 0 are damaged.' in printed.err
+    assert 'Error: 1 of 3 files failed.' in printed.err
     assert azure.made == {OUTPUT}
 
 
@@ -165,7 +165,7 @@ def test_main_with_a_damaged_video_downloads_it_and_has_exit_code_1(
     assert files_in(output) == MP3S
     assert 'Success' not in printed.out
     assert 'a.mp4 damaged: ffmpeg reported errors\n    partial file\n' in printed.err
-    assert 'Error: 0 of 3 files failed, 1 are damaged.' in printed.err
+    assert 'Error: 0 of 3 files failed. 1 are damaged.' in printed.err
 
 
 def test_main_with_a_download_that_fails_has_exit_code_1(

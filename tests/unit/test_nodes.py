@@ -485,7 +485,14 @@ def test_node_hours_are_those_of_all_nodes_together(batch: BatchMock, clock: Clo
         models.ComputeNode(allocation_time=None),
     ]
 
-    assert sample.node_hours(batch.client) == pytest.approx(2.0)
+    assert sample.node_hours(batch.client, BEGAN) == pytest.approx(2.0)
+
+
+def test_node_hours_of_an_earlier_run_do_not_count(batch: BatchMock, clock: Clock) -> None:
+    clock.sleep(5400)
+    batch.compute_node.list.return_value = [models.ComputeNode(allocation_time=BEGAN)]
+
+    assert sample.node_hours(batch.client, BEGAN + timedelta(hours=1)) == pytest.approx(0.5)
 
 
 def test_nodes_are_released_before_the_downloads_with_yes(

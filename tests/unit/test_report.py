@@ -244,7 +244,7 @@ def test_report_counts_what_has_failed_and_what_is_damaged_and_names_the_way_out
         sample.print_report(ended(new_run, results))
 
     assert str(raised.value) == (
-        '2 of 4 files failed, 1 are damaged. '
+        '2 of 4 files failed. 1 are damaged. '
         'To convert only those that have no MP3 yet, run again with --missing.'
     )
 

@@ -26,7 +26,7 @@ KEYS = ['_BATCH_ACCOUNT_KEY', '_STORAGE_ACCOUNT_KEY']  # empty: sign in with Ent
 
 NAME_FORM = 'is not 3 to 24 lower-case letters and digits'
 KEY_FORM = 'is not base64, as the portal shows it'
-URL_FORM = 'is not https://...'
+URL_FORM = 'is not https:// and the name of a host'
 CONTAINER_FORM = 'is not lower-case letters, digits and single hyphens'
 ID_FORM = 'is not letters, digits, hyphens and underscores'
 EXTENSION_FORM = 'is not a dot and letters, such as .mp3'
@@ -278,7 +278,7 @@ def test_check_settings_names_the_way_without_an_account_beside_a_placeholder(
 ) -> None:
     monkeypatch.setattr(sample, '_BATCH_ACCOUNT_NAME', '<Batch account>')
 
-    assert problems().endswith('. Without an Azure account: python -m tests.local_azure')
+    assert problems().endswith('. Without an Azure account:\n  python -m tests.local_azure')
 
 
 def test_check_settings_does_not_name_that_way_beside_a_typing_error(
