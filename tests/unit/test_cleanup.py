@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ServiceRequestError
-from msrest.exceptions import ClientRequestError, DeserializationError
+from azure.core.exceptions import DeserializationError, ServiceRequestError
+from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 

@@ -9,12 +9,13 @@ from azure.batch.custom.custom_errors import CreateTasksErrorException
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DeserializationError,
     HttpResponseError,
     ServiceRequestError,
 )
 from azure.identity import CredentialUnavailableError
 from msrest import Deserializer
-from msrest.exceptions import ClientRequestError, DeserializationError
+from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from msrest.exceptions import ClientRequestError, DeserializationError
+from azure.core.exceptions import DeserializationError
+from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 

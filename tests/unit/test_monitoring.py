@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from azure.batch import models
-from azure.core.exceptions import ClientAuthenticationError
-from msrest.exceptions import ClientRequestError, DeserializationError
+from azure.core.exceptions import ClientAuthenticationError, DeserializationError
+from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
