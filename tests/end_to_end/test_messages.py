@@ -50,7 +50,8 @@ def assert_usage_error(sample: Sample, *words: str, options: tuple[str, ...] = (
 
     assert result.returncode == 2
     assert result.stdout == ''
-    assert len(result.stderr.splitlines()) == 1
+    lines = [line for line in result.stderr.splitlines() if not line.startswith('  ')]
+    assert len(lines) == 1  # beside commands, which have lines of their own
     for word in words:
         assert word in result.stderr
     assert not sample.has_contacted_azure()
@@ -206,9 +207,9 @@ def test_a_setting_of_the_wrong_kind_is_named_with_the_form_that_is_expected(
 @pytest.mark.parametrize(
     ('setting', 'variable', 'value', 'form'),
     [
-        ('_BATCH_ACCOUNT_URL', 'AZURE_BATCH_ENDPOINT', 'https://my account.com', 'https://...'),
+        ('_BATCH_ACCOUNT_URL', 'AZURE_BATCH_ENDPOINT', 'https://my account.com', 'https:// and'),
         ('_BATCH_ACCOUNT_NAME', 'AZURE_BATCH_ACCOUNT', 'My Account', '3 to 24 lower-case letters'),
-        ('_STORAGE_ACCOUNT_URL', 'AZURE_STORAGE_SERVICE_ENDPOINT', 'a.com', 'https://...'),
+        ('_STORAGE_ACCOUNT_URL', 'AZURE_STORAGE_SERVICE_ENDPOINT', 'a.com', 'https:// and'),
     ],
 )
 def test_a_value_of_the_wrong_form_is_quoted_with_its_variable(
@@ -312,7 +313,8 @@ def test_an_interrupt_in_the_downloads_says_what_has_arrived_and_how_to_fetch_th
         '2 MP3s of this run are in container [output], 1 of them have arrived in '
         f'{sample.output}. To fetch them:\n'
         '  az storage blob download-batch --source output '
-        f'--destination "{sample.output}" --account-name localstorage\n'
+        f'--destination "{sample.output}" --account-name localstorage '
+        f'--blob-endpoint {sample.azure.environment["AZURE_STORAGE_SERVICE_ENDPOINT"]}\n'
         'To convert only what is missing, run again with --missing.\n'
     ) in result.stderr
     assert 'a.mp3' in sample.mp3s()

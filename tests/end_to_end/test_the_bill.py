@@ -346,7 +346,7 @@ def test_a_kept_pool_without_a_formula_is_said_to_bill_until_it_is_deleted(
         ((), '5 nodes STANDARD_A1_v2, up to 5.42 node-hours'),
         (
             ('--dedicated=1', '--low-priority=1', '--vm-size=STANDARD_D2S_V3', '--timeout=55'),
-            '2 nodes STANDARD_D2S_V3, up to 3 node-hours',
+            '2 nodes STANDARD_D2S_V3, up to 3.00 node-hours',
         ),
     ],
     ids=['settings', 'options'],
