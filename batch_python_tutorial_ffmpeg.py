@@ -1770,6 +1770,7 @@ class PoolWatch:
         self._pool_id = pool_id
         self._formula = formula
         self._had_nodes = False
+        self._stopped = False  # by this run, which wants no more nodes
         self._polls_without_nodes = 0
 
     def look(self) -> str:
@@ -1808,7 +1809,7 @@ class PoolWatch:
         return states
 
     def _look_for_resize_errors(self, pool: Any, nodes: int) -> None:
-        if not pool.resize_errors:
+        if not pool.resize_errors or self._stopped:
             return
 
         reasons = ' '.join(
@@ -1854,6 +1855,7 @@ class PoolWatch:
 
     def stop_growing(self) -> None:
         """Let a pool that waits for more nodes be steady."""
+        self._stopped = True
         with contextlib.suppress(batchmodels.BatchErrorException):  # it may be steady by now
             self._batch_client.pool.stop_resize(self._pool_id)
 

@@ -29,6 +29,17 @@ def test_check_tells_what_a_run_would_do_and_cost(sample: Sample) -> None:
     assert_created_nothing(sample)
 
 
+def test_check_with_nothing_missing_checks_all_the_same(sample: Sample) -> None:
+    sample.output.mkdir()
+    (sample.output / 'a.mp3').write_bytes(b'of an earlier run')
+
+    result = sample.run('--check', '--missing')
+
+    assert result.returncode == 0, result.stderr
+    assert 'Both accounts answer.' in result.stdout
+    assert {request.method for request in sample.azure.requests} == {'GET'}
+
+
 def test_check_refuses_what_a_run_would_refuse(sample: Sample) -> None:
     with sample.azure.blob_service_client() as client:
         client.create_container('input')

@@ -217,6 +217,45 @@ def test_the_formula_keeps_the_nodes_of_the_options_until_the_limits_have_passed
     assert pool.auto_scale_evaluation_interval == timedelta(minutes=5)
 
 
+def test_a_kept_pool_that_still_grows_when_the_tasks_are_done_gets_its_formula(
+    sample: Sample,
+) -> None:
+    busy = sample.azure.fail_requests(
+        'POST', '/enableautoscale', status=409, code='PoolBeingResized'
+    )
+    held = hold_task(sample)
+    process = sample.start('--keep')
+    sample.azure.wait_until(lambda: busy.hits)
+    sample.azure.slow_allocation(600)
+    more = batchmodels.PoolResizeParameter(target_low_priority_nodes=ALL_NODES + 1)
+    sample.azure.batch_client().pool.resize(POOL, more)
+    assert get_pool(sample).allocation_state == 'resizing'
+    held.remove()
+
+    result = sample.finish(process)
+
+    assert result.returncode == 0, result.stderr
+    assert 'Warning' not in result.stderr
+    assert sample.mp3s() == ['a.mp3']
+    assert has_formula(sample)
+    assert end_of_nodes(sample) < datetime.now(UTC) + timedelta(hours=1)
+
+
+def test_a_kept_pool_whose_nodes_never_came_gets_them_when_there_is_quota(sample: Sample) -> None:
+    quota = sample.azure.set_quota(low_priority_cores=0)
+    refused = sample.run('--keep')
+    assert refused.returncode == 1
+    assert f'Pool [{POOL}] gets no nodes.' in refused.stderr
+    quota.remove()
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert f'Pool [{POOL}] exists with the same settings and is used again.' in result.stdout
+    assert sample.mp3s() == ['a.mp3']
+    assert sample.nothing_is_left()
+
+
 @pytest.mark.parametrize('metadata', [None, 'ours'], ids=['of somebody else', 'of the sample'])
 def test_only_a_pool_of_the_sample_gets_the_formula(sample: Sample, metadata: str | None) -> None:
     """A pool without a formula was also left by older versions of the sample."""

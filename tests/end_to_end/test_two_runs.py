@@ -149,6 +149,33 @@ def test_a_second_run_stops_while_the_first_waits_at_its_last_question(
     assert sample.nothing_is_left()
 
 
+def test_a_run_that_slept_at_its_last_question_deletes_nothing_of_the_next_run(
+    sample: Sample, make_video: MakeVideo, open_screen: OpenScreen, pair: Pair
+) -> None:
+    make_video('a.mp4')
+    screen = open_screen()
+    screen.wait_for(r'Delete job\? \[Y/n\]')
+    os.killpg(screen.process.pid, signal.SIGSTOP)
+    break_lease(sample)  # as a minute of sleep does
+    held = hold_conversion(sample.azure)
+    second = pair.second.start('-y')
+    sample.azure.wait_until(lambda: held.hits)
+
+    os.killpg(screen.process.pid, signal.SIGCONT)
+    screen.type(ENTER)
+    screen.finish()
+    jobs_and_pools = (sample.jobs(), sample.pools())
+    held.remove()
+    result = pair.second.finish(second)
+
+    assert jobs_and_pools == (['LinuxFFmpegJob'], ['LinuxFFmpegPool'])
+    assert 'The job is not of this run, or another run uses it by now.' in screen.output
+    assert 'The pool is kept: the job still needs it.' in screen.output
+    assert result.returncode == 0, result.stderr
+    assert list(wrong_mp3s(pair.second, 2)) == []
+    assert sample.nothing_is_left()
+
+
 def test_a_second_run_stops_while_the_first_waits_at_the_question_about_an_old_job(
     sample: Sample, make_video: MakeVideo, open_screen: OpenScreen, pair: Pair
 ) -> None:
@@ -233,11 +260,43 @@ def test_the_input_container_of_a_run_with_another_output_is_refused(pair: Pair)
 # A lease that was lost: the machine has slept, and another run has begun meanwhile.
 
 
-def steal_lease(sample: Sample) -> None:
+def break_lease(sample: Sample) -> None:
     with sample.azure.blob_service_client() as client:
         container = client.get_container_client('output')
         BlobLeaseClient(container).break_lease(lease_break_period=0)
-        container.acquire_lease(60)
+
+
+def steal_lease(sample: Sample) -> None:
+    break_lease(sample)
+    with sample.azure.blob_service_client() as client:
+        client.get_container_client('output').acquire_lease(60)
+
+
+def test_a_renewal_without_an_answer_is_repeated_before_the_lease_ends(pair: Pair) -> None:
+    sample = pair.first
+    held = hold_conversion(sample.azure)
+    process = sample.start('-y')
+    sample.azure.wait_until(lambda: held.hits)
+    dead = sample.azure.hang_requests('PUT', 'comp=lease', service='storage')
+    sample.azure.wait_until(lambda: dead.hits)
+    began = time.monotonic()
+
+    sample.azure.requests.clear()
+    sample.azure.wait_until(lambda: was_renewed(sample))
+    seconds = time.monotonic() - began
+    dead.remove()
+    held.remove()
+    result = sample.finish(process)
+
+    assert seconds < 20  # of the 40 that the lease still had
+    assert result.returncode == 0, result.stderr
+
+
+def was_renewed(sample: Sample) -> bool:
+    return any(
+        'comp=lease' in request.query and request.status == 200
+        for request in list(sample.azure.requests)
+    )
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,19 @@ def test_an_output_folder_that_is_a_file_is_refused(sample: Sample, make_video: 
     assert not sample.has_contacted_azure()
 
 
+def test_an_output_folder_that_cannot_be_made_is_refused(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    sample.output.write_text('a file')
+
+    result = sample.run('-y', '--output', str(sample.output / 'sub'))  # the last one counts
+
+    assert (result.returncode, result.stdout) == (2, '')
+    assert f'--output: {sample.output / "sub"} is not a folder' in result.stderr
+    assert not sample.has_contacted_azure()
+
+
 def test_an_output_folder_whose_name_is_too_long_is_one_message(
     sample: Sample, make_video: MakeVideo
 ) -> None:
@@ -182,6 +195,15 @@ def test_two_inputs_with_one_output_name_are_refused(sample: Sample, make_video:
     make_video('a.MP4')
 
     assert_refused(sample, 'a.mp4', 'a.MP4', 'a.mp3')
+
+
+def test_a_video_whose_mp3_would_be_where_a_folder_has_to_be_is_refused(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    make_video('a.mp3/b.mp4')
+
+    assert_refused(sample, 'a.mp4 becomes a file where a.mp3/b.mp4 needs a folder')
 
 
 @pytest.mark.parametrize('name', ['new\nline.mp4', 'back\\slash.mp4', 'esc\x1b[2J.mp4'])

@@ -405,6 +405,28 @@ def test_wait_does_not_stop_a_growing_pool_of_somebody_else(
     assert clock.elapsed == 0
 
 
+@pytest.mark.parametrize('nodes', [0, 3])
+def test_wait_that_has_stopped_a_pool_does_not_complain_of_missing_nodes(
+    nodes: int, batch: BatchMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.job.get_task_counts.return_value = ALL_DONE
+    batch.tasks[:] = SUCCEEDED
+    batch.pool.get.return_value = pool(allocation_state='resizing', metadata=items(THIS_RUN))
+    stopped = models.ResizeError(code='ResizeStopped', message='Stopped on request.')
+
+    def stop(_pool_id: str) -> None:
+        batch.pool.get.return_value = pool(
+            current_low_priority_nodes=nodes, resize_errors=[stopped], metadata=items(THIS_RUN)
+        )
+
+    batch.pool.stop_resize.side_effect = stop
+
+    wait(batch)
+
+    batch.pool.enable_auto_scale.assert_called_once()
+    assert capsys.readouterr().err == ''
+
+
 def test_wait_for_a_pool_that_goes_on_growing_is_short(batch: BatchMock, clock: Clock) -> None:
     batch.job.get_task_counts.return_value = ALL_DONE
     batch.pool.get.return_value = pool(allocation_state='resizing', metadata=items(THIS_RUN))
