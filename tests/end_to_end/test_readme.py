@@ -71,7 +71,9 @@ TRIED_ELSEWHERE = {
 }
 NOT_TRIED = {
     f'{INSTALL} requirements.txt',  # needs a package index
-    'python -m tests.benchmark',  # takes minutes
+    'python -m tests.benchmark',  # takes minutes, as the next two do
+    'python -m tests.end_to_end.random_interrupts 200',
+    'python -m tests.end_to_end.random_offsets 20',
 }
 
 # These need an Azure account. A test runs them with a stand-in for `az`.
