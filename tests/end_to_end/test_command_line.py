@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os, signal, sys, time
 def on_signal(number, frame):
-    print('got', signal.Signals(number).name, flush=True)
+    os.write(1, f'got {signal.Signals(number).name}\\n'.encode())  # print() may be under way
     sys.exit(130)
 signal.signal(signal.SIGINT, on_signal)
 signal.signal(signal.SIGTERM, on_signal)
