@@ -7,8 +7,8 @@ This is the sample of the tutorial "Run a parallel workload with Azure Batch usi
 3. Create a job, and add one task for each video. ffmpeg converts it, the node uploads the MP3.
 4. Wait for the tasks, and look at the result of every one.
 5. Download the MP3s to OutputFiles/.
-6. Delete the input container and, if you agree, the job and the pool. (If you need not be asked,
-   the pool goes before the downloads.)
+6. Delete the input container and, if you agree, the job and the pool. (If you have agreed in
+   advance, by -y, the pool is deleted before step 5.)
 
 Put the names of your accounts into the settings below, and run
 
@@ -190,7 +190,7 @@ def convert_videos(run: 'Run') -> None:
 
     create_container(blob_client, _INPUT_CONTAINER_NAME)
     create_container(blob_client, _OUTPUT_CONTAINER_NAME)
-    run.since = creation_time(blob_client, _INPUT_CONTAINER_NAME)  # older MP3s: of earlier runs
+    run.since = creation_time(blob_client, _INPUT_CONTAINER_NAME)  # ignore older MP3s
     input_files = upload_videos(blob_client, run.videos, options.timeout)
     output_container_sas_url = get_container_sas_url(
         blob_client,
@@ -313,7 +313,8 @@ def get_container_sas_url(
 # A pool is a number of virtual machines, the compute nodes, all of one size and with one image. You
 # pay for each node from the moment it exists until it is gone, whether it works or not. The bill
 # ends when the pool is deleted. If you keep the pool, or this machine disappears, Batch removes the
-# nodes by itself when the time limit and half an hour have passed (`nodes_formula` in part 2).
+# nodes half an hour after the time limit for the tasks. It does so by a formula (`nodes_formula`)
+# that the pool gets when its nodes are there. Before that, only deleting the pool ends the bill.
 #
 # Low-priority (Spot) nodes cost a fraction of dedicated ones. In return Azure may take one away at
 # any time, and Batch then runs its task again on another. Blobs bill by their size, the MP3s in the
@@ -387,8 +388,9 @@ def create_job(
 # or not (`task_completion`), because the MP3 of a damaged video is worth having. The files have the
 # same names on every node, so that the name of a video never becomes part of a command.
 #
-# A task is not tried again: what fails is nearly always the video, and fails the second time, too.
-# (Tasks of nodes that Azure took back are another matter: Batch repeats them by itself.)
+# A task that fails stops no other. It is not tried again: what fails is nearly always the video,
+# and fails the second time, too. (Tasks of nodes that Azure took back are another matter: Batch
+# repeats them by itself.)
 
 
 def add_tasks(
