@@ -1486,6 +1486,19 @@ def is_ours(resource: Any, *, this_run: bool = False) -> bool:
     return not this_run or metadata.get('run') == _RUN_ID
 
 
+def has_our_output(resource: Any) -> bool:
+    """Return whether a pool or job is of a run with this output container, whose lock we have."""
+    return metadata_of(resource).get('output') == run_metadata()['output']
+
+
+def existing_job(batch_client: Any) -> Any:
+    """Return the job of this id, or None if there is none, or only one that is being deleted."""
+    job = none_if_gone(batch_client.job.get, _JOB_ID)
+    if job is not None and job.state == batchmodels.JobState.deleting:
+        return None
+    return job
+
+
 def none_if_gone(get: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what `get` returns, or None if the service does not know such a thing."""
     try:
@@ -1540,8 +1553,8 @@ def contact_services(run: 'Run') -> None:
 
 def replace_old_job(run: 'Run') -> None:
     """Delete a job that an earlier run has left, if the user agrees; otherwise a SampleError."""
-    job = none_if_gone(run.batch_client.job.get, _JOB_ID)
-    if job is None or job.state == batchmodels.JobState.deleting:
+    job = existing_job(run.batch_client)
+    if job is None:
         return
 
     counts = run.batch_client.job.get_task_counts(_JOB_ID).task_counts
@@ -1563,8 +1576,7 @@ def replace_old_job(run: 'Run') -> None:
 
 def may_replace(run: 'Run', job: Any, unfinished: int) -> bool:
     """Return whether an old job may be deleted. One with another output may be of a live run."""
-    same_output = metadata_of(job).get('output') == run_metadata()['output']
-    if not is_ours(job) or (unfinished and not same_output):
+    if not is_ours(job) or (unfinished and not has_our_output(job)):
         return False
     if run.options.answer == 'no' and not unfinished:
         say('It was kept by an earlier run, and is replaced.')
@@ -1577,8 +1589,7 @@ def may_replace(run: 'Run', job: Any, unfinished: int) -> bool:
 def check_only(run: 'Run') -> None:
     """Say what a run would find and make, without making anything; SampleError if it would fail."""
     batch_client = run.batch_client
-    job = none_if_gone(batch_client.job.get, _JOB_ID)
-    if job is not None and job.state != batchmodels.JobState.deleting:
+    if existing_job(batch_client) is not None:
         raise SampleError(f'Job [{_JOB_ID}] exists.\n{left_message(run)}')
 
     options = batchmodels.AccountListSupportedImagesOptions(
@@ -1613,10 +1624,10 @@ def add_or_use_pool(batch_client: Any, pool: Any) -> None:
             f'Choose another _POOL_ID, or delete it:\n  {deletion_command("pool")}'
         )
 
-    job = none_if_gone(batch_client.job.get, _JOB_ID)
-    unused = job is None or job.state == batchmodels.JobState.deleting
-    same_output = metadata_of(existing).get('output') == run_metadata()['output']
-    if is_ours(existing) and unused and same_output:  # of an ended run: this one has the lock
+    unused = existing_job(batch_client) is None
+    if (
+        is_ours(existing) and unused and has_our_output(existing)
+    ):  # of an ended run: this one has the lock
         batch_client.pool.patch(pool.id, batchmodels.PoolPatchParameter(metadata=pool.metadata))
         if existing.resize_errors and not existing.enable_auto_scale:
             numbers = batchmodels.PoolResizeParameter(
