@@ -585,8 +585,8 @@ def test_only_pools_and_files_have_a_head(
 
 def test_what_is_not_imitated_answers_501_with_method_and_path(client: BatchServiceClient) -> None:
     with pytest.raises(models.BatchErrorException) as caught:
-        client.job.get_all_lifetime_statistics()
+        client.compute_node.disable_scheduling('pool', 'node')
 
     assert caught.value.response.status_code == 501
     error: Any = caught.value.error
-    assert 'GET /lifetimejobstats' in error.message.value
+    assert 'POST /pools/pool/nodes/node/disablescheduling' in error.message.value
