@@ -1,4 +1,7 @@
-"""Autoscaling: what a formula gives, and when the service follows it; pools that others shrink."""
+"""Autoscaling: when the service follows a formula; pools that others shrink.
+
+What a formula gives: `test_autoscale_formulas.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,160 +17,13 @@ from azure.batch import BatchServiceClient
 
 from tests.local_azure import Delays, LocalAzure
 from tests.local_azure.batch.account import Account
-from tests.local_azure.batch.autoscale import FormulaResult, evaluate
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import Pool
 
-from .conftest import a_job, a_pool, a_task, wait_completed, wait_until_steady
+from .conftest import a_job, a_pool, a_task, wait_completed, wait_for_nodes, wait_until_steady
 from .manual import ManualMachines, ManualTimeline
-
-NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-PRESENT = (2, 3)  # the targets before an evaluation
-FIVE_UNTIL_NOON = '$TargetLowPriorityNodes = time() < time("2026-11-25T12:00:00Z") ? 5 : 0;'
-
-
-def results(formula: str, now: datetime = NOON) -> tuple[int, int]:
-    """Numbers of dedicated and of low-priority nodes."""
-    result = evaluate(formula, now, *PRESENT)
-    return result.dedicated, result.low_priority
-
-
-# Formulas
-
-
-@pytest.mark.parametrize(
-    ('now', 'nodes'),
-    [
-        (datetime(2026, 11, 25, 11, 59, 59, tzinfo=UTC), 5),
-        (datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC), 0),
-    ],
-)
-def test_formula_gives_nodes_until_its_time(now: datetime, nodes: int) -> None:
-    assert results(FIVE_UNTIL_NOON, now) == (2, nodes)
-
-
-@pytest.mark.parametrize(
-    ('formula', 'nodes'),
-    [
-        ('$TargetDedicatedNodes=7', (7, 3)),
-        ('$TargetDedicatedNodes=7;$TargetLowPriorityNodes=8;', (7, 8)),
-        ('$TargetDedicatedNodes = 1; $TargetDedicatedNodes = 4;', (4, 3)),
-        ('$TargetDedicated = 6; $TargetLowPriority = 7;', (6, 7)),
-        ('$TargetDedicatedNodes = 4; $TargetDedicated = 6;', (4, 3)),  # the alias yields
-        ('$TargetDedicatedNodes = ((5));', (5, 3)),
-        ('', PRESENT),
-        (' ;; ', PRESENT),
-        ('// nodes; until noon\n$TargetDedicatedNodes // here\n = \n 9; // 10', (9, 3)),
-    ],
-)
-def test_formula_sets_targets(formula: str, nodes: tuple[int, int]) -> None:
-    assert results(formula) == nodes
-
-
-@pytest.mark.parametrize(
-    ('expression', 'value'),
-    [
-        ('1 < 2', 1),
-        ('2 < 2', 0),
-        ('2 <= 2', 1),
-        ('3 > 2', 1),
-        ('2 > 2', 0),
-        ('2 >= 3', 0),
-        ('2 >= 2', 1),
-        ('2 == 2', 1),
-        ('2 != 2', 0),
-        ('0 ? 5 : 6', 6),
-        ('7 ? 5 : 6', 5),
-        ('0 ? 5 : 1 ? 6 : 7', 6),
-        ('1 ? 0 ? 5 : 6 : 7', 6),
-        ('(1 < 2) == (3 < 4) ? 5 : 6', 5),
-        ('time() == time() ? 5 : 6', 5),
-    ],
-)
-def test_expression_has_value(expression: str, value: int) -> None:
-    assert results(f'$TargetDedicatedNodes = {expression}') == (value, 3)
-
-
-@pytest.mark.parametrize(
-    'noon',
-    [
-        '2026-11-25T12:00:00Z',
-        '2026-11-25T12:00Z',
-        '2026-11-25T13:30:00+01:30',
-        '2026-11-25T12:00:00.0000000Z',
-        'Wed, 25 Nov 2026 12:00:00 GMT',
-    ],
-)
-def test_time_is_read_in_the_formats_of_the_service(noon: str) -> None:
-    assert results(f'$TargetDedicatedNodes = time() == time("{noon}") ? 5 : 6') == (5, 3)
-
-
-@pytest.mark.parametrize(
-    ('formula', 'part'),
-    [
-        ('$TargetDedicatedNodes = $PendingTasks.GetSample(1)', '$PendingTasks'),
-        ('$TargetDedicatedNodes = min(1, 2)', 'min'),
-        ('$TargetDedicatedNodes = 1 + 2', '+'),
-        ('$TargetDedicatedNodes = 1.5', '1.5'),
-        ('$TargetDedicatedNodes = -1', '-'),
-        ('$TargetDedicatedNodes = 1 < 2 && 3 < 4 ? 1 : 2', '&&'),
-        ('$TargetDedicatedNodes = 1 < 2 < 3', '<'),
-        ('$TargetDedicatedNodes = 99999999999', '99999999999'),
-        ('$TargetDedicatedNodes = time()', 'a time'),
-        ('$TargetDedicatedNodes = time() < 5', 'a time < a number'),
-        ('$TargetDedicatedNodes = time() ? 1 : 2', 'a time before ?'),
-        ('$TargetDedicatedNodes = time().weekday == 1 ? 5 : 1', '.weekday'),
-        ('$TargetDedicatedNodes = time() - time() < 5', '-'),
-        ('$TargetDedicatedNodes = time("2026-11-25")', 'time("2026-11-25")'),
-        ('$TargetDedicatedNodes = time("2026-13-25T12:00:00Z")', 'time("2026-13-25T12:00:00Z")'),
-        ('$TargetDedicatedNodes = time("2026-11-25T12:00:00.123456789Z")', '123456789'),
-        ('$TargetDedicatedNodes =', 'the end'),
-        ('$TargetDedicatedNodes', 'the end'),
-        ('$TargetDedicatedNodes = (1', 'the end'),
-        ('$TargetDedicatedNodes = 1 ? 2', 'the end'),
-        ('$TargetDedicatedNodes = "5"', '"5"'),
-        ('$TargetDedicatedNodes = "5', '"'),
-        ('nodes = 5; $TargetDedicatedNodes = nodes', 'nodes'),
-        ('something_useless', 'something_useless'),
-        ('$NodeDeallocationOption = taskcompletion', 'taskcompletion'),
-        ('$NodeDeallocationOption = retaineddata', 'retaineddata'),
-        ('$NodeDeallocationOption = requeue + 5', '+'),
-    ],
-)
-def test_other_formulas_are_not_imitated_and_the_part_is_named(formula: str, part: str) -> None:
-    with pytest.raises(BatchError) as caught:
-        evaluate(formula, NOON, *PRESENT)
-
-    assert (caught.value.status, caught.value.code) == (501, 'NotImplemented')
-    assert part in caught.value.message.partition(':')[2]
-
-
-def test_formula_beyond_8192_characters_is_refused() -> None:
-    longest = '$TargetDedicatedNodes=7;'.ljust(8192)
-    assert results(longest) == (7, 3)
-
-    with pytest.raises(BatchError) as caught:
-        results(f'{longest} ')
-
-    assert (caught.value.status, caught.value.code) == (400, 'AutoScalingFormulaTooLong')
-
-
-def test_deallocation_option_is_requeue_unless_it_is_set() -> None:
-    assert evaluate(FIVE_UNTIL_NOON, NOON, 0, 0).deallocation == 'requeue'
-    assert evaluate('$NodeDeallocationOption=terminate', NOON, 0, 0) == FormulaResult(
-        0, 0, 'terminate'
-    )
-
-
-def test_results_are_written_as_the_service_does() -> None:
-    result = evaluate('$TargetLowPriorityNodes=3', NOON, 0, 0)
-
-    # Recorded traffic: POST /pools/{id}/evaluateautoscale, 2020-03-01.11.0.
-    assert str(result) == (
-        '$TargetDedicatedNodes=0;$TargetLowPriorityNodes=3;$NodeDeallocationOption=requeue'
-    )
-
+from .test_autoscale_formulas import TASKS
 
 # The rules of the service, with a clock that stands still
 
@@ -369,7 +225,7 @@ def test_refused_request_changes_nothing(service: ServiceWithPool) -> None:
     service.timeline.advance(31)
     modified = service.pool.modified
 
-    assert service.refusal('$TargetLowPriorityNodes=min(1,2)', 'PT7M') == (501, 'NotImplemented')
+    assert service.refusal('$TargetLowPriorityNodes=$CPUPercent', 'PT7M') == (501, 'NotImplemented')
 
     scale = service.pool.autoscale
     assert scale
@@ -519,13 +375,56 @@ def test_creation_is_no_request_to_enable_a_formula() -> None:
 
 
 def test_pool_is_not_created_with_a_formula_that_is_not_imitated(service: ServiceWithPool) -> None:
-    spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula='nodes = 5')
+    spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula='nodes')
 
     with pytest.raises(BatchError) as caught:
         service.account.pools.add(spec)
 
     assert caught.value.code == 'NotImplemented'
     assert [pool.id for pool in service.account.all_pools()] == ['pool']
+
+
+def test_samples_are_taken_every_30_seconds() -> None:
+    """Azure docs, batch-automatic-scaling, "Obtain sample data"."""
+    formula = 'x = $RunningTasks.GetSample(99); $TargetLowPriorityNodes = 2'
+    service = scaled(formula)
+    service.timeline.advance(60)
+    start_task(service.account)
+
+    service.timeline.advance(240)
+
+    assert service.results().endswith(';x=[0,0,1,1,1,1,1,1,1]')
+
+
+def test_evaluation_without_samples_is_shown_as_an_error_and_changes_nothing() -> None:
+    """Azure docs, batch-automatic-scaling, "Obtain sample data": no change is made to the pool."""
+    formula = '$TargetLowPriorityNodes = avg($ActiveTasks.GetSample(10 * TimeInterval_Minute, 40))'
+    service = scaled(formula)
+
+    assert service.pool.autoscale
+    error = service.pool.autoscale.run.error
+    assert error
+    assert error.code == 'InsufficientSampleData'
+    assert service.nodes == 2  # so many were there without a formula
+    service.timeline.advance(300)
+    assert service.pool.autoscale.run.error is None
+    assert service.pool.targets[False] == 0
+
+
+def test_formula_lets_tasks_finish_before_their_nodes_go(service: ServiceWithPool) -> None:
+    """SDK14 ComputeNodeDeallocationOption."""
+    start_task(service.account)
+    service.enable('$TargetLowPriorityNodes=0;$NodeDeallocationOption=taskcompletion', 'PT5M')
+    service.timeline.advance(600)
+    before = (service.pool.allocation.value, [n.state.value for n in service.pool.nodes.values()])
+
+    (run,) = service.machines.running
+    service.machines.finish(run, Outcome(0))
+    service.timeline.advance(1)
+
+    assert before == ('resizing', ['leavingpool', 'leavingpool'])
+    assert service.account.jobs.task('job', 'task').execution.result == 'success'
+    assert (service.pool.allocation.value, service.nodes) == ('steady', 0)
 
 
 @pytest.mark.parametrize(('option', 'state'), [('requeue', 'active'), ('terminate', 'completed')])
@@ -609,6 +508,38 @@ def test_tasks_run_on_nodes_that_the_formula_of_a_new_pool_brings(
     client.pool.add(a_pool(enable_auto_scale=True, auto_scale_formula=formula))
 
     wait_completed(azure, 1)
+
+
+def test_pool_grows_and_shrinks_with_its_tasks(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    """Azure docs, batch-automatic-scaling: the formula of its second example."""
+    client.pool.add(a_pool(enable_auto_scale=True, auto_scale_formula=TASKS))
+    wait_until_steady(azure)
+    azure.evaluate_autoscale_every(0.1)
+    client.job.add(a_job())
+
+    client.task.add_collection('job', [a_task(f'{number}', 'sleep 1') for number in range(3)])
+
+    wait_completed(azure, 3)
+    assert len({task.node_info.node_id for task in client.task.list('job')}) == 3
+    wait_for_nodes(azure)
+
+
+def test_error_of_an_evaluation_is_shown(client: BatchServiceClient) -> None:
+    """SDK14 AutoScaleRun; Azure docs, batch-pool-autoscale-event: code and texts."""
+    formula = '$TargetDedicatedNodes = max($RunningTasks.GetSample(TimeInterval_Minute, 70));'
+
+    client.pool.add(a_pool(enable_auto_scale=True, auto_scale_formula=formula))
+
+    error = client.pool.get('pool').auto_scale_run.error
+    assert error.code == 'InsufficientSampleData'
+    assert error.message == 'Autoscale evaluation failed due to insufficient sample data'
+    (detail,) = error.values
+    assert (detail.name, detail.value) == (
+        'Message',
+        'Line 1, Col 42: Insufficient data from data set: $RunningTasks wanted 70%, received 0%',
+    )
 
 
 def test_shortened_interval_ends_with_clear(azure: LocalAzure) -> None:

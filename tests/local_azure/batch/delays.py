@@ -20,4 +20,5 @@ class Delays:
     job_disabling: float = 0.03  # after its last task has ended
     job_enabling: float = 0.03
     autoscale_interval: float | None = None  # for all pools; None: as each pool says
+    autoscale_sample: float = 30.0  # between two samples for formulas
     autoscale_pause: float = 30.0  # between two requests that enable it for one pool
