@@ -1,10 +1,13 @@
-"""Autoscaling: what a formula gives, and when the service follows it; pools that others shrink."""
+"""Autoscaling: when the service follows a formula; pools that others shrink.
+
+What a formula gives: `test_autoscale_formulas.py`.
+"""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,160 +17,13 @@ from azure.batch import BatchServiceClient
 
 from tests.local_azure import Delays, LocalAzure
 from tests.local_azure.batch.account import Account
-from tests.local_azure.batch.autoscale import FormulaResult, evaluate
 from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import Pool
 
-from .conftest import a_job, a_pool, a_task
+from .conftest import a_job, a_pool, a_task, wait_completed, wait_for_nodes, wait_until_steady
 from .manual import ManualMachines, ManualTimeline
-
-NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-PRESENT = (2, 3)  # the targets before an evaluation
-FIVE_UNTIL_NOON = '$TargetLowPriorityNodes = time() < time("2026-11-25T12:00:00Z") ? 5 : 0;'
-
-
-def results(formula: str, now: datetime = NOON) -> tuple[int, int]:
-    """Numbers of dedicated and of low-priority nodes."""
-    result = evaluate(formula, now, *PRESENT)
-    return result.dedicated, result.low_priority
-
-
-# Formulas
-
-
-@pytest.mark.parametrize(
-    ('now', 'nodes'),
-    [
-        (datetime(2026, 11, 25, 11, 59, 59, tzinfo=UTC), 5),
-        (datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC), 0),
-    ],
-)
-def test_formula_gives_nodes_until_its_time(now: datetime, nodes: int) -> None:
-    assert results(FIVE_UNTIL_NOON, now) == (2, nodes)
-
-
-@pytest.mark.parametrize(
-    ('formula', 'nodes'),
-    [
-        ('$TargetDedicatedNodes=7', (7, 3)),
-        ('$TargetDedicatedNodes=7;$TargetLowPriorityNodes=8;', (7, 8)),
-        ('$TargetDedicatedNodes = 1; $TargetDedicatedNodes = 4;', (4, 3)),
-        ('$TargetDedicated = 6; $TargetLowPriority = 7;', (6, 7)),
-        ('$TargetDedicatedNodes = 4; $TargetDedicated = 6;', (4, 3)),  # the alias yields
-        ('$TargetDedicatedNodes = ((5));', (5, 3)),
-        ('', PRESENT),
-        (' ;; ', PRESENT),
-        ('// nodes; until noon\n$TargetDedicatedNodes // here\n = \n 9; // 10', (9, 3)),
-    ],
-)
-def test_formula_sets_targets(formula: str, nodes: tuple[int, int]) -> None:
-    assert results(formula) == nodes
-
-
-@pytest.mark.parametrize(
-    ('expression', 'value'),
-    [
-        ('1 < 2', 1),
-        ('2 < 2', 0),
-        ('2 <= 2', 1),
-        ('3 > 2', 1),
-        ('2 > 2', 0),
-        ('2 >= 3', 0),
-        ('2 >= 2', 1),
-        ('2 == 2', 1),
-        ('2 != 2', 0),
-        ('0 ? 5 : 6', 6),
-        ('7 ? 5 : 6', 5),
-        ('0 ? 5 : 1 ? 6 : 7', 6),
-        ('1 ? 0 ? 5 : 6 : 7', 6),
-        ('(1 < 2) == (3 < 4) ? 5 : 6', 5),
-        ('time() == time() ? 5 : 6', 5),
-    ],
-)
-def test_expression_has_value(expression: str, value: int) -> None:
-    assert results(f'$TargetDedicatedNodes = {expression}') == (value, 3)
-
-
-@pytest.mark.parametrize(
-    'noon',
-    [
-        '2026-11-25T12:00:00Z',
-        '2026-11-25T12:00Z',
-        '2026-11-25T13:30:00+01:30',
-        '2026-11-25T12:00:00.0000000Z',
-        'Wed, 25 Nov 2026 12:00:00 GMT',
-    ],
-)
-def test_time_is_read_in_the_formats_of_the_service(noon: str) -> None:
-    assert results(f'$TargetDedicatedNodes = time() == time("{noon}") ? 5 : 6') == (5, 3)
-
-
-@pytest.mark.parametrize(
-    ('formula', 'part'),
-    [
-        ('$TargetDedicatedNodes = $PendingTasks.GetSample(1)', '$PendingTasks'),
-        ('$TargetDedicatedNodes = min(1, 2)', 'min'),
-        ('$TargetDedicatedNodes = 1 + 2', '+'),
-        ('$TargetDedicatedNodes = 1.5', '1.5'),
-        ('$TargetDedicatedNodes = -1', '-'),
-        ('$TargetDedicatedNodes = 1 < 2 && 3 < 4 ? 1 : 2', '&&'),
-        ('$TargetDedicatedNodes = 1 < 2 < 3', '<'),
-        ('$TargetDedicatedNodes = 99999999999', '99999999999'),
-        ('$TargetDedicatedNodes = time()', 'a time'),
-        ('$TargetDedicatedNodes = time() < 5', 'a time < a number'),
-        ('$TargetDedicatedNodes = time() ? 1 : 2', 'a time before ?'),
-        ('$TargetDedicatedNodes = time().weekday == 1 ? 5 : 1', '.weekday'),
-        ('$TargetDedicatedNodes = time() - time() < 5', '-'),
-        ('$TargetDedicatedNodes = time("2026-11-25")', 'time("2026-11-25")'),
-        ('$TargetDedicatedNodes = time("2026-13-25T12:00:00Z")', 'time("2026-13-25T12:00:00Z")'),
-        ('$TargetDedicatedNodes = time("2026-11-25T12:00:00.123456789Z")', '123456789'),
-        ('$TargetDedicatedNodes =', 'the end'),
-        ('$TargetDedicatedNodes', 'the end'),
-        ('$TargetDedicatedNodes = (1', 'the end'),
-        ('$TargetDedicatedNodes = 1 ? 2', 'the end'),
-        ('$TargetDedicatedNodes = "5"', '"5"'),
-        ('$TargetDedicatedNodes = "5', '"'),
-        ('nodes = 5; $TargetDedicatedNodes = nodes', 'nodes'),
-        ('something_useless', 'something_useless'),
-        ('$NodeDeallocationOption = taskcompletion', 'taskcompletion'),
-        ('$NodeDeallocationOption = retaineddata', 'retaineddata'),
-        ('$NodeDeallocationOption = requeue + 5', '+'),
-    ],
-)
-def test_other_formulas_are_not_imitated_and_the_part_is_named(formula: str, part: str) -> None:
-    with pytest.raises(BatchError) as caught:
-        evaluate(formula, NOON, *PRESENT)
-
-    assert (caught.value.status, caught.value.code) == (501, 'NotImplemented')
-    assert part in caught.value.message.partition(':')[2]
-
-
-def test_formula_beyond_8192_characters_is_refused() -> None:
-    longest = '$TargetDedicatedNodes=7;'.ljust(8192)
-    assert results(longest) == (7, 3)
-
-    with pytest.raises(BatchError) as caught:
-        results(f'{longest} ')
-
-    assert (caught.value.status, caught.value.code) == (400, 'AutoScalingFormulaTooLong')
-
-
-def test_deallocation_option_is_requeue_unless_it_is_set() -> None:
-    assert evaluate(FIVE_UNTIL_NOON, NOON, 0, 0).deallocation == 'requeue'
-    assert evaluate('$NodeDeallocationOption=terminate', NOON, 0, 0) == FormulaResult(
-        0, 0, 'terminate'
-    )
-
-
-def test_results_are_written_as_the_service_does() -> None:
-    result = evaluate('$TargetLowPriorityNodes=3', NOON, 0, 0)
-
-    # Recorded traffic: POST /pools/{id}/evaluateautoscale, 2020-03-01.11.0.
-    assert str(result) == (
-        '$TargetDedicatedNodes=0;$TargetLowPriorityNodes=3;$NodeDeallocationOption=requeue'
-    )
-
+from .test_autoscale_formulas import TASKS
 
 # The rules of the service, with a clock that stands still
 
@@ -237,28 +93,42 @@ def until(seconds: int) -> str:
     return f'$TargetLowPriorityNodes = time() < time("{end:%Y-%m-%dT%H:%M:%SZ}") ? 5 : 0'
 
 
-def test_formula_is_evaluated_at_once_and_the_pool_resized(service: ServiceWithPool) -> None:
+def scaled(formula: str, interval: str = 'PT5M') -> ServiceWithPool:
+    """A service whose pool was created with a formula, a second ago."""
+    return ServiceWithPool(
+        enableAutoScale=True, autoScaleFormula=formula, autoScaleEvaluationInterval=interval
+    )
+
+
+def test_formula_that_is_given_later_is_not_followed_before_the_next_interval(
+    service: ServiceWithPool,
+) -> None:
+    """CDCgov/cfa_azure issue 211; that its result is shown at once: TestPoolAutoscaleVerbs."""
     before = service.pool.modified
 
-    service.enable('$TargetLowPriorityNodes=5')
+    service.enable('$TargetLowPriorityNodes=5', 'PT5M')
 
     assert service.results() == (
         '$TargetDedicatedNodes=0;$TargetLowPriorityNodes=5;$NodeDeallocationOption=requeue'
     )
     assert service.pool.modified > before
-    assert service.pool.allocation.value == 'resizing'
-    service.timeline.advance(1)
+    service.timeline.advance(299)
+    assert (service.pool.allocation.value, service.nodes) == ('steady', 2)
+    service.timeline.advance(2)
     assert (service.pool.allocation.value, service.nodes) == ('steady', 5)
 
 
 def test_formula_that_changes_nothing_begins_no_resize(service: ServiceWithPool) -> None:
-    service.enable('$TargetLowPriorityNodes=2')
+    changed = service.pool.allocation_changed
 
-    assert service.pool.allocation.value == 'steady'
+    service.enable('$TargetLowPriorityNodes=2', 'PT5M')
+    service.timeline.advance(301)
+
+    assert service.pool.allocation_changed == changed
 
 
-def test_formula_is_evaluated_at_each_interval(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=450), 'PT5M')
+def test_formula_is_evaluated_at_each_interval() -> None:
+    service = scaled(until(seconds=450))
     service.timeline.advance(301)
     assert service.nodes == 5
     modified = service.pool.modified
@@ -270,8 +140,8 @@ def test_formula_is_evaluated_at_each_interval(service: ServiceWithPool) -> None
     assert service.pool.modified == modified
 
 
-def test_interval_is_15_minutes_unless_it_is_given(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=5))
+def test_interval_is_15_minutes_unless_it_is_given() -> None:
+    service = ServiceWithPool(enableAutoScale=True, autoScaleFormula=until(seconds=5))
     service.timeline.advance(898)
     assert service.nodes == 5
 
@@ -282,8 +152,8 @@ def test_interval_is_15_minutes_unless_it_is_given(service: ServiceWithPool) -> 
     assert service.nodes == 0
 
 
-def test_tests_can_shorten_the_interval(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=5))
+def test_tests_can_shorten_the_interval() -> None:
+    service = scaled(until(seconds=5))
 
     service.account.pools.evaluate_autoscale_every(2)
 
@@ -291,12 +161,14 @@ def test_tests_can_shorten_the_interval(service: ServiceWithPool) -> None:
     assert service.nodes == 0
 
 
-def test_shortened_interval_holds_for_pools_to_come(service: ServiceWithPool) -> None:
+def test_shortened_interval_holds_for_formulas_to_come(service: ServiceWithPool) -> None:
     service.account.pools.evaluate_autoscale_every(2)
 
     service.enable(until(seconds=5))
 
-    service.timeline.advance(10)
+    service.timeline.advance(3)
+    assert service.nodes == 5
+    service.timeline.advance(4)
     assert service.nodes == 0
 
 
@@ -353,7 +225,7 @@ def test_refused_request_changes_nothing(service: ServiceWithPool) -> None:
     service.timeline.advance(31)
     modified = service.pool.modified
 
-    assert service.refusal('$TargetLowPriorityNodes=min(1,2)', 'PT7M') == (501, 'NotImplemented')
+    assert service.refusal('$TargetLowPriorityNodes=$CPUPercent', 'PT7M') == (501, 'NotImplemented')
 
     scale = service.pool.autoscale
     assert scale
@@ -366,18 +238,18 @@ def test_formula_alone_can_be_changed_and_the_schedule_goes_on(service: ServiceW
     service.enable('$TargetLowPriorityNodes=2', 'PT6M')
     service.timeline.advance(300)
 
-    service.enable(until(seconds=330))
+    service.enable('$TargetLowPriorityNodes=5')
 
     assert service.pool.autoscale
     assert service.pool.autoscale.interval == 'PT6M'
     service.timeline.advance(59)
-    assert service.nodes == 5
+    assert service.nodes == 2
     service.timeline.advance(3)
-    assert service.nodes == 0
+    assert service.nodes == 5
 
 
-def test_interval_alone_can_be_changed_and_begins_a_new_schedule(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=330), 'PT6M')
+def test_interval_alone_can_be_changed_and_begins_a_new_schedule() -> None:
+    service = scaled(until(seconds=330), 'PT6M')
     service.timeline.advance(300)
 
     service.enable(interval='PT10M')
@@ -402,9 +274,8 @@ def test_pool_with_a_formula_is_not_resized_by_hand(service: ServiceWithPool) ->
     service.account.pools.resize('pool', smaller)
 
 
-def test_disabling_keeps_the_size(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=450), 'PT5M')
-    service.timeline.advance(1)
+def test_disabling_keeps_the_size() -> None:
+    service = scaled(until(seconds=450))
     modified = service.pool.modified
 
     service.account.pools.disable_autoscale('pool')
@@ -474,9 +345,9 @@ def test_pool_being_deleted_takes_no_formula_and_follows_none(service: ServiceWi
 
 def test_evaluation_during_a_resize_is_followed_after_it(service: ServiceWithPool) -> None:
     service.account.delays = Delays(autoscale_pause=0, autoscale_interval=2, allocation=5)
-    service.enable(until(seconds=4))  # at 1; evaluated again at 3, at 5 and so on; resized at 6
+    service.enable(until(seconds=4))  # at 1; evaluated at 3, at 5 and so on; resized at 8
 
-    service.timeline.advance(4.5)
+    service.timeline.advance(6.5)
     while_resizing = (service.pool.allocation.value, service.pool.targets[False])
     service.timeline.advance(6)
 
@@ -485,33 +356,75 @@ def test_evaluation_during_a_resize_is_followed_after_it(service: ServiceWithPoo
     assert service.nodes == 0
 
 
-def test_new_pool_with_a_formula_has_its_targets(service: ServiceWithPool) -> None:
-    spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula=until(seconds=450))
+def test_formula_of_a_new_pool_is_evaluated_at_once_and_its_nodes_come() -> None:
+    """nextflow-io/nextflow AzBatchService; Azure/batch-shipyard issue 138."""
+    service = scaled(until(seconds=450))
 
-    pool = service.account.pools.add(spec)
-
-    assert pool.targets == {True: 0, False: 5}
-    assert pool.autoscale
-    assert pool.autoscale.formula == until(seconds=450)
+    assert service.pool.targets == {True: 0, False: 5}
+    assert (service.pool.allocation.value, service.nodes) == ('steady', 5)
+    assert service.results().startswith('$TargetDedicatedNodes=0;$TargetLowPriorityNodes=5;')
 
 
-def test_new_pool_with_a_formula_follows_it() -> None:
-    service = ServiceWithPool(enableAutoScale=True, autoScaleFormula=until(seconds=450))
+def test_creation_is_no_request_to_enable_a_formula() -> None:
+    service = scaled(until(seconds=450))
 
-    assert service.nodes == 5
-    service.enable(until(seconds=450), 'PT5M')  # the creation is no request to enable it
+    service.enable(until(seconds=450), 'PT5M')
+
     service.timeline.advance(601)
     assert service.nodes == 0
 
 
 def test_pool_is_not_created_with_a_formula_that_is_not_imitated(service: ServiceWithPool) -> None:
-    spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula='nodes = 5')
+    spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula='nodes')
 
     with pytest.raises(BatchError) as caught:
         service.account.pools.add(spec)
 
     assert caught.value.code == 'NotImplemented'
     assert [pool.id for pool in service.account.all_pools()] == ['pool']
+
+
+def test_samples_are_taken_every_30_seconds() -> None:
+    """Azure docs, batch-automatic-scaling, "Obtain sample data"."""
+    formula = 'x = $RunningTasks.GetSample(99); $TargetLowPriorityNodes = 2'
+    service = scaled(formula)
+    service.timeline.advance(60)
+    start_task(service.account)
+
+    service.timeline.advance(240)
+
+    assert service.results().endswith(';x=[0,0,1,1,1,1,1,1,1]')
+
+
+def test_evaluation_without_samples_is_shown_as_an_error_and_changes_nothing() -> None:
+    """Azure docs, batch-automatic-scaling, "Obtain sample data": no change is made to the pool."""
+    formula = '$TargetLowPriorityNodes = avg($ActiveTasks.GetSample(10 * TimeInterval_Minute, 40))'
+    service = scaled(formula)
+
+    assert service.pool.autoscale
+    error = service.pool.autoscale.run.error
+    assert error
+    assert error.code == 'InsufficientSampleData'
+    assert service.nodes == 2  # so many were there without a formula
+    service.timeline.advance(300)
+    assert service.pool.autoscale.run.error is None
+    assert service.pool.targets[False] == 0
+
+
+def test_formula_lets_tasks_finish_before_their_nodes_go(service: ServiceWithPool) -> None:
+    """SDK14 ComputeNodeDeallocationOption."""
+    start_task(service.account)
+    service.enable('$TargetLowPriorityNodes=0;$NodeDeallocationOption=taskcompletion', 'PT5M')
+    service.timeline.advance(600)
+    before = (service.pool.allocation.value, [n.state.value for n in service.pool.nodes.values()])
+
+    (run,) = service.machines.running
+    service.machines.finish(run, Outcome(0))
+    service.timeline.advance(1)
+
+    assert before == ('resizing', ['leavingpool', 'leavingpool'])
+    assert service.account.jobs.task('job', 'task').execution.result == 'success'
+    assert (service.pool.allocation.value, service.nodes) == ('steady', 0)
 
 
 @pytest.mark.parametrize(('option', 'state'), [('requeue', 'active'), ('terminate', 'completed')])
@@ -521,8 +434,8 @@ def test_tasks_on_nodes_that_a_formula_takes_away(
     start_task(service.account)
     formula = f'$TargetLowPriorityNodes=0;$NodeDeallocationOption={option}'
 
-    service.enable(formula)
-    service.timeline.advance(1)
+    service.enable(formula, 'PT5M')
+    service.timeline.advance(301)
 
     task = service.account.jobs.task('job', 'task')
     assert (task.state.value, service.nodes) == (state, 0)
@@ -530,11 +443,11 @@ def test_tasks_on_nodes_that_a_formula_takes_away(
 
 def test_requeued_task_runs_on_nodes_that_come_again(service: ServiceWithPool) -> None:
     start_task(service.account)
-    service.enable('$TargetLowPriorityNodes=0')
-    service.timeline.advance(31)
+    service.enable('$TargetLowPriorityNodes=0', 'PT5M')
+    service.timeline.advance(301)
 
     service.enable('$TargetLowPriorityNodes=1')
-    service.timeline.advance(1)
+    service.timeline.advance(301)
     (run,) = service.machines.running
     service.machines.finish(run, Outcome(0))
 
@@ -558,7 +471,75 @@ def start_task(account: Account) -> None:
     assert task.state.value == 'running'
 
 
-# With the real clock and real processes
+# With the real client, clock and processes
+
+
+def test_resize_errors_of_a_new_pool_are_set_by_its_formula(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    """SDK14 CloudPool.resize_errors: those of the last resize, whatever asked for it."""
+    azure.set_quota(low_priority_cores=3)
+    interval = timedelta(minutes=5)
+
+    client.pool.add(
+        a_pool(
+            enable_auto_scale=True,
+            auto_scale_formula='$TargetLowPriorityNodes = 5;',
+            auto_scale_evaluation_interval=interval,
+        )
+    )
+    wait_until_steady(azure)
+
+    pool = client.pool.get('pool')
+    (error,) = pool.resize_errors
+    assert error.code == 'AccountLowPriorityCoreQuotaReached'
+    assert (pool.target_low_priority_nodes, pool.current_low_priority_nodes) == (5, 3)
+    assert (pool.enable_auto_scale, pool.auto_scale_evaluation_interval) == (True, interval)
+    assert '$TargetLowPriorityNodes=5' in pool.auto_scale_run.results
+
+
+def test_tasks_run_on_nodes_that_the_formula_of_a_new_pool_brings(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    formula = '$TargetLowPriorityNodes = time() < time("2100-01-01T00:00:00Z") ? 1 : 0;'
+    client.job.add(a_job())
+    client.task.add('job', a_task())
+
+    client.pool.add(a_pool(enable_auto_scale=True, auto_scale_formula=formula))
+
+    wait_completed(azure, 1)
+
+
+def test_pool_grows_and_shrinks_with_its_tasks(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    """Azure docs, batch-automatic-scaling: the formula of its second example."""
+    client.pool.add(a_pool(enable_auto_scale=True, auto_scale_formula=TASKS))
+    wait_until_steady(azure)
+    azure.evaluate_autoscale_every(0.1)
+    client.job.add(a_job())
+
+    client.task.add_collection('job', [a_task(f'{number}', 'sleep 1') for number in range(3)])
+
+    wait_completed(azure, 3)
+    assert len({task.node_info.node_id for task in client.task.list('job')}) == 3
+    wait_for_nodes(azure)
+
+
+def test_error_of_an_evaluation_is_shown(client: BatchServiceClient) -> None:
+    """SDK14 AutoScaleRun; Azure docs, batch-pool-autoscale-event: code and texts."""
+    formula = '$TargetDedicatedNodes = max($RunningTasks.GetSample(TimeInterval_Minute, 70));'
+
+    client.pool.add(a_pool(enable_auto_scale=True, auto_scale_formula=formula))
+
+    error = client.pool.get('pool').auto_scale_run.error
+    assert error.code == 'InsufficientSampleData'
+    assert error.message == 'Autoscale evaluation failed due to insufficient sample data'
+    (detail,) = error.values
+    assert (detail.name, detail.value) == (
+        'Message',
+        'Line 1, Col 42: Insufficient data from data set: $RunningTasks wanted 70%, received 0%',
+    )
 
 
 def test_shortened_interval_ends_with_clear(azure: LocalAzure) -> None:

@@ -17,8 +17,13 @@ PACKAGE = 'tests.local_azure'
 STATE = (
     f'{PACKAGE}.batch.account',
     f'{PACKAGE}.batch.autoscale',
+    f'{PACKAGE}.batch.autoscale_formula',
+    f'{PACKAGE}.batch.autoscale_samples',
+    f'{PACKAGE}.batch.autoscale_tokens',
+    f'{PACKAGE}.batch.autoscale_values',
     f'{PACKAGE}.batch.clock',
     f'{PACKAGE}.batch.delays',
+    f'{PACKAGE}.batch.documented_limits',
     f'{PACKAGE}.batch.errors',
     f'{PACKAGE}.batch.execution',
     f'{PACKAGE}.batch.jobs',
@@ -30,6 +35,7 @@ STATE = (
     f'{PACKAGE}.batch.scheduling',
     f'{PACKAGE}.batch.shared_state',
     f'{PACKAGE}.batch.states',
+    f'{PACKAGE}.batch.task_users',
 )
 HTTP = (
     f'{PACKAGE}.http_front',

@@ -1,275 +1,218 @@
-"""Autoscale formulas: the part of their language that is imitated, and what a formula gives.
-
-    $TargetLowPriorityNodes = time() < time("2026-11-25T12:00:00Z") ? 5 : 0;
-
-That is: assignments of the two targets and of the deallocation option, whole numbers, `time()`, the
-six comparisons, `condition ? a : b`, parentheses, comments. The service knows much more (Azure
-docs: batch-automatic-scaling). Whatever else stands in a formula is NotImplemented, never an error
-of the service, since it may be right there.
-"""
+"""Autoscaling: when the formula of a pool is evaluated, and when the pool follows it."""
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from datetime import timedelta
 
-from tests.local_azure.batch.errors import BatchError
-from tests.local_azure.batch.time_formats import parse_http_date
+from tests.local_azure.batch.autoscale_formula import FormulaResult, evaluate
+from tests.local_azure.batch.autoscale_samples import Sample, Samples
+from tests.local_azure.batch.autoscale_values import FormulaError, Situation
+from tests.local_azure.batch.errors import BatchError, invalid_property
+from tests.local_azure.batch.model import AutoScale, AutoScaleRun, Job, Pool, Spec
+from tests.local_azure.batch.resizing import Resizing
+from tests.local_azure.batch.shared_state import SharedState
+from tests.local_azure.batch.states import JobState, NodeState, PoolState
+from tests.local_azure.batch.time_formats import SECOND, parse_duration
 
-Value = int | datetime
-Kind = Literal['number', 'text', 'variable', 'name', 'comparison', 'sign', 'unknown', 'end']
+# Of evaluations (SDK14 PoolEnableAutoScaleParameter.auto_scale_evaluation_interval).
+_DEFAULT_INTERVAL = 'PT15M'
+_SHORTEST_INTERVAL = 5 * 60 * SECOND
+_LONGEST_INTERVAL = 168 * 3600 * SECOND
 
-DEALLOCATION = '$NodeDeallocationOption'
-# The second name of each is an alias, which yields to the first (Azure docs).
-DEDICATED = ('$TargetDedicatedNodes', '$TargetDedicated')
-LOW_PRIORITY = ('$TargetLowPriorityNodes', '$TargetLowPriority')
-IMITATED_OPTIONS = ('requeue', 'terminate')
-MOST_NODES = 2**31 - 1
-LONGEST_FORMULA = 8192  # characters (.NET BatchErrorCodeStrings.AutoScaleFormulaTooLong)
-
-COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    '<': operator.lt,
-    '<=': operator.le,
-    '>': operator.gt,
-    '>=': operator.ge,
-    '==': operator.eq,
-    '!=': operator.ne,
-}
-
-_SKIPPED = re.compile(r'(?:\s|//[^\n]*)*')
-_TOKENS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ('number', re.compile(r'\d+(?:\.\d+)?')),
-    ('text', re.compile(r'"[^"]*"')),
-    ('variable', re.compile(r'\$\w+')),
-    ('name', re.compile(r'[A-Za-z_]\w*')),
-    ('comparison', re.compile(r'<=|>=|==|!=|<|>')),
-    ('sign', re.compile(r'[=?:;()]')),
-    ('unknown', re.compile(r'&&|\|\||\.\w+|.')),
-)
-
-# A date with a time and a zone; the shorter forms of W3C-DTF are not imitated. The service itself
-# writes up to seven decimals.
-_W3C_TIME = re.compile(
-    r'\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,7})?)?(?:Z|[+-]\d{2}:\d{2})'
-)
-_RFC_1123_TIME = re.compile(r'[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT')
+# Jobs whose active tasks never run any more.
+_ENDED = (JobState.terminating, JobState.completed, JobState.deleting)
 
 
-@dataclass(frozen=True)
-class FormulaResult:
-    """What a formula gives: numbers of nodes, and what becomes of the tasks on nodes that leave."""
+class Autoscaling:
+    def __init__(self, shared: SharedState, resizing: Resizing) -> None:
+        self._shared = shared
+        self._resizing = resizing
 
-    dedicated: int
-    low_priority: int
-    deallocation: str
+    # What requests ask for
 
-    @property
-    def targets(self) -> dict[bool, int]:
-        """As a pool has them: True for dedicated."""
-        return {True: self.dedicated, False: self.low_priority}
+    def begin(self, pool: Pool, spec: Spec) -> None:
+        """A formula that a pool is created with is evaluated at once.
 
-    def __str__(self) -> str:
-        """Recorded traffic: POST /pools/{id}/evaluateautoscale."""
-        return (
-            f'{DEDICATED[0]}={self.dedicated};'
-            f'{LOW_PRIORITY[0]}={self.low_priority};'
-            f'{DEALLOCATION}={self.deallocation}'
+        nextflow-io/nextflow AzBatchService, whose default formula has nodes for the first interval
+        of a pool; Azure/batch-shipyard issue 138.
+        """
+        self._plan_sample(pool)
+        if spec.get('enableAutoScale'):
+            pool.autoscale = self._new_autoscale(pool, spec)
+            self._evaluate(pool, pool.autoscale)
+            if pool.autoscale.wanted:
+                pool.targets = pool.autoscale.wanted.targets
+            self._plan_evaluation(pool, pool.autoscale.interval)
+
+    def enable(self, pool: Pool, spec: Spec) -> None:
+        """Gives a pool a formula, or changes its formula or interval.
+
+        The formula is checked, and the pool shows what it gives (the .NET client's tests,
+        TestPoolAutoscaleVerbs), but follows it only from the next evaluation on: nothing brings
+        that forward (CDCgov/cfa_azure issue 211).
+
+        Documented (REST reference, "Enable pool auto scale"): not twice in 30 seconds for one pool,
+        with its own code and 503; a new interval begins a new schedule. Ours: only what was
+        accepted counts as a call.
+        """
+        self._check_pause(pool)
+        new = self._new_autoscale(pool, spec)
+
+        has_new_interval = 'autoScaleEvaluationInterval' in spec
+        is_schedule_new = pool.autoscale is None or has_new_interval
+        pool.autoscale = new
+        pool.autoscale_enabled = self._shared.stamp()
+        pool.modified = pool.autoscale_enabled
+        if is_schedule_new:
+            self._plan_evaluation(pool, new.interval)
+
+    def disable(self, pool: Pool) -> None:
+        """The pool keeps its size. Without a formula nothing changes: ours."""
+        if pool.autoscale:
+            self._shared.cancel(_evaluations_of(pool))
+            pool.autoscale = None
+            pool.modified = self._shared.stamp()
+
+    def end(self, pool: Pool) -> None:
+        """The pool is being deleted."""
+        self._shared.cancel(_evaluations_of(pool))
+        self._shared.cancel(_samples_of(pool))
+
+    def try_formula(self, pool: Pool, formula: str) -> AutoScaleRun:
+        """What a formula would give, for a pool that has one (SDK14 pool.evaluate_auto_scale)."""
+        if pool.autoscale is None:
+            # The code and this text are ours.
+            text = 'The pool is not configured for automatic scaling.'
+            raise BatchError('OperationInvalidForCurrentState', text)
+        _, run = self._result(pool, formula)
+        return run
+
+    def evaluate_every(self, seconds: float) -> None:
+        """From now on, whatever the intervals of the pools are; as often samples are taken."""
+        self._shared.delays = replace(
+            self._shared.delays, autoscale_interval=seconds, autoscale_sample=seconds
+        )
+        for pool in self._shared.pools.values():
+            if pool.state is PoolState.active:
+                self._plan_sample(pool)
+                if pool.autoscale:
+                    self._plan_evaluation(pool, pool.autoscale.interval)
+
+    def _check_pause(self, pool: Pool) -> None:
+        if pool.autoscale_enabled is None:
+            return
+        pause = self._shared.delays.autoscale_pause * SECOND
+        end = pool.autoscale_enabled + pause
+        if self._shared.stamp() < end:
+            raise BatchError('TooManyEnableAutoScaleRequests')
+
+    def _new_autoscale(self, pool: Pool, spec: Spec) -> AutoScale:
+        """What a request asks for; what it leaves out stays as it is."""
+        formula = None
+        interval = _DEFAULT_INTERVAL
+        if pool.autoscale:
+            formula = pool.autoscale.formula
+            interval = pool.autoscale.interval
+        formula = spec.get('autoScaleFormula') or formula
+        interval = spec.get('autoScaleEvaluationInterval', interval)
+
+        if not formula:  # that it is required is documented, the code is ours
+            raise BatchError('MissingRequiredProperty', PropertyName='autoScaleFormula')
+        _check_interval(interval)
+        _, run = self._result(pool, formula)
+        return AutoScale(formula, interval, run)
+
+    # Evaluations
+
+    def _plan_evaluation(self, pool: Pool, interval: str) -> None:
+        seconds = self._shared.delays.autoscale_interval
+        if seconds is None:
+            seconds = parse_duration(interval) / SECOND
+        self._shared.later(_evaluations_of(pool), seconds, self._evaluate_again, pool)
+
+    def _evaluate_again(self, pool: Pool) -> None:
+        """Moves no ETag, as all that the service does by itself."""
+        scale = pool.autoscale
+        assert scale  # disabling cancels the plan
+        self._evaluate(pool, scale)
+        self._resizing.follow_formula(pool)
+        self._plan_evaluation(pool, scale.interval)
+
+    def _evaluate(self, pool: Pool, scale: AutoScale) -> None:
+        """What the formula gives now is what the pool is to follow; an error changes nothing."""
+        result, scale.run = self._result(pool, scale.formula)
+        if result:
+            scale.wanted = result
+
+    def _result(self, pool: Pool, formula: str) -> tuple[FormulaResult | None, AutoScaleRun]:
+        try:
+            result = evaluate(formula, self._situation(pool))
+        except FormulaError as error:  # what the results are then is ours
+            present = FormulaResult(pool.targets[True], pool.targets[False])
+            return None, AutoScaleRun(self._shared.stamp(), str(present), error.failure)
+        return result, AutoScaleRun(self._shared.stamp(), str(result))
+
+    def _situation(self, pool: Pool) -> Situation:
+        period = timedelta(seconds=self._shared.delays.autoscale_sample)
+        return Situation(
+            self._shared.timeline.now(),
+            pool.targets,
+            _numbers_of_nodes(pool),
+            pool.spec['taskSlotsPerNode'],
+            Samples(pool.samples, period),
         )
 
+    # Samples
 
-def evaluate(formula: str, now: datetime, dedicated: int, low_priority: int) -> FormulaResult:
-    """The result of a formula; a target that it does not set stays what it is.
+    def _plan_sample(self, pool: Pool) -> None:
+        seconds = self._shared.delays.autoscale_sample
+        self._shared.later(_samples_of(pool), seconds, self._take_sample, pool)
 
-    Recorded traffic: $TargetLowPriorityNodes=3 gave $TargetDedicatedNodes=0 and requeue, too.
-    """
-    if len(formula) > LONGEST_FORMULA:
-        raise BatchError('AutoScalingFormulaTooLong')
-    reader = _Reader(_split(formula), now)
-    reader.read_formula()
+    def _take_sample(self, pool: Pool) -> None:
+        numbers = {**self._numbers_of_tasks(pool), **_numbers_of_nodes(pool)}
+        pool.samples.append(Sample(self._shared.timeline.now(), numbers))
+        self._plan_sample(pool)
 
-    for name in reversed(DEDICATED):
-        dedicated = reader.targets.get(name, dedicated)
-    for name in reversed(LOW_PRIORITY):
-        low_priority = reader.targets.get(name, low_priority)
-    return FormulaResult(dedicated, low_priority, reader.deallocation)
-
-
-# Tokens
-
-
-class _Token(NamedTuple):
-    kind: Kind
-    text: str
-
-
-def _split(formula: str) -> list[_Token]:
-    tokens = []
-    position = _end_of_space(formula, 0)
-    while position < len(formula):
-        token = _token_at(formula, position)
-        tokens.append(token)
-        position = _end_of_space(formula, position + len(token.text))
-    tokens.append(_Token('end', ''))
-    return tokens
+    def _numbers_of_tasks(self, pool: Pool) -> dict[str, float]:
+        """Of all jobs of the pool (Azure docs, batch-automatic-scaling: the variables)."""
+        jobs = [job for job in self._shared.jobs.values() if job.pool_key == pool.key]
+        active = sum(job.counts['active'] for job in jobs if job.state not in _ENDED)
+        running = _sum(jobs, 'running')
+        return {
+            '$ActiveTasks': float(active),
+            '$RunningTasks': running,
+            '$PendingTasks': active + running,
+            '$SucceededTasks': _sum(jobs, 'succeeded'),
+            '$FailedTasks': _sum(jobs, 'failed'),
+        }
 
 
-def _end_of_space(formula: str, position: int) -> int:
-    """Where blanks, line breaks and comments that begin here have ended."""
-    match = _SKIPPED.match(formula, position)
-    return match.end() if match else position
+def _sum(jobs: list[Job], name: str) -> float:
+    return float(sum(job.counts[name] for job in jobs))
 
 
-def _token_at(formula: str, position: int) -> _Token:
-    for kind, pattern in _TOKENS:
-        match = pattern.match(formula, position)
-        if match:
-            return _Token(kind, match.group())
-    return _Token('unknown', formula[position])
+def _numbers_of_nodes(pool: Pool) -> dict[str, float]:
+    preempted = sum(node.state is NodeState.preempted for node in pool.nodes.values())
+    return {
+        '$CurrentDedicatedNodes': float(pool.count(dedicated=True)),
+        '$CurrentLowPriorityNodes': float(pool.count(dedicated=False)),
+        '$PreemptedNodeCount': float(preempted),
+    }
 
 
-# Statements and expressions
+def _evaluations_of(pool: Pool) -> object:
+    """Under this the next evaluation is planned; under the pool itself, its resize."""
+    return ('evaluations', pool)
 
 
-def _not_imitated(part: str) -> BatchError:
-    text = f'The local Batch service does not imitate this part of an autoscale formula: {part}'
-    return BatchError('NotImplemented', text)
+def _samples_of(pool: Pool) -> object:
+    return ('samples', pool)
 
 
-class _Reader:
-    """Reads a formula once, from left to right, and evaluates it on the way."""
-
-    def __init__(self, tokens: list[_Token], now: datetime) -> None:
-        self.targets: dict[str, int] = {}
-        self.deallocation = 'requeue'
-        self._tokens = tokens
-        self._position = 0
-        self._now = now
-
-    def read_formula(self) -> None:
-        """formula = [statement] {";" [statement]}"""
-        while self._peek().kind != 'end':
-            if self._peek().text == ';':
-                self._take()
-            else:
-                self._read_statement()
-
-    def _read_statement(self) -> None:
-        """statement = variable "=" (expression | option)"""
-        variable = self._take().text
-        if variable == DEALLOCATION:
-            self._expect('=')
-            self._read_option()
-        elif variable in DEDICATED or variable in LOW_PRIORITY:
-            self._expect('=')
-            self._read_target(variable)
-        else:
-            raise _not_imitated(variable)
-
-    def _read_option(self) -> None:
-        option = self._take().text
-        self._check_end_of_statement()
-        if option not in IMITATED_OPTIONS:
-            raise _not_imitated(option)
-        self.deallocation = option
-
-    def _read_target(self, variable: str) -> None:
-        value = self._read_expression()
-        self._check_end_of_statement()
-        if isinstance(value, datetime):
-            raise _not_imitated(f'{variable} = a time')
-        self.targets[variable] = value
-
-    def _read_expression(self) -> Value:
-        """expression = comparison ["?" expression ":" expression]"""
-        condition = self._read_comparison()
-        if self._peek().text != '?':
-            return condition
-
-        if isinstance(condition, datetime):
-            raise _not_imitated('a time before ?')
-        self._expect('?')
-        value = self._read_expression()
-        self._expect(':')
-        otherwise = self._read_expression()
-        return value if condition else otherwise
-
-    def _read_comparison(self) -> Value:
-        """comparison = operand [("<" | "<=" | ">" | ">=" | "==" | "!=") operand]"""
-        left = self._read_operand()
-        if self._peek().kind != 'comparison':
-            return left
-
-        sign = self._take().text
-        right = self._read_operand()
-        if isinstance(left, datetime) != isinstance(right, datetime):
-            raise _not_imitated(f'a time {sign} a number')
-        return int(COMPARISONS[sign](left, right))
-
-    def _read_operand(self) -> Value:
-        """operand = number | "time" "(" [text] ")" | "(" expression ")" """
-        token = self._take()
-        if token.kind == 'number':
-            return _number(token.text)
-        if token.text == 'time':
-            return self._read_time()
-        if token.text == '(':
-            value = self._read_expression()
-            self._expect(')')
-            return value
-        raise _not_imitated(token.text or 'the end')
-
-    def _read_time(self) -> datetime:
-        self._expect('(')
-        moment = self._now
-        if self._peek().kind == 'text':
-            moment = _moment(self._take().text[1:-1])
-        self._expect(')')
-        return moment
-
-    def _peek(self) -> _Token:
-        return self._tokens[self._position]
-
-    def _take(self) -> _Token:
-        token = self._peek()
-        if token.kind != 'end':
-            self._position += 1
-        return token
-
-    def _check_end_of_statement(self) -> None:
-        token = self._peek()
-        if token.kind != 'end' and token.text != ';':
-            raise _not_imitated(token.text)
-
-    def _expect(self, text: str) -> None:
-        token = self._take()
-        if token.text != text:
-            raise _not_imitated(f'{token.text or "the end"} where {text} could stand')
-
-
-def _number(text: str) -> int:
-    if '.' in text or int(text) > MOST_NODES:
-        raise _not_imitated(text)
-    return int(text)
-
-
-def _moment(text: str) -> datetime:
-    moment = None
-    if _W3C_TIME.fullmatch(text):
-        moment = _w3c_time(text)
-    elif _RFC_1123_TIME.fullmatch(text):
-        moment = parse_http_date(text)
-
-    if moment is None:
-        raise _not_imitated(f'time("{text}")')
-    return moment
-
-
-def _w3c_time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:  # e.g. month 13
-        return None
+def _check_interval(interval: str) -> None:
+    """SDK14 PoolEnableAutoScaleParameter.auto_scale_evaluation_interval."""
+    ticks = parse_duration(interval)
+    if not _SHORTEST_INTERVAL <= ticks <= _LONGEST_INTERVAL:
+        reason = 'the value must be between 5 minutes and 168 hours'
+        raise invalid_property('autoScaleEvaluationInterval', reason, interval)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from tests.local_azure.batch import states
-from tests.local_azure.batch.autoscale import FormulaResult
+from tests.local_azure.batch.autoscale_formula import FormulaResult
+from tests.local_azure.batch.autoscale_samples import MOST_SAMPLES, Sample
 from tests.local_azure.batch.errors import Failure, ResizeError
 from tests.local_azure.batch.execution import Execution, Outcome
 from tests.local_azure.batch.states import (
@@ -104,7 +105,7 @@ class AutoScaleRun:
 
     timestamp: int
     results: str  # e.g. $TargetDedicatedNodes=0;$TargetLowPriorityNodes=5;...
-    error: Failure | None = None  # of the formulas that are imitated none can fail when evaluated
+    error: Failure | None = None  # why it gave nothing, if it did not
 
 
 @dataclass(eq=False)
@@ -113,8 +114,12 @@ class AutoScale:
 
     formula: str
     interval: str  # between evaluations, a duration
-    wanted: FormulaResult  # of the last evaluation
-    run: AutoScaleRun  # the same, as the service shows it
+    run: AutoScaleRun  # of the last evaluation, or of the check when the formula was given
+    wanted: FormulaResult | None = None  # of the last evaluation; before the first there is none
+
+
+def _no_samples() -> deque[Sample]:
+    return deque(maxlen=MOST_SAMPLES)
 
 
 @dataclass(eq=False)
@@ -127,6 +132,7 @@ class Pool(Resource):
     resize_errors: list[ResizeError] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     dealloc: str = 'requeue'  # what becomes of the tasks on nodes that leave
+    samples: deque[Sample] = field(default_factory=_no_samples)  # for formulas
     autoscale: AutoScale | None = None
     autoscale_enabled: int | None = None  # when that was last asked for
 

@@ -569,6 +569,18 @@ RESIZE = Shape(
     rule=request_rules.resize,
 )
 
+REMOVE_NODES = Shape(
+    name='NodeRemoveParameter',
+    properties={
+        'nodeList': TEXTS,
+        'resizeTimeout': RESIZE_TIMEOUT,
+        'nodeDeallocationOption': RESIZE.properties['nodeDeallocationOption'],
+    },
+    required=('nodeList',),
+    defaults={'nodeDeallocationOption': 'requeue'},
+    rule=request_rules.remove_nodes,
+)
+
 ENABLE_AUTOSCALE = Shape(
     name='PoolEnableAutoScaleParameter',
     properties={
@@ -681,6 +693,12 @@ TERMINATE_JOB = Shape(
     properties={'terminateReason': TEXT},
 )
 
+DISABLE_JOB = Shape(
+    name='JobDisableParameter',
+    properties={'disableTasks': OneOf(('requeue', 'terminate', 'wait'))},
+    required=('disableTasks',),
+)
+
 # Tasks
 
 _OUTPUT_CONTAINER = Shape(
@@ -762,5 +780,5 @@ TASK = Shape(
     defaults={'requiredSlots': 1},
     since={'requiredSlots': api_versions.TASK_SLOTS},
     until={'authenticationTokenSettings': _DROPPED_BY_SDK15},
-    rule=request_rules.user_of_task,
+    rule=request_rules.task,
 )
