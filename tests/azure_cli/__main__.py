@@ -1,4 +1,4 @@
-"""Asks azure-cli whether it would take the `az` commands that a user of the sample is told to run.
+"""Asks azure-cli whether it would take the `az` commands that are told to people, or run in CI.
 
     python -m tests.azure_cli [--python PYTHON]
 
@@ -19,11 +19,16 @@ import venv
 from pathlib import Path
 
 from .ask_parser import PARSED
-from .commands import Command, in_readme, in_script
+from .commands import Command, in_document, in_messages, in_shell
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
 SCRIPT = ROOT / 'batch_python_tutorial_ffmpeg.py'
+DOCUMENTS = (README, ROOT / '.github' / 'CONTRIBUTING.md')
+SHELL_SCRIPTS = (
+    ROOT / '.github' / 'workflows' / 'live.yml',
+    ROOT / '.github' / 'live_account.sh',
+)
 ASK_PARSER = Path(__file__).with_name('ask_parser.py')
 
 
@@ -54,6 +59,16 @@ def complaint(python: Path, command: Command, settings: Path) -> str:
     return result.stderr.strip() or f'exit code {result.returncode}'
 
 
+def all_commands() -> list[Command]:
+    """The commands of all files that have some."""
+    commands = in_messages(SCRIPT.read_text())
+    for path in DOCUMENTS:
+        commands += in_document(path.read_text())
+    for path in SHELL_SCRIPTS:
+        commands += in_shell(path.read_text())
+    return commands
+
+
 def check(python: Path, commands: list[Command], settings: Path) -> int:
     """Ask about each; return how many are wrong."""
     wrong = 0
@@ -73,7 +88,7 @@ def main() -> int:
     parser.add_argument('--python', type=Path, help='one that has azure-cli')
     options = parser.parse_args()
 
-    commands = in_readme(README.read_text()) + in_script(SCRIPT.read_text())
+    commands = all_commands()
     with tempfile.TemporaryDirectory() as folder:
         python = options.python or install(Path(folder, 'venv'))
         wrong = check(python, commands, Path(folder, 'settings'))

@@ -1,4 +1,4 @@
-"""Finds the `az` commands in the README and in the messages of the script."""
+"""Finds the `az` commands in documents, in shell scripts, and in the messages of the sample."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import groupby
 VALUE = 'value'  # stands for what the reader, the shell or the script puts there
 
 _BLOCK = re.compile(r'^```\w*\n(.*?)^```', re.MULTILINE | re.DOTALL)
+_AZ = re.compile(r'\baz [a-z]')
 _BLANK = re.compile(r'<[^<>\n]+>')  # <what the reader puts there>
 _SUBSHELL = re.compile(r'\$\(([^()]*)\)')
 _QUOTED = re.compile(r'["`](az [^"`]*)["`]')  # in a sentence
@@ -19,17 +20,20 @@ _UNQUOTED = re.compile(r'(?:^|\s)(az [a-z].*)')
 Command = list[str]  # its words, without `az`
 
 
-def in_readme(markdown: str) -> list[Command]:
+def in_document(markdown: str) -> list[Command]:
     """The commands of all blocks, and those in backquotes between them."""
-    lines = []
-    for block in _BLOCK.findall(markdown):
-        lines += block.replace('\\\n', ' ').splitlines()
-    lines += _QUOTED.findall(_BLOCK.sub('', markdown))
-    return [command for line in lines for command in in_shell_line(line)]
+    texts = _BLOCK.findall(markdown) + _QUOTED.findall(_BLOCK.sub('', markdown))
+    return [command for text in texts for command in in_shell(text)]
 
 
-def in_script(source: str) -> list[Command]:
-    """The commands in all string literals."""
+def in_shell(script: str) -> list[Command]:
+    """The commands of a shell script, or of the steps of a workflow."""
+    lines = script.replace('\\\n', ' ').splitlines()
+    return [command for line in lines if _AZ.search(line) for command in in_shell_line(line)]
+
+
+def in_messages(source: str) -> list[Command]:
+    """The commands in all string literals of a Python script."""
     tree = ast.parse(source)
     options = _options_by_name(tree)
     found = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .__main__ import README, SCRIPT
-from .commands import Command, in_readme, in_script
+from .commands import Command, in_document, in_messages, in_shell
 
 
 @pytest.mark.parametrize(
@@ -37,15 +37,21 @@ from .commands import Command, in_readme, in_script
     ],
 )
 def test_commands_of_a_block(line: str, commands: list[Command]) -> None:
-    found = in_readme(f'First:\n\n```\n{line}\n```\n')
+    found = in_document(f'First:\n\n```\n{line}\n```\n')
 
     assert found == commands
 
 
 def test_a_command_in_a_sentence_is_found() -> None:
-    found = in_readme('Sign in (`az login`), then:\n\n```python\nprint()\n```\n')
+    found = in_document('Sign in (`az login`), then:\n\n```python\nprint()\n```\n')
 
     assert found == [['login']]
+
+
+def test_a_command_in_a_step_of_a_workflow_is_found() -> None:
+    found = in_shell("steps:\n  # That's no `az login`.\n  - name: Don't\n  - run: az group list\n")
+
+    assert found == [['group', 'list']]
 
 
 def test_a_command_in_a_message_has_the_options_that_a_variable_and_a_function_hold() -> None:
@@ -61,7 +67,7 @@ def message(kind):
     return f'Sign in by "az login", then\\n  az job delete -n "{kind}" {server} {where()}'
 """
 
-    found = in_script(script)
+    found = in_messages(script)
 
     job = 'job delete -n value --server value --account-name value --auth-mode key'
     assert found == [['login'], job.split()]
@@ -69,7 +75,7 @@ def message(kind):
 
 @pytest.mark.parametrize(
     'found',
-    [in_readme(README.read_text()), in_script(SCRIPT.read_text())],
+    [in_document(README.read_text()), in_messages(SCRIPT.read_text())],
     ids=['README', 'script'],
 )
 def test_the_command_that_deletes_the_pool_is_found(found: list[Command]) -> None:
