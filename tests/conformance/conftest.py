@@ -169,6 +169,12 @@ def a_task(
     return models.TaskAddParameter(id=task_id, command_line=command_line, **changes)
 
 
+def an_auto_user(scope: str = 'pool', level: str = 'admin') -> models.UserIdentity:
+    return models.UserIdentity(
+        auto_user=models.AutoUserSpecification(scope=scope, elevation_level=level)
+    )
+
+
 def an_output(
     pattern: str, container: str, path: str | None = None, condition: str = 'tasksuccess'
 ) -> models.OutputFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.local_azure.batch.errors import BatchError
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import Pool
 
-from .conftest import a_job, a_pool, a_task
+from .conftest import a_job, a_pool, a_task, wait_completed, wait_until_steady
 from .manual import ManualMachines, ManualTimeline
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -237,28 +237,42 @@ def until(seconds: int) -> str:
     return f'$TargetLowPriorityNodes = time() < time("{end:%Y-%m-%dT%H:%M:%SZ}") ? 5 : 0'
 
 
-def test_formula_is_evaluated_at_once_and_the_pool_resized(service: ServiceWithPool) -> None:
+def scaled(formula: str, interval: str = 'PT5M') -> ServiceWithPool:
+    """A service whose pool was created with a formula, a second ago."""
+    return ServiceWithPool(
+        enableAutoScale=True, autoScaleFormula=formula, autoScaleEvaluationInterval=interval
+    )
+
+
+def test_formula_that_is_given_later_is_not_followed_before_the_next_interval(
+    service: ServiceWithPool,
+) -> None:
+    """CDCgov/cfa_azure issue 211; that its result is shown at once: TestPoolAutoscaleVerbs."""
     before = service.pool.modified
 
-    service.enable('$TargetLowPriorityNodes=5')
+    service.enable('$TargetLowPriorityNodes=5', 'PT5M')
 
     assert service.results() == (
         '$TargetDedicatedNodes=0;$TargetLowPriorityNodes=5;$NodeDeallocationOption=requeue'
     )
     assert service.pool.modified > before
-    assert service.pool.allocation.value == 'resizing'
-    service.timeline.advance(1)
+    service.timeline.advance(299)
+    assert (service.pool.allocation.value, service.nodes) == ('steady', 2)
+    service.timeline.advance(2)
     assert (service.pool.allocation.value, service.nodes) == ('steady', 5)
 
 
 def test_formula_that_changes_nothing_begins_no_resize(service: ServiceWithPool) -> None:
-    service.enable('$TargetLowPriorityNodes=2')
+    changed = service.pool.allocation_changed
 
-    assert service.pool.allocation.value == 'steady'
+    service.enable('$TargetLowPriorityNodes=2', 'PT5M')
+    service.timeline.advance(301)
+
+    assert service.pool.allocation_changed == changed
 
 
-def test_formula_is_evaluated_at_each_interval(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=450), 'PT5M')
+def test_formula_is_evaluated_at_each_interval() -> None:
+    service = scaled(until(seconds=450))
     service.timeline.advance(301)
     assert service.nodes == 5
     modified = service.pool.modified
@@ -270,8 +284,8 @@ def test_formula_is_evaluated_at_each_interval(service: ServiceWithPool) -> None
     assert service.pool.modified == modified
 
 
-def test_interval_is_15_minutes_unless_it_is_given(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=5))
+def test_interval_is_15_minutes_unless_it_is_given() -> None:
+    service = ServiceWithPool(enableAutoScale=True, autoScaleFormula=until(seconds=5))
     service.timeline.advance(898)
     assert service.nodes == 5
 
@@ -282,8 +296,8 @@ def test_interval_is_15_minutes_unless_it_is_given(service: ServiceWithPool) -> 
     assert service.nodes == 0
 
 
-def test_tests_can_shorten_the_interval(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=5))
+def test_tests_can_shorten_the_interval() -> None:
+    service = scaled(until(seconds=5))
 
     service.account.pools.evaluate_autoscale_every(2)
 
@@ -291,12 +305,14 @@ def test_tests_can_shorten_the_interval(service: ServiceWithPool) -> None:
     assert service.nodes == 0
 
 
-def test_shortened_interval_holds_for_pools_to_come(service: ServiceWithPool) -> None:
+def test_shortened_interval_holds_for_formulas_to_come(service: ServiceWithPool) -> None:
     service.account.pools.evaluate_autoscale_every(2)
 
     service.enable(until(seconds=5))
 
-    service.timeline.advance(10)
+    service.timeline.advance(3)
+    assert service.nodes == 5
+    service.timeline.advance(4)
     assert service.nodes == 0
 
 
@@ -366,18 +382,18 @@ def test_formula_alone_can_be_changed_and_the_schedule_goes_on(service: ServiceW
     service.enable('$TargetLowPriorityNodes=2', 'PT6M')
     service.timeline.advance(300)
 
-    service.enable(until(seconds=330))
+    service.enable('$TargetLowPriorityNodes=5')
 
     assert service.pool.autoscale
     assert service.pool.autoscale.interval == 'PT6M'
     service.timeline.advance(59)
-    assert service.nodes == 5
+    assert service.nodes == 2
     service.timeline.advance(3)
-    assert service.nodes == 0
+    assert service.nodes == 5
 
 
-def test_interval_alone_can_be_changed_and_begins_a_new_schedule(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=330), 'PT6M')
+def test_interval_alone_can_be_changed_and_begins_a_new_schedule() -> None:
+    service = scaled(until(seconds=330), 'PT6M')
     service.timeline.advance(300)
 
     service.enable(interval='PT10M')
@@ -402,9 +418,8 @@ def test_pool_with_a_formula_is_not_resized_by_hand(service: ServiceWithPool) ->
     service.account.pools.resize('pool', smaller)
 
 
-def test_disabling_keeps_the_size(service: ServiceWithPool) -> None:
-    service.enable(until(seconds=450), 'PT5M')
-    service.timeline.advance(1)
+def test_disabling_keeps_the_size() -> None:
+    service = scaled(until(seconds=450))
     modified = service.pool.modified
 
     service.account.pools.disable_autoscale('pool')
@@ -474,9 +489,9 @@ def test_pool_being_deleted_takes_no_formula_and_follows_none(service: ServiceWi
 
 def test_evaluation_during_a_resize_is_followed_after_it(service: ServiceWithPool) -> None:
     service.account.delays = Delays(autoscale_pause=0, autoscale_interval=2, allocation=5)
-    service.enable(until(seconds=4))  # at 1; evaluated again at 3, at 5 and so on; resized at 6
+    service.enable(until(seconds=4))  # at 1; evaluated at 3, at 5 and so on; resized at 8
 
-    service.timeline.advance(4.5)
+    service.timeline.advance(6.5)
     while_resizing = (service.pool.allocation.value, service.pool.targets[False])
     service.timeline.advance(6)
 
@@ -485,21 +500,20 @@ def test_evaluation_during_a_resize_is_followed_after_it(service: ServiceWithPoo
     assert service.nodes == 0
 
 
-def test_new_pool_with_a_formula_has_its_targets(service: ServiceWithPool) -> None:
-    spec = a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula=until(seconds=450))
+def test_formula_of_a_new_pool_is_evaluated_at_once_and_its_nodes_come() -> None:
+    """nextflow-io/nextflow AzBatchService; Azure/batch-shipyard issue 138."""
+    service = scaled(until(seconds=450))
 
-    pool = service.account.pools.add(spec)
-
-    assert pool.targets == {True: 0, False: 5}
-    assert pool.autoscale
-    assert pool.autoscale.formula == until(seconds=450)
+    assert service.pool.targets == {True: 0, False: 5}
+    assert (service.pool.allocation.value, service.nodes) == ('steady', 5)
+    assert service.results().startswith('$TargetDedicatedNodes=0;$TargetLowPriorityNodes=5;')
 
 
-def test_new_pool_with_a_formula_follows_it() -> None:
-    service = ServiceWithPool(enableAutoScale=True, autoScaleFormula=until(seconds=450))
+def test_creation_is_no_request_to_enable_a_formula() -> None:
+    service = scaled(until(seconds=450))
 
-    assert service.nodes == 5
-    service.enable(until(seconds=450), 'PT5M')  # the creation is no request to enable it
+    service.enable(until(seconds=450), 'PT5M')
+
     service.timeline.advance(601)
     assert service.nodes == 0
 
@@ -521,8 +535,8 @@ def test_tasks_on_nodes_that_a_formula_takes_away(
     start_task(service.account)
     formula = f'$TargetLowPriorityNodes=0;$NodeDeallocationOption={option}'
 
-    service.enable(formula)
-    service.timeline.advance(1)
+    service.enable(formula, 'PT5M')
+    service.timeline.advance(301)
 
     task = service.account.jobs.task('job', 'task')
     assert (task.state.value, service.nodes) == (state, 0)
@@ -530,11 +544,11 @@ def test_tasks_on_nodes_that_a_formula_takes_away(
 
 def test_requeued_task_runs_on_nodes_that_come_again(service: ServiceWithPool) -> None:
     start_task(service.account)
-    service.enable('$TargetLowPriorityNodes=0')
-    service.timeline.advance(31)
+    service.enable('$TargetLowPriorityNodes=0', 'PT5M')
+    service.timeline.advance(301)
 
     service.enable('$TargetLowPriorityNodes=1')
-    service.timeline.advance(1)
+    service.timeline.advance(301)
     (run,) = service.machines.running
     service.machines.finish(run, Outcome(0))
 
@@ -558,7 +572,43 @@ def start_task(account: Account) -> None:
     assert task.state.value == 'running'
 
 
-# With the real clock and real processes
+# With the real client, clock and processes
+
+
+def test_resize_errors_of_a_new_pool_are_set_by_its_formula(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    """SDK14 CloudPool.resize_errors: those of the last resize, whatever asked for it."""
+    azure.set_quota(low_priority_cores=3)
+    interval = timedelta(minutes=5)
+
+    client.pool.add(
+        a_pool(
+            enable_auto_scale=True,
+            auto_scale_formula='$TargetLowPriorityNodes = 5;',
+            auto_scale_evaluation_interval=interval,
+        )
+    )
+    wait_until_steady(azure)
+
+    pool = client.pool.get('pool')
+    (error,) = pool.resize_errors
+    assert error.code == 'AccountLowPriorityCoreQuotaReached'
+    assert (pool.target_low_priority_nodes, pool.current_low_priority_nodes) == (5, 3)
+    assert (pool.enable_auto_scale, pool.auto_scale_evaluation_interval) == (True, interval)
+    assert '$TargetLowPriorityNodes=5' in pool.auto_scale_run.results
+
+
+def test_tasks_run_on_nodes_that_the_formula_of_a_new_pool_brings(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    formula = '$TargetLowPriorityNodes = time() < time("2100-01-01T00:00:00Z") ? 1 : 0;'
+    client.job.add(a_job())
+    client.task.add('job', a_task())
+
+    client.pool.add(a_pool(enable_auto_scale=True, auto_scale_formula=formula))
+
+    wait_completed(azure, 1)
 
 
 def test_shortened_interval_ends_with_clear(azure: LocalAzure) -> None:

@@ -565,10 +565,13 @@ FORMULA = '$TargetLowPriorityNodes = 2;'
 @pytest.fixture
 def scaled_pool(wire: Wire, wait_steady: Callable[[], None]) -> str:
     """The path of a pool that has a formula, and the nodes that it wants."""
-    wire('POST', '/pools', EMPTY_POOL)
-    wait_steady()
-    body = {'autoScaleFormula': FORMULA, 'autoScaleEvaluationInterval': 'PT6M'}
-    assert wire('POST', '/pools/Pool1/enableautoscale', body).status_code == 200
+    pool = {name: value for name, value in EMPTY_POOL.items() if name != 'targetDedicatedNodes'}
+    formula = {
+        'enableAutoScale': True,
+        'autoScaleFormula': FORMULA,
+        'autoScaleEvaluationInterval': 'PT6M',
+    }
+    assert wire('POST', '/pools', {**pool, **formula}).status_code == 201
     wait_steady()
     return '/pools/Pool1'
 

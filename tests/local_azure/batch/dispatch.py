@@ -14,6 +14,7 @@ from typing import Any
 from tests.local_azure.batch.errors import reported_failure
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import CommandRun, Node
+from tests.local_azure.batch.task_users import user_of
 from tests.local_azure.node.assignment import (
     Assignment,
     OutputFile,
@@ -97,6 +98,7 @@ class Machines:
             environment=self._environment_of(run),
             directory=run.directory,
             name=run.task.id if run.task else '',
+            is_elevated=user_of(run).is_elevated,
             resource_files=[_resource_file(properties) for properties in resource_files],
             output_files=[_output_file(properties) for properties in output_files],
             keeps_files=not is_first_of_task,
@@ -109,8 +111,12 @@ class Machines:
     def _environment_of(self, run: CommandRun) -> dict[str, str]:
         """Azure docs, batch-compute-node-environment-variables; the node adds its folders."""
         node = run.node
+        user = user_of(run)
         environment = {
             **self._environment,
+            'USER': user.name,
+            'AZ_BATCH_TASK_USER': user.name,
+            'AZ_BATCH_TASK_USER_IDENTITY': user.identity,
             'AZ_BATCH_POOL_ID': node.pool.id,
             'AZ_BATCH_NODE_ID': node.id,
             'AZ_BATCH_NODE_IS_DEDICATED': 'true' if node.dedicated else 'false',

@@ -194,8 +194,16 @@ _EXIT_TEXT = 'The task exited with an exit code representing a failure'
 FAILURE_EXIT = Failure('FailureExitCode', _EXIT_TEXT, details=(('Message', _EXIT_TEXT),))
 # Recorded traffic: GET /jobs/{id}/tasks, 2018-12-01.8.0.
 TASK_ENDED = Failure('TaskEnded', 'Task Was Ended by User Request')
-# The code is documented (Azure docs: error-handling, constraints); this text is ours.
-TASK_OVERTIME = Failure('TaskEnded', 'The task exceeded its maximum wall clock time')
+# The code is documented (Azure docs: error-handling, constraints); the texts are those of a test of
+# microsoft/accessibility-insights-service.
+TASK_OVERTIME = Failure(
+    'TaskEnded',
+    'The task was ended by user request',
+    details=(
+        ('Message', 'The maximum execution time configured on the task was exceeded'),
+        ('AdditionalErrorCode', 'FailureExitCode'),
+    ),
+)
 
 NODE_UNUSABLE = Failure('NodeUnusable', 'The node has become unusable')
 

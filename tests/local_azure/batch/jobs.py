@@ -25,7 +25,7 @@ from tests.local_azure.faults import StaleTaskCounts
 
 Counts = dict[str, int]
 
-KILLED = 137  # exit code of a process that was killed; what a Linux node reports is not documented
+KILLED = -9  # exit code of a process that was killed, on a Linux node (Azure/Batch issue 101)
 
 # Why a job that is not active takes no changes.
 _NOT_ACTIVE = {

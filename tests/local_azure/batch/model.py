@@ -113,8 +113,8 @@ class AutoScale:
 
     formula: str
     interval: str  # between evaluations, a duration
-    wanted: FormulaResult  # of the last evaluation
-    run: AutoScaleRun  # the same, as the service shows it
+    run: AutoScaleRun  # of the last evaluation, or of the check when the formula was given
+    wanted: FormulaResult | None = None  # of the last evaluation; before the first there is none
 
 
 @dataclass(eq=False)

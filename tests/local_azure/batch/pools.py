@@ -41,9 +41,11 @@ class Pools:
         return node
 
     def add(self, spec: Spec) -> Pool:
-        """A new pool, already resizing to its targets.
+        """A new pool, already resizing to its targets, or to what its formula gives now.
 
-        Recorded traffic: GET /pools/{id} just after POST.
+        Recorded traffic: GET /pools/{id} just after POST. That a formula is evaluated at once:
+        nextflow-io/nextflow AzBatchService, whose default formula has nodes for the first interval
+        of a pool; Azure/batch-shipyard issue 138.
         """
         with self._shared.lock:
             self._check_new(spec['id'])
@@ -56,7 +58,7 @@ class Pools:
 
             if spec.get('enableAutoScale'):
                 pool.autoscale = self._new_autoscale(pool, spec)
-                pool.targets = pool.autoscale.wanted.targets
+                pool.targets = self._evaluate(pool, pool.autoscale).targets
                 self._plan_evaluation(pool, pool.autoscale.interval)
 
             self.by_key[pool.key] = pool
@@ -147,12 +149,16 @@ class Pools:
     # Autoscaling
 
     def enable_autoscale(self, pool_id: str, spec: Spec) -> Pool:
-        """Gives a pool a formula, or changes its formula or interval, and evaluates it at once.
+        """Gives a pool a formula, or changes its formula or interval.
+
+        The formula is checked, and the pool shows what it gives (the .NET client's tests,
+        TestPoolAutoscaleVerbs), but follows it only from the next evaluation on: nothing brings
+        that forward (CDCgov/cfa_azure issue 211).
 
         Documented (REST reference, "Enable pool auto scale"): not during a resize; not twice in 30
         seconds for one pool, with its own code and 503; a new interval begins a new schedule. Ours:
         the code during a resize, which is that of another resize; only what was accepted counts as
-        a call. That the pool shows a run at once: the .NET client's tests, TestPoolAutoscaleVerbs.
+        a call.
         """
         with self._shared.lock:
             pool = self._updatable(pool_id)
@@ -167,7 +173,6 @@ class Pools:
             pool.modified = pool.autoscale_enabled
             if is_schedule_new:
                 self._plan_evaluation(pool, new.interval)
-            self._resizing.follow_formula(pool)
             return pool
 
     def disable_autoscale(self, pool_id: str) -> Pool:
@@ -188,7 +193,7 @@ class Pools:
                 # The code and this text are ours.
                 text = 'The pool is not configured for automatic scaling.'
                 raise BatchError('OperationInvalidForCurrentState', text)
-            result = self._evaluate(pool, spec['autoScaleFormula'])
+            result = self._try_formula(pool, spec['autoScaleFormula'])
             return AutoScaleRun(self._shared.stamp(), str(result))
 
     def evaluate_autoscale_every(self, seconds: float) -> None:
@@ -220,11 +225,17 @@ class Pools:
         if not formula:  # that it is required is documented, the code is ours
             raise BatchError('MissingRequiredProperty', PropertyName='autoScaleFormula')
         _check_interval(interval)
-        wanted = self._evaluate(pool, formula)
-        run = AutoScaleRun(self._shared.stamp(), str(wanted))
-        return AutoScale(formula, interval, wanted, run)
+        result = self._try_formula(pool, formula)
+        run = AutoScaleRun(self._shared.stamp(), str(result))
+        return AutoScale(formula, interval, run)
 
-    def _evaluate(self, pool: Pool, formula: str) -> FormulaResult:
+    def _evaluate(self, pool: Pool, scale: AutoScale) -> FormulaResult:
+        """What the formula gives now is what the pool is to follow."""
+        scale.wanted = self._try_formula(pool, scale.formula)
+        scale.run = AutoScaleRun(self._shared.stamp(), str(scale.wanted))
+        return scale.wanted
+
+    def _try_formula(self, pool: Pool, formula: str) -> FormulaResult:
         now = self._shared.timeline.now()
         return evaluate(formula, now, pool.targets[True], pool.targets[False])
 
@@ -238,8 +249,7 @@ class Pools:
         """Moves no ETag, as all that the service does by itself."""
         scale = pool.autoscale
         assert scale  # disabling cancels the plan
-        scale.wanted = self._evaluate(pool, scale.formula)
-        scale.run = AutoScaleRun(self._shared.stamp(), str(scale.wanted))
+        self._evaluate(pool, scale)
         self._resizing.follow_formula(pool)
         self._plan_evaluation(pool, scale.interval)
 

@@ -44,7 +44,7 @@ class Resizing:
         if pool.autoscale is None or pool.allocation is not AllocationState.steady:
             return
         wanted = pool.autoscale.wanted
-        if wanted.targets != pool.targets:
+        if wanted and wanted.targets != pool.targets:
             pool.targets = wanted.targets
             pool.dealloc = wanted.deallocation
             self.begin(pool)

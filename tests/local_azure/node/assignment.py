@@ -46,6 +46,7 @@ class Assignment:
     environment: dict[str, str]
     directory: str  # below the node's root
     name: str  # the task's id, empty for a start task
+    is_elevated: bool = False  # whether its user is an administrator
     resource_files: list[ResourceFile] = field(default_factory=list)
     output_files: list[OutputFile] = field(default_factory=list)
     keeps_files: bool = False  # it finds the files of the execution before it

@@ -20,6 +20,8 @@ from tests.local_azure.watchdog import Watchdog, kill_group
 
 Done = Callable[[Report], None]
 
+# Azure docs, batch-compute-node-environment-variables: the example of a value.
+RESERVED_DISK_SPACE = '1000000'
 PROGRAM_NOT_FOUND = Problem('CommandProgramNotFound')
 
 
@@ -142,16 +144,29 @@ class ProcessMachine(Machine):
         Nothing of this process's own environment but the locale.
         """
         return {
-            **self._equipment.image.environment(self._home),
+            'PATH': self._search_path(assignment, folder),
             'HOME': str(folder / 'wd'),
             'LANG': os.environ.get('LANG', 'C.UTF-8'),
+            'AZ_BATCH_CERTIFICATES_DIR': str(folder / 'certs'),
+            'AZ_BATCH_NODE_MOUNTS_DIR': str(self.root / 'fsmounts'),
             'AZ_BATCH_NODE_ROOT_DIR': str(self.root),
             'AZ_BATCH_NODE_SHARED_DIR': str(self.root / 'shared'),
             'AZ_BATCH_NODE_STARTUP_DIR': str(self.root / 'startup'),
             'AZ_BATCH_TASK_DIR': str(folder),
+            'AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES': RESERVED_DISK_SPACE,
             'AZ_BATCH_TASK_WORKING_DIR': str(folder / 'wd'),
             **assignment.environment,
         }
+
+    def _search_path(self, assignment: Assignment, folder: Path) -> str:
+        """Last come the folder that all tasks share and the task's own.
+
+        Azure docs, quick-create-cli (2017): the printenv of a task. So a resource file runs by its
+        bare name, without a shell, too.
+        """
+        programs = self._equipment.image.search_path(self._home, assignment.is_elevated)
+        folders = [*programs, self.root / 'shared', folder / 'wd']
+        return ':'.join(str(one) for one in folders)
 
     def _run_command_line(
         self, assignment: Assignment, folder: Path, environment: dict[str, str]
@@ -178,9 +193,7 @@ class ProcessMachine(Machine):
             del self._process_groups[assignment]
         self._equipment.watchdog.forget(process.pid)
 
-        if exit_code < 0:  # a signal
-            exit_code = 128 - exit_code
-        return Report(exit_code)
+        return Report(exit_code)  # of a process that a signal ended: -9 for 9 (Azure/Batch#101)
 
     def _start_process(
         self, assignment: Assignment, folder: Path, environment: dict[str, str]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-# What a task finds on its PATH besides its node's own bin folder: never the package tools of this
+# What a task finds on its PATH besides its node's own programs: never the package tools of this
 # machine.
 ORDINARY_TOOLS = (
     '[ awk base64 basename bash bunzip2 bzip2 cat chmod chown cmp comm cp curl cut date dd df diff '
@@ -37,7 +37,6 @@ class NodeImage:
     def __init__(self, folder: Path) -> None:
         self._tools = folder
         self._ffmpeg = str(imageio_ffmpeg.get_ffmpeg_exe())
-
         folder.mkdir()
         for name in ORDINARY_TOOLS.split():
             program = shutil.which(name)
@@ -46,21 +45,24 @@ class NodeImage:
 
     def install(self, home: Path) -> Path:
         """Makes a node's folders; the result is the node's root directory."""
-        programs = home / 'bin'
-        programs.mkdir(parents=True)
+        for folder in ('bin', 'sbin'):
+            (home / folder).mkdir(parents=True)
+            apt_get = home / folder / 'apt-get'
+            shutil.copyfile(APT_GET, apt_get)
+            apt_get.chmod(0o755)
 
-        apt_get = programs / 'apt-get'
-        shutil.copyfile(APT_GET, apt_get)
-        apt_get.chmod(0o755)
+        packages = home / 'packages'
+        packages.mkdir()
+        (packages / 'ffmpeg').symlink_to(self._ffmpeg)
 
         root = home / 'tasks'
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True)
         return root
 
-    def environment(self, home: Path) -> dict[str, str]:
-        """Where its programs are, and the ffmpeg that `apt-get install ffmpeg` links to."""
-        return {
-            'PATH': f'{home / "bin"}:{self._tools}',
-            'LOCAL_AZURE_FFMPEG': self._ffmpeg,
-        }
+    def search_path(self, home: Path, is_elevated: bool) -> list[Path]:
+        """Where its programs are; who is elevated finds the apt-get in sbin first, which works."""
+        folders = [home / 'bin', self._tools]
+        if is_elevated:
+            folders.insert(0, home / 'sbin')
+        return folders
