@@ -96,12 +96,13 @@ def test_pool_is_resized_up_and_down(azure: LocalAzure, client: BatchServiceClie
         assert len(list(client.compute_node.list('pool'))) == target
 
 
-@pytest.mark.parametrize('option', ['taskcompletion', 'retaineddata'])
-def test_deallocation_options_that_wait_are_not_imitated(
-    client: BatchServiceClient, option: str
+def test_nodes_that_wait_for_the_data_of_their_tasks_are_not_imitated(
+    client: BatchServiceClient,
 ) -> None:
     client.pool.add(a_pool())
-    smaller = models.PoolResizeParameter(target_dedicated_nodes=0, node_deallocation_option=option)
+    smaller = models.PoolResizeParameter(
+        target_dedicated_nodes=0, node_deallocation_option='retaineddata'
+    )
 
     assert refusal(client.pool.resize, 'pool', smaller) == (501, 'NotImplemented')
 
@@ -584,8 +585,8 @@ def test_only_pools_and_files_have_a_head(
 
 def test_what_is_not_imitated_answers_501_with_method_and_path(client: BatchServiceClient) -> None:
     with pytest.raises(models.BatchErrorException) as caught:
-        client.job.disable('job', 'requeue')
+        client.compute_node.disable_scheduling('pool', 'node')
 
     assert caught.value.response.status_code == 501
     error: Any = caught.value.error
-    assert 'POST /jobs/job/disable' in error.message.value
+    assert 'POST /pools/pool/nodes/node/disablescheduling' in error.message.value

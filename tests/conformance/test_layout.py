@@ -19,6 +19,7 @@ STATE = (
     f'{PACKAGE}.batch.autoscale',
     f'{PACKAGE}.batch.clock',
     f'{PACKAGE}.batch.delays',
+    f'{PACKAGE}.batch.documented_limits',
     f'{PACKAGE}.batch.errors',
     f'{PACKAGE}.batch.execution',
     f'{PACKAGE}.batch.jobs',

@@ -17,5 +17,7 @@ class Delays:
     pool_deleting: float = 0.1
     job_deleting: float = 0.05
     job_terminating: float = 0.03
+    job_disabling: float = 0.03  # after its last task has ended
+    job_enabling: float = 0.03
     autoscale_interval: float | None = None  # for all pools; None: as each pool says
     autoscale_pause: float = 30.0  # between two requests that enable it for one pool

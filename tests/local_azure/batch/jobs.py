@@ -1,10 +1,11 @@
-"""Jobs and their tasks: adding, running, ends, retries, requeues."""
+"""Jobs and their tasks: adding, running, ends, retries, requeues, disabling and enabling."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from tests.local_azure.batch import scheduling
+from tests.local_azure.batch.documented_limits import check_completion
 from tests.local_azure.batch.errors import TASK_ENDED, TASK_OVERTIME, BatchError, Failure
 from tests.local_azure.batch.execution import Execution, Outcome
 from tests.local_azure.batch.model import (
@@ -27,8 +28,8 @@ Counts = dict[str, int]
 
 KILLED = -9  # exit code of a process that was killed, on a Linux node (Azure/Batch issue 101)
 
-# Why a job that is not active takes no changes.
-_NOT_ACTIVE = {
+# Why a job that has ended, or is about to, takes no changes.
+_ENDED = {
     'deleting': 'JobBeingDeleted',
     'terminating': 'JobBeingTerminated',
     'completed': 'JobCompleted',
@@ -78,10 +79,13 @@ class Jobs:
     def patch(self, job_id: str, spec: Spec) -> Job:
         """Replaces whole properties (recorded traffic: PATCH /jobs/{id} with constraints)."""
         with self._shared.lock:
-            job = self._active(job_id)
+            job = self._changeable(job_id)
             # SDK14 JobPatchParameter.pool_info: only while the job is disabled; the code is ours.
-            if 'poolInfo' in spec:
+            if 'poolInfo' in spec and job.state is not JobState.disabled:
                 raise BatchError('OperationInvalidForCurrentState')
+            completion = job.spec['onAllTasksComplete']
+            check_completion(completion, spec.get('onAllTasksComplete', completion))
+
             job.modified = self._shared.stamp()
             job.spec.update(spec)
             self._begin(job)
@@ -89,7 +93,7 @@ class Jobs:
 
     def terminate(self, job_id: str, reason: str) -> Job:
         with self._shared.lock:
-            job = self._active(job_id)
+            job = self._changeable(job_id)
             self._terminate(job, reason)
             return job
 
@@ -103,8 +107,53 @@ class Jobs:
             if job.state is JobState.deleting:
                 raise BatchError('JobBeingDeleted')
             job.move(JobState.deleting)
+            self._shared.cancel(_next_state_of(job))
             self._end_running(job, TASK_ENDED)
             self._shared.later(job, self._shared.delays.job_deleting, self._deleted, job)
+
+    def disable(self, job_id: str, disable_tasks: str) -> Job:
+        """No task starts any more, and running ones are requeued, ended or waited for.
+
+        SDK14 job.disable. That its ETag moves is ours.
+        """
+        with self._shared.lock:
+            job = self._changeable(job_id)
+            if job.state is JobState.enabling:
+                raise BatchError('OperationInvalidForCurrentState')
+            if job.state is JobState.active:
+                job.move(JobState.disabling)
+                job.modified = job.changed
+
+            if disable_tasks == 'requeue':
+                self._requeue_running(job)
+            elif disable_tasks == 'terminate':
+                self._end_running(job, TASK_ENDED)
+            self.proceed(job)
+            return job
+
+    def enable(self, job_id: str) -> Job:
+        """Its tasks start again (SDK14 job.enable).
+
+        Ours: it is refused for a job in any other state than disabled, and moves the ETag.
+        """
+        with self._shared.lock:
+            job = self._changeable(job_id)
+            if job.state is not JobState.disabled:
+                raise BatchError('OperationInvalidForCurrentState')
+            job.move(JobState.enabling)
+            job.modified = job.changed
+            seconds = self._shared.delays.job_enabling
+            self._shared.later(_next_state_of(job), seconds, self._enabled, job)
+            return job
+
+    def _enabled(self, job: Job) -> None:
+        job.move(JobState.active)
+        self.proceed(job)
+
+    def _disable_when_idle(self, job: Job) -> None:
+        if job.state is JobState.disabling and job.counts['running'] == 0:
+            seconds = self._shared.delays.job_disabling
+            self._shared.later(_next_state_of(job), seconds, job.move, JobState.disabled)
 
     def counts(self, job_id: str) -> tuple[Counts, Counts]:
         """Tasks and slots by state (SDK14 TaskCounts).
@@ -129,10 +178,11 @@ class Jobs:
         for job in self.by_key.values():
             stale.frozen[job.key] = _copy_counts(job)
 
-    def _active(self, job_id: str) -> Job:
+    def _changeable(self, job_id: str) -> Job:
+        """A job that has not ended. That a disabled one takes tasks, too, is ours."""
         job = self.get(job_id)
-        if job.state is not JobState.active:
-            raise BatchError(_NOT_ACTIVE[job.state.value])
+        if job.state.value in _ENDED:
+            raise BatchError(_ENDED[job.state.value])
         return job
 
     def _begin(self, job: Job) -> None:
@@ -159,6 +209,7 @@ class Jobs:
         ends = job.spec['onAllTasksComplete'] == 'terminatejob'
         if job.state is JobState.active and is_complete and ends:
             self._terminate(job, 'AllTasksComplete')
+        self._disable_when_idle(job)
         self.schedule()
 
     def _terminate(self, job: Job, reason: str) -> None:
@@ -167,6 +218,7 @@ class Jobs:
         Whoever ends it, its ETag moves (recorded traffic: GET /jobs, terminateReason TaskFailed).
         """
         job.reason = reason
+        self._shared.cancel(_next_state_of(job))
         job.move(JobState.terminating)
         job.modified = job.changed
         is_late = reason == 'MaxWallClockTimeExpiry'
@@ -186,6 +238,12 @@ class Jobs:
                 self._end(task, failure)
         self.schedule()
 
+    def _requeue_running(self, job: Job) -> None:
+        """The last one first, since each goes to the front of the queue."""
+        for task in reversed(job.tasks.values()):
+            if task.node and task.state is TaskState.running:
+                self._requeue_for_user(task, task.node)
+
     # Tasks
 
     def task(self, job_id: str, task_id: str) -> Task:
@@ -196,14 +254,14 @@ class Jobs:
 
     def add_task(self, job_id: str, spec: Spec) -> Task:
         with self._shared.lock:
-            task = self._add(self._active(job_id), spec)
+            task = self._add(self._changeable(job_id), spec)
             self.schedule()
             return task
 
     def add_tasks(self, job_id: str, specs: list[Spec | BatchError]) -> list[Task | BatchError]:
         """One result for each, in order; what is wrong with one does not keep the others out."""
         with self._shared.lock:
-            job = self._active(job_id)
+            job = self._changeable(job_id)
             results: list[Task | BatchError] = []
             for spec in specs:
                 if isinstance(spec, BatchError):
@@ -253,7 +311,7 @@ class Jobs:
         Recorded traffic: GET after POST .../reactivate; SDK14 task.reactivate.
         """
         with self._shared.lock:
-            job = self._active(job_id)
+            job = self._changeable(job_id)
             task = self.task(job_id, task_id)
             if task.state is not TaskState.completed:
                 raise BatchError('TaskNotCompleted')
@@ -361,9 +419,11 @@ class Jobs:
         if deallocation == 'terminate':
             self._end(task, TASK_ENDED)
             self.proceed(task.job)
-            return
+        else:
+            self._requeue_for_user(task, node)
 
-        # Only this requeue is counted (SDK14 TaskExecutionInformation.requeue_count).
+    def _requeue_for_user(self, task: Task, node: Node) -> None:
+        """Only such requeues are counted (SDK14 TaskExecutionInformation.requeue_count)."""
         task.execution.requeues += 1
         task.execution.last_requeue = self._shared.stamp()
         self.node_lost(task, node)
@@ -375,6 +435,12 @@ class Jobs:
         self._release(task, node)
         task.node = None
         task.job.queue.appendleft(task)
+        self._disable_when_idle(task.job)
+
+
+def _next_state_of(job: Job) -> object:
+    """Under this a move to disabled or active is planned; under the job itself, its end."""
+    return ('next state', job)
 
 
 def _copy_counts(job: Job) -> tuple[Counts, Counts]:

@@ -110,15 +110,23 @@ class Nodes:
 
     # Departure
 
-    def leave(self, nodes: Iterable[Node]) -> None:
-        """Their tasks are requeued or ended (SDK14 ComputeNodeDeallocationOption), then they go."""
-        leaving = [node for node in nodes if node.state is not NodeState.leaving_pool]
+    def leave(self, nodes: Iterable[Node], deallocation: str) -> None:
+        """No task starts there any more, and running ones are requeued, ended or waited for.
+
+        SDK14 ComputeNodeDeallocationOption. That a node is `leavingpool` while it is waited for is
+        ours.
+        """
+        leaving = list(nodes)
         for node in leaving:
-            self._abandon(node)
-            node.move(NodeState.leaving_pool)
+            if deallocation != 'taskcompletion' or not node.runs:
+                self._abandon(node)
+            if node.state is not NodeState.leaving_pool:
+                node.move(NodeState.leaving_pool)
+
         for node in leaving:
             for task in list(node.runs):
-                self._jobs.node_leaves(task, node, node.pool.dealloc)
+                if deallocation != 'taskcompletion':
+                    self._jobs.node_leaves(task, node, deallocation)
         self._jobs.schedule()
 
     def gone(self, node: Node) -> None:
@@ -173,7 +181,8 @@ class Nodes:
         Azure docs: batch-spot-vms, node error checking.
         """
         task = run.task
-        if run.over.is_set() or task is None:
+        is_leaving = run.node.state is NodeState.leaving_pool
+        if run.over.is_set() or task is None or is_leaving:
             return
 
         def concerns(loss: NodeLoss) -> bool:

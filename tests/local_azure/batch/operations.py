@@ -121,6 +121,15 @@ def resize_pool(call: Call, pool_id: str) -> Result:
         return call.changed(202, pool)
 
 
+def remove_nodes(call: Call, pool_id: str) -> Result:
+    with call.account.lock:
+        pool = call.pools.get(pool_id)
+        call.check_conditions(pool)
+        spec = call.checked_body(request_bodies.remove_nodes)
+        pool = call.pools.remove_nodes(pool_id, spec)
+        return call.changed(202, pool)
+
+
 def stop_pool_resize(call: Call, pool_id: str) -> Result:
     with call.account.lock:
         pool = call.pools.get(pool_id)
@@ -229,6 +238,23 @@ def terminate_job(call: Call, job_id: str) -> Result:
         call.check_conditions(job)
         reason = call.checked_body(request_bodies.terminate_reason)
         job = call.jobs.terminate(job_id, reason)
+        return call.changed(202, job)
+
+
+def disable_job(call: Call, job_id: str) -> Result:
+    with call.account.lock:
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        disable_tasks = call.checked_body(request_bodies.disable_tasks)
+        job = call.jobs.disable(job_id, disable_tasks)
+        return call.changed(202, job)
+
+
+def enable_job(call: Call, job_id: str) -> Result:
+    with call.account.lock:
+        job = call.jobs.get(job_id)
+        call.check_conditions(job)
+        job = call.jobs.enable(job_id)
         return call.changed(202, job)
 
 

@@ -88,10 +88,7 @@ class Pools:
         """Only of a steady pool without a formula: both 409 (SDK14 pool.resize)."""
         with self._shared.lock:
             pool = self._updatable(pool_id)
-            if pool.autoscale:
-                # The code and this text are ours.
-                text = 'The pool is configured for automatic scaling and cannot be resized.'
-                raise BatchError('OperationInvalidForCurrentState', text)
+            self._check_no_formula(pool)
             self._check_steady(pool)
 
             pool.modified = self._shared.stamp()
@@ -100,6 +97,22 @@ class Pools:
             pool.resize_timeout = parse_duration(spec.get('resizeTimeout', 'PT15M'))
             pool.dealloc = spec['nodeDeallocationOption']
             self._resizing.begin(pool)
+            return pool
+
+    def remove_nodes(self, pool_id: str, spec: Spec) -> Pool:
+        """Only from a steady pool (SDK14 pool.remove_nodes) without a formula.
+
+        That a pool with a formula refuses: Azure/BatchExplorer issue 2082. The codes are ours.
+        """
+        with self._shared.lock:
+            pool = self._updatable(pool_id)
+            self._check_no_formula(pool)
+            self._check_steady(pool)
+            nodes = {node_id.lower(): self.node(pool_id, node_id) for node_id in spec['nodeList']}
+
+            pool.modified = self._shared.stamp()
+            pool.dealloc = spec['nodeDeallocationOption']
+            self._resizing.remove(pool, list(nodes.values()))
             return pool
 
     def stop_resize(self, pool_id: str) -> Pool:
@@ -126,7 +139,7 @@ class Pools:
             self._shared.cancel(_evaluations_of(pool))
             if pool.allocation is not AllocationState.resizing:
                 pool.allocate(AllocationState.resizing)
-            self._nodes.leave(pool.nodes.values())
+            self._nodes.leave(pool.nodes.values(), pool.dealloc)
 
             seconds = self._shared.delays.pool_deleting
             self._shared.later(pool, seconds, self._deleted, pool)
@@ -141,6 +154,12 @@ class Pools:
         if pool.state is PoolState.deleting:
             raise BatchError('PoolBeingDeleted')
         return pool
+
+    def _check_no_formula(self, pool: Pool) -> None:
+        """The code and the text are ours."""
+        if pool.autoscale:
+            text = 'The pool is configured for automatic scaling and cannot be resized.'
+            raise BatchError('OperationInvalidForCurrentState', text)
 
     def _check_steady(self, pool: Pool) -> None:
         if pool.allocation is not AllocationState.steady:

@@ -6,12 +6,14 @@ from typing import Any
 
 from tests.local_azure.batch.errors import BatchError, invalid_property
 from tests.local_azure.batch.request_properties import (
+    DISABLE_JOB,
     ENABLE_AUTOSCALE,
     EVALUATE_AUTOSCALE,
     JOB,
     JOB_PATCH,
     POOL,
     POOL_PATCH,
+    REMOVE_NODES,
     RESIZE,
     TASK,
     TERMINATE_JOB,
@@ -34,6 +36,10 @@ def resize(body: object, version: str) -> Spec:
     return RESIZE.read_body(body, version)
 
 
+def remove_nodes(body: object, version: str) -> Spec:
+    return REMOVE_NODES.read_body(body, version)
+
+
 def enable_autoscale(body: object, version: str) -> Spec:
     """A formula, an interval or both; which of them a pool needs depends on what it has."""
     return ENABLE_AUTOSCALE.read_body(body, version)
@@ -49,6 +55,12 @@ def job(body: object, version: str) -> Spec:
 
 def job_patch(body: object, version: str) -> Spec:
     return JOB_PATCH.read_body(body, version)
+
+
+def disable_tasks(body: object, version: str) -> str:
+    """What becomes of the running tasks of a job."""
+    spec = DISABLE_JOB.read_body(body, version)
+    return str(spec['disableTasks'])
 
 
 def terminate_reason(body: object, version: str) -> str:

@@ -199,7 +199,7 @@ SCHEDULING_POLICY = shape_of(
     'TaskSchedulingPolicy',
     {
         'jobDefaultOrder': OneOf(('none', 'creationtime')),
-        # Sent in lower case, comes back like this (recorded traffic).
+        # Comes back like this (recorded traffic).
         'nodeFillType': OneOf(('Spread', 'Pack')),
     },
     since={'jobDefaultOrder': _SDK15},
@@ -298,6 +298,13 @@ RESIZE = shape_of(
     rule=request_rules.resize,
 )
 
+REMOVE_NODES = shape_of(
+    'NodeRemoveParameter',
+    {'resizeTimeout': RESIZE_TIMEOUT},
+    defaults={'nodeDeallocationOption': 'requeue'},
+    rule=request_rules.remove_nodes,
+)
+
 # A formula, an interval or both; which of them a pool needs depends on what it has.
 ENABLE_AUTOSCALE = shape_of(
     'PoolEnableAutoScaleParameter', {'autoScaleEvaluationInterval': AUTOSCALE_INTERVAL}
@@ -375,6 +382,7 @@ JOB_PATCH = shape_of(
 )
 
 TERMINATE_JOB = shape_of('JobTerminateParameter')
+DISABLE_JOB = shape_of('JobDisableParameter')
 
 # Tasks
 
@@ -429,5 +437,5 @@ TASK = shape_of(
     defaults={'requiredSlots': 1},
     since={'requiredSlots': api_versions.TASK_SLOTS},
     until={'authenticationTokenSettings': _DROPPED_BY_SDK15},
-    rule=request_rules.user_of_task,
+    rule=request_rules.task,
 )

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.local_azure.batch import documented_limits
 from tests.local_azure.batch.api_versions import START_TASK_IS_WAITED_FOR
 from tests.local_azure.batch.errors import BatchError, invalid_property, not_imitated
 from tests.local_azure.batch.images_and_sizes import VM_SIZES, image_of, is_known_image
 
 Spec = dict[str, Any]
+
+MAX_REMOVED_NODES = 100
 
 
 def pool(spec: Spec, _: str) -> None:
@@ -21,6 +24,7 @@ def pool(spec: Spec, _: str) -> None:
     spec['vmSize'] = spec['vmSize'].lower()  # it comes back so (recorded traffic)
 
     _check_scaling(spec)
+    _check_limits_of_pool(spec)
     spec.setdefault('targetDedicatedNodes', 0)
     spec.setdefault('targetLowPriorityNodes', 0)
     check_slots(spec['taskSlotsPerNode'], spec['vmSize'])
@@ -43,7 +47,15 @@ def _check_scaling(spec: Spec) -> None:
         raise BatchError('MissingRequiredProperty', PropertyName='autoScaleFormula')
 
 
+def _check_limits_of_pool(spec: Spec) -> None:
+    documented_limits.check_display_name(spec)
+    documented_limits.check_user_accounts(spec)
+    documented_limits.check_ports(spec)
+    documented_limits.check_kinds_of_nodes(spec)
+
+
 def pool_patch(spec: Spec, _: str) -> None:
+    _check_limits_of_pool(spec)
     if 'vmSize' in spec:
         spec['vmSize'] = spec['vmSize'].lower()
 
@@ -63,12 +75,27 @@ def resize(spec: Spec, _: str) -> None:
     if not has_dedicated and not has_low_priority:
         raise BatchError('MissingRequiredProperty', PropertyName='targetDedicatedNodes')
 
+    _check_deallocation(spec)
+
+
+def remove_nodes(spec: Spec, _: str) -> None:
+    """SDK14 NodeRemoveParameter.node_list."""
+    _check_deallocation(spec)
+    nodes = spec['nodeList']
+    if not 1 <= len(nodes) <= MAX_REMOVED_NODES:
+        reason = f'between 1 and {MAX_REMOVED_NODES} nodes are expected'
+        raise invalid_property('nodeList', reason, len(nodes))
+
+
+def _check_deallocation(spec: Spec) -> None:
     option = spec['nodeDeallocationOption']
-    if option not in ('requeue', 'terminate'):
+    if option == 'retaineddata':
         raise not_imitated(f'the nodeDeallocationOption {option}')
 
 
 def job(spec: Spec, _: str) -> None:
+    documented_limits.check_display_name(spec)
+    documented_limits.check_parallel_tasks(spec)
     if spec.get('onTaskFailure', 'noaction') != 'noaction':
         raise not_imitated('onTaskFailure, but for noaction')
     if spec.get('allowTaskPreemption'):
@@ -141,7 +168,13 @@ def start_task(spec: Spec, version: str) -> None:
     user_of_task(spec, version)
 
 
+def task(spec: Spec, version: str) -> None:
+    documented_limits.check_display_name(spec)
+    user_of_task(spec, version)
+
+
 def user_of_task(spec: Spec, version: str) -> None:
+    documented_limits.check_user_identity(spec)
     auto_user: Spec = {}
     auto_user_of_task(auto_user, version)
     spec.setdefault('userIdentity', {'autoUser': auto_user})

@@ -11,6 +11,8 @@ from tests.local_azure.batch.states import AllocationState, NodeState
 from tests.local_azure.batch.time_formats import SECOND
 from tests.local_azure.faults import FailedAllocation, QuotaName, SlowAllocation
 
+LOOK_FOR_TASKS = 0.1  # seconds between two looks at the tasks of nodes that leave
+
 
 class Resizing:
     """Brings pools to their targets."""
@@ -60,14 +62,29 @@ class Resizing:
             nodes.sort(key=_is_idle)  # the idle ones come last, and leave
             leaving += nodes[target:]
 
-        self._nodes.leave(leaving)
-        seconds = self._shared.delays.node_leaving if leaving else 0
+        self._remove(pool, leaving)
+
+    def remove(self, pool: Pool, nodes: list[Node]) -> None:
+        """Takes these nodes away. That the targets get smaller by them is ours."""
+        pool.allocate(AllocationState.resizing)
+        pool.resize_errors = []
+        for node in nodes:
+            pool.targets[node.dedicated] = max(0, pool.targets[node.dedicated] - 1)
+        self._remove(pool, nodes)
+
+    def _remove(self, pool: Pool, nodes: list[Node]) -> None:
+        self._nodes.leave(nodes, pool.dealloc)
+        seconds = self._shared.delays.node_leaving if nodes else 0
         self._shared.later(pool, seconds, self._steady, pool)
 
     def _steady(self, pool: Pool, error: str | None = None) -> None:
-        for node in list(pool.nodes.values()):
-            if node.state is NodeState.leaving_pool:
-                self._nodes.gone(node)
+        """As soon as the nodes that leave are gone, each of which may wait for its tasks."""
+        leaving = [node for node in pool.nodes.values() if node.state is NodeState.leaving_pool]
+        if any(node.runs for node in leaving):
+            self._shared.later(pool, LOOK_FOR_TASKS, self._steady, pool, error)
+            return
+        for node in leaving:
+            self._nodes.gone(node)
 
         if error:
             for dedicated, target in pool.targets.items():

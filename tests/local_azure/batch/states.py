@@ -2,7 +2,7 @@
 
 The states are the SDK's, and so are the moves (SDK14: the docs of the states and of the operations
 that lead to them; recorded traffic for pools, jobs and tasks). What only operations outside of this
-subset lead to (disabling, rebooting, preparing, ...) is not in the table.
+subset lead to (rebooting, preparing, ...) is not in the table.
 """
 
 from __future__ import annotations
@@ -78,7 +78,10 @@ MOVES: dict[Any, dict[Any, set[Any]]] = {
         },
     },
     JobState: {
-        JobState.active: {JobState.terminating, JobState.deleting},
+        JobState.active: {JobState.disabling, JobState.terminating, JobState.deleting},
+        JobState.disabling: {JobState.disabled, JobState.terminating, JobState.deleting},
+        JobState.disabled: {JobState.enabling, JobState.terminating, JobState.deleting},
+        JobState.enabling: {JobState.active, JobState.terminating, JobState.deleting},
         JobState.terminating: {JobState.completed, JobState.deleting},
         JobState.completed: {JobState.deleting},
     },
