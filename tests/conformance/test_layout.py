@@ -40,18 +40,18 @@ STATE = (
 HTTP = (
     f'{PACKAGE}.http_front',
     f'{PACKAGE}.batch.api_versions',
+    f'{PACKAGE}.batch.calls',
     f'{PACKAGE}.batch.etags',
     f'{PACKAGE}.batch.filters',
     f'{PACKAGE}.batch.lists',
+    f'{PACKAGE}.batch.model_shapes',
     f'{PACKAGE}.batch.operations',
     f'{PACKAGE}.batch.property_types',
-    f'{PACKAGE}.batch.request_and_result',
-    f'{PACKAGE}.batch.request_bodies',
     f'{PACKAGE}.batch.request_properties',
     f'{PACKAGE}.batch.request_rules',
     f'{PACKAGE}.batch.resource_documents',
     f'{PACKAGE}.batch.resource_properties',
-    f'{PACKAGE}.batch.routes',
+    f'{PACKAGE}.batch.service',
     f'{PACKAGE}.batch.signature',
 )
 Arrows = dict[str, set[str]]  # from each module to those that it imports
@@ -145,8 +145,15 @@ def test_node_knows_neither_http_nor_the_account(arrows: Arrows) -> None:
         assert reach(arrows, module).isdisjoint(batch | set(HTTP)), module
 
 
-def test_routes_know_state_and_front(arrows: Arrows) -> None:
-    known = reach(arrows, f'{PACKAGE}.batch.routes')
+def test_the_front_knows_none_of_the_services_behind_it(arrows: Arrows) -> None:
+    batch = {name for name in arrows if name.startswith(f'{PACKAGE}.batch')}
+    services = batch | {f'{PACKAGE}.storage', f'{PACKAGE}.entra'}
+
+    assert reach(arrows, f'{PACKAGE}.http_front').isdisjoint(services)
+
+
+def test_the_service_knows_state_and_front(arrows: Arrows) -> None:
+    known = reach(arrows, f'{PACKAGE}.batch.service')
 
     assert {f'{PACKAGE}.http_front', f'{PACKAGE}.batch.account'} <= known
 

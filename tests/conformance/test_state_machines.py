@@ -12,11 +12,11 @@ from typing import Any
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.local_azure.batch import request_bodies as schema
 from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.errors import BatchError, Failure
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import ALIVE, COUNTERS, Task
+from tests.local_azure.batch.request_properties import JOB, JOB_PATCH, POOL, RESIZE, TASK
 from tests.local_azure.batch.resource_documents import View, pool_document
 from tests.local_azure.batch.states import JobState, PoolState, TaskState
 from tests.local_azure.faults import (
@@ -83,7 +83,7 @@ class BatchMachine(RuleBasedStateMachine):
             'startTask': dict(start_task) if start_task else None,
             'taskSchedulingPolicy': {'nodeFillType': 'pack' if pack else 'spread'},
         }
-        self.attempt(self.account.pools.add, schema.pool(body, VERSION))
+        self.attempt(self.account.pools.add, POOL.read_body(body, VERSION))
 
     @rule(
         pool_id=st.sampled_from(POOL_IDS),
@@ -97,7 +97,7 @@ class BatchMachine(RuleBasedStateMachine):
             'targetLowPriorityNodes': low,
             'nodeDeallocationOption': option,
         }
-        self.attempt(self.account.pools.resize, pool_id, schema.resize(body, VERSION))
+        self.attempt(self.account.pools.resize, pool_id, RESIZE.read_body(body, VERSION))
 
     @rule(pool_id=st.sampled_from(POOL_IDS))
     def stop_resize(self, pool_id: str) -> None:
@@ -127,12 +127,12 @@ class BatchMachine(RuleBasedStateMachine):
             'maxParallelTasks': parallel,
             'constraints': {'maxTaskRetryCount': retries, 'maxWallClockTime': limit},
         }
-        if self.attempt(self.account.jobs.add, schema.job(body, VERSION)):
+        if self.attempt(self.account.jobs.add, JOB.read_body(body, VERSION)):
             self.expected[job_id.lower()] = set()
 
     @rule(job_id=st.sampled_from(JOB_IDS), ends=st.booleans())
     def patch_job(self, job_id: str, ends: bool) -> None:
-        spec = schema.job_patch(
+        spec = JOB_PATCH.read_body(
             {'onAllTasksComplete': 'terminatejob' if ends else 'noaction'}, VERSION
         )
         self.attempt(self.account.jobs.patch, job_id, spec)
@@ -162,7 +162,7 @@ class BatchMachine(RuleBasedStateMachine):
             for task_id in task_ids
         ]
         results = self.attempt(
-            self.account.jobs.add_tasks, job_id, [schema.task(body, VERSION) for body in bodies]
+            self.account.jobs.add_tasks, job_id, [TASK.read_body(body, VERSION) for body in bodies]
         )
         for result in results or ():
             if isinstance(result, Task):

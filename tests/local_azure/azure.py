@@ -21,10 +21,11 @@ from msrestazure.azure_active_directory import AdalAuthentication
 from tests.local_azure.azurite import Azurite
 from tests.local_azure.batch import signature
 from tests.local_azure.batch.account import Account
+from tests.local_azure.batch.api_versions import ANSWERED as API_VERSIONS
 from tests.local_azure.batch.clock import Timeline
 from tests.local_azure.batch.delays import Delays
-from tests.local_azure.batch.dispatch import Machines
-from tests.local_azure.batch.routes import API_VERSIONS, Batch
+from tests.local_azure.batch.machines import Machines
+from tests.local_azure.batch.service import BatchService, batch_error
 from tests.local_azure.faults import Faults, OnDemand
 from tests.local_azure.http_front import NODE_USER_AGENT, Answer, Conditions, Front, Handler
 from tests.local_azure.node.agent import Agent
@@ -32,7 +33,7 @@ from tests.local_azure.node.blobs import BlobClient
 from tests.local_azure.node.instant_machine import InstantMachine
 from tests.local_azure.node.machine import Equipment, Machine, ProcessMachine
 from tests.local_azure.node.preinstalled import NodeImage
-from tests.local_azure.storage import Storage
+from tests.local_azure.storage import Storage, storage_error
 from tests.local_azure.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ class LocalAzure(OnDemand):
         self._start_batch(stack)
 
     def _start_entra(self, stack: ExitStack) -> Entra:
-        from tests.local_azure.entra import Entra  # what it imports takes a while
+        from tests.local_azure.entra import Entra, identity_error  # it imports what takes a while
 
         entra = Entra(self.root, self.faults, self._now, lambda: self.token_life)
         self.conditions.refusal = entra.refusal
-        self._identity_front = Front('identity', self.conditions, None)
+        self._identity_front = Front('identity', self.conditions, None, identity_error)
         self._serve(stack, self._identity_front, entra.endpoint)
         return entra
 
@@ -133,12 +134,12 @@ class LocalAzure(OnDemand):
         storage = Storage(
             self._azurite, STORAGE_ACCOUNT, key, self.faults, client_tls, self.crashes.append
         )
-        self._storage_front = Front('storage', self.conditions, server_tls)
+        self._storage_front = Front('storage', self.conditions, server_tls, storage_error)
         self._serve(stack, self._storage_front, storage)
 
     def _start_batch(self, stack: ExitStack) -> None:
         server_tls = self._entra.server_tls if self._entra else None
-        self._batch_front = Front('batch', self.conditions, server_tls)
+        self._batch_front = Front('batch', self.conditions, server_tls, batch_error)
 
         machines = self._make_machines(stack)
         timeline = Timeline(self.crashes.append)
@@ -151,8 +152,8 @@ class LocalAzure(OnDemand):
             self._delays or Delays(),
         )
 
-        routes = Batch(self.batch, self._authenticate, self.crashes.append)
-        self._serve(stack, self._batch_front, routes)
+        service = BatchService(self.batch, self._authenticate, self.crashes.append)
+        self._serve(stack, self._batch_front, service)
         stack.callback(self.batch.clear)
 
     def _make_machines(self, stack: ExitStack) -> Machines:

@@ -156,9 +156,9 @@ class Entra:
         """
         resource = request.arguments.get('resource', '')
         if request.headers.get('X-IDENTITY-HEADER') != self._header:
-            return _identity_error(401, 'Wrong X-IDENTITY-HEADER')
+            return _refused(401, 'Wrong X-IDENTITY-HEADER')
         if request.arguments.get('api-version') != '2019-08-01' or not resource:
-            return _identity_error(400, 'Wrong api-version or no resource')
+            return _refused(400, 'Wrong api-version or no resource')
 
         token, expiry = self._issue(resource, self._armed_problem(resource))
         document = {
@@ -220,7 +220,12 @@ class Entra:
         return None
 
 
-def _identity_error(status: int, message: str) -> Answer:
+def identity_error(fault: RequestFault, _request_id: str) -> Answer:
+    """An error of the endpoint that a fault asks for."""
+    return _refused(fault.status, fault.message or fault.code)
+
+
+def _refused(status: int, message: str) -> Answer:
     return _json_answer(status, {'statusCode': status, 'message': message})
 
 

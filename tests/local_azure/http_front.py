@@ -5,7 +5,6 @@ Behind it is a backend, which turns a request into an answer: Batch, storage, En
 
 from __future__ import annotations
 
-import json
 import ssl
 import time
 import uuid
@@ -23,13 +22,11 @@ from urllib.parse import parse_qs
 from weakref import WeakSet
 
 from tests.local_azure import storage_sas
-from tests.local_azure.batch.errors import ERRORS, BatchError, error_body
 from tests.local_azure.faults import Faults, RequestFault, Scheme, Service, Source
 
 NODE_USER_AGENT = 'local-azure-node'  # who calls itself so is a node, everybody else a client
-JSON = 'application/json;odata=minimalmetadata'  # of Batch
 HTML = b'<html><head><title>Proxy Error</title></head><body><h1>Proxy Error</h1></body></html>'
-TIME_OF_ERRORS = '2026-01-01T00:00:00.0000001Z'
+TIME_OF_ERRORS = '2026-01-01T00:00:00.0000001Z'  # of those that a fault asks for
 WITHOUT_BODY = (204, 304)  # statuses
 READ_AT_ONCE = 1 << 20  # bytes
 POLL = 0.02  # seconds until a front notices that it is to stop
@@ -130,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault and fault.cuts_before():  # it also waits for the end of a hold
             self._cut()
         if fault and fault.action == 'answer':
-            self._send(error_answer(fault, self.request_id))
+            self._send(self.server.refusal(fault, self.request_id))
             return
 
         answer = self.server.backend(self)
@@ -257,59 +254,29 @@ def cut_off(connection: Any) -> None:
         connection.shutdown(SHUT_RDWR)
 
 
-# Errors in the form of each service (REST references: "Status and error codes")
-
-
-def error_answer(fault: RequestFault, request_id: str) -> Answer:
-    """The error as its service says it, or the page of a broken gateway."""
-    message = fault.message or _message_of(fault.code)
-    headers = {'Content-Type': 'text/html'}
-    body = HTML
-    if not fault.html:
-        details = {'AuthenticationErrorDetail': fault.detail} if fault.detail else {}
-        error = error_body(fault.code, message, details, request_id, TIME_OF_ERRORS)
-        if fault.service == 'storage':
-            headers = {
-                'Content-Type': 'application/xml',
-                'x-ms-error-code': fault.code,
-                'x-ms-request-id': request_id,
-            }
-            body = _storage_error(fault.code, error['message']['value'], details)
-        else:
-            headers = {'Content-Type': JSON, 'request-id': request_id}
-            body = json.dumps(error).encode()
-    return Answer(fault.status, {**headers, **fault.headers}, body, message)
-
-
-def _message_of(code: str) -> str:
-    """The text of a Batch error; the code itself if it is none."""
-    if code in ERRORS:
-        return BatchError(code).message
-    return code
-
-
-def _storage_error(code: str, message: str, details: Mapping[str, str]) -> bytes:
-    text = f'<Code>{code}</Code><Message>{message}</Message>'
-    for name, value in details.items():
-        text += f'<{name}>{value}</{name}>'
-    return f'<?xml version="1.0" encoding="utf-8"?><Error>{text}</Error>'.encode()
-
-
 # The server
 
 
 class Front(ThreadingTCPServer):
-    """A thread for each connection to a free loopback port; those that are open end with it."""
+    """A thread for each connection to a free loopback port; those that are open end with it.
+
+    `say_error` makes the answer for a fault and the id of a request, in the form of the service.
+    """
 
     request_queue_size = 1024
     daemon_threads = True
     backend: Callable[[Handler], Answer]
 
     def __init__(
-        self, service: Service, conditions: Conditions, tls: ssl.SSLContext | None
+        self,
+        service: Service,
+        conditions: Conditions,
+        tls: ssl.SSLContext | None,
+        say_error: Callable[[RequestFault, str], Answer],
     ) -> None:
         self.service = service
         self.conditions = conditions
+        self._say_error = say_error
         self._open: WeakSet[Any] = WeakSet()
         super().__init__(('127.0.0.1', 0), Handler)
 
@@ -331,6 +298,14 @@ class Front(ThreadingTCPServer):
         self.server_close()
         for connection in self._open:
             cut_off(connection)
+
+    def refusal(self, fault: RequestFault, request_id: str) -> Answer:
+        """The error as its service says it, or the page of a broken gateway."""
+        if fault.html:
+            answer = Answer(fault.status, {'Content-Type': 'text/html'}, HTML)
+        else:
+            answer = self._say_error(fault, request_id)
+        return answer._replace(headers={**answer.headers, **fault.headers})
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)

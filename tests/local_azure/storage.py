@@ -21,7 +21,7 @@ from urllib3 import HTTPConnectionPool, HTTPHeaderDict, connection_from_url
 from tests.local_azure import storage_resigning, storage_sas
 from tests.local_azure.azurite import Azurite
 from tests.local_azure.faults import ContainerBeingDeleted, Faults, RequestFault
-from tests.local_azure.http_front import Answer, Handler, error_answer
+from tests.local_azure.http_front import TIME_OF_ERRORS, Answer, Handler
 
 LONGEST_NAME = 1024  # characters
 MOST_CONNECTIONS = 100
@@ -54,7 +54,7 @@ class Storage:
     def __call__(self, request: Handler) -> Answer:
         refusal = self._refusal(request)
         if refusal:
-            return error_answer(refusal, request.request_id)
+            return storage_error(refusal, request.request_id)
 
         deleted = self._armed_by_deletion(request)
         answer = self._pass_on(request)
@@ -191,3 +191,20 @@ def _container_itself(request: Handler) -> str | None:
 def _end_to_end(headers: Message | HTTPHeaderDict) -> dict[str, str]:
     """Headers that are not for one connection only."""
     return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
+
+
+def storage_error(fault: RequestFault, request_id: str) -> Answer:
+    """An error in the form of the service (REST reference, "Status and error codes")."""
+    message = fault.message or fault.code
+    text = f'<Code>{fault.code}</Code>'
+    text += f'<Message>{message}\nRequestId:{request_id}\nTime:{TIME_OF_ERRORS}</Message>'
+    if fault.detail:
+        text += f'<AuthenticationErrorDetail>{fault.detail}</AuthenticationErrorDetail>'
+
+    headers = {
+        'Content-Type': 'application/xml',
+        'x-ms-error-code': fault.code,
+        'x-ms-request-id': request_id,
+    }
+    body = f'<?xml version="1.0" encoding="utf-8"?><Error>{text}</Error>'.encode()
+    return Answer(fault.status, headers, body, message)

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tests.local_azure.batch import resource_documents, resource_properties
+from tests.local_azure.batch.calls import Call, Result
 from tests.local_azure.batch.filters import Condition, check_expand, parse_filter, parse_select
 from tests.local_azure.batch.property_types import Shape
-from tests.local_azure.batch.request_and_result import Call, Result
 from tests.local_azure.batch.resource_documents import Document, View
 
 Write = Callable[[Any, View], Document]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tests.local_azure.batch import api_versions, lists, request_bodies, task_and_node_files
-from tests.local_azure.batch.errors import BatchError, not_imitated
+from tests.local_azure.batch import api_versions, lists, request_properties, task_and_node_files
+from tests.local_azure.batch.calls import Call, Result
+from tests.local_azure.batch.errors import BatchError, invalid_property, not_imitated
 from tests.local_azure.batch.images_and_sizes import IMAGES, node_agents
 from tests.local_azure.batch.model import Pool, Task
-from tests.local_azure.batch.request_and_result import MAX_COLLECTION, Call, Result
 from tests.local_azure.batch.request_rules import check_slots
 from tests.local_azure.batch.resource_documents import (
     Document,
@@ -53,7 +53,7 @@ def list_pool_node_counts(call: Call) -> Result:
 
 
 def add_pool(call: Call) -> Result:
-    spec = call.checked_body(request_bodies.pool)
+    spec = call.spec(request_properties.POOL)
     pool = call.pools.add(spec)
     return call.created(f'/pools/{pool.id}', pool)
 
@@ -65,20 +65,16 @@ def list_pools(call: Call) -> Result:
 
 
 def get_pool(call: Call, pool_id: str) -> Result:
-    with call.account.lock:
-        pool = call.pools.get(pool_id)
-        call.check_conditions(pool)
+    with call.holding(call.pools.get, pool_id) as pool:
         document = lists.selected(call, lists.POOLS, pool)
         return call.element('pools/@Element', document, pool)
 
 
 def patch_pool(call: Call, pool_id: str) -> Result:
-    with call.account.lock:
-        pool = call.pools.get(pool_id)
-        call.check_conditions(pool)
-        spec = call.checked_body(request_bodies.pool_patch)
+    with call.holding(call.pools.get, pool_id) as pool:
+        spec = call.spec(request_properties.POOL_PATCH)
         _check_patch(pool, spec)
-        pool = call.pools.patch(pool_id, spec)
+        call.pools.patch(pool_id, spec)
         return call.changed(200, pool)
 
 
@@ -105,45 +101,35 @@ def _check_patch(pool: Pool, spec: Spec) -> None:
 
 
 def delete_pool(call: Call, pool_id: str) -> Result:
-    with call.account.lock:
-        pool = call.pools.get(pool_id)
-        call.check_conditions(pool)
+    with call.holding(call.pools.get, pool_id):
         call.pools.delete(pool_id)
         return Result(202)
 
 
 def resize_pool(call: Call, pool_id: str) -> Result:
-    with call.account.lock:
-        pool = call.pools.get(pool_id)
-        call.check_conditions(pool)
-        spec = call.checked_body(request_bodies.resize)
-        pool = call.pools.resize(pool_id, spec)
+    with call.holding(call.pools.get, pool_id) as pool:
+        spec = call.spec(request_properties.RESIZE)
+        call.pools.resize(pool_id, spec)
         return call.changed(202, pool)
 
 
 def remove_nodes(call: Call, pool_id: str) -> Result:
-    with call.account.lock:
-        pool = call.pools.get(pool_id)
-        call.check_conditions(pool)
-        spec = call.checked_body(request_bodies.remove_nodes)
-        pool = call.pools.remove_nodes(pool_id, spec)
+    with call.holding(call.pools.get, pool_id) as pool:
+        spec = call.spec(request_properties.REMOVE_NODES)
+        call.pools.remove_nodes(pool_id, spec)
         return call.changed(202, pool)
 
 
 def stop_pool_resize(call: Call, pool_id: str) -> Result:
-    with call.account.lock:
-        pool = call.pools.get(pool_id)
-        call.check_conditions(pool)
-        pool = call.pools.stop_resize(pool_id)
+    with call.holding(call.pools.get, pool_id) as pool:
+        call.pools.stop_resize(pool_id)
         return call.changed(202, pool)
 
 
 def enable_pool_autoscale(call: Call, pool_id: str) -> Result:
-    with call.account.lock:
-        pool = call.pools.get(pool_id)
-        call.check_conditions(pool)
-        spec = call.checked_body(request_bodies.enable_autoscale)
-        pool = call.pools.enable_autoscale(pool_id, spec)
+    with call.holding(call.pools.get, pool_id) as pool:
+        spec = call.spec(request_properties.ENABLE_AUTOSCALE)
+        call.pools.enable_autoscale(pool_id, spec)
         return call.changed(200, pool)
 
 
@@ -154,7 +140,7 @@ def disable_pool_autoscale(call: Call, pool_id: str) -> Result:
 
 def evaluate_pool_autoscale(call: Call, pool_id: str) -> Result:
     """Without an ETag (recorded traffic, 2020-03-01.11.0)."""
-    spec = call.checked_body(request_bodies.evaluate_autoscale)
+    spec = call.spec(request_properties.EVALUATE_AUTOSCALE)
     run = call.pools.evaluate_autoscale(pool_id, spec)
     document = autoscale_run_document(run)
     result = call.element('Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun', document)
@@ -196,7 +182,7 @@ def get_node_file(call: Call, pool_id: str, node_id: str, path: str) -> Result:
 
 def add_job(call: Call) -> Result:
     """Location says job-1 whatever the job's id (recorded traffic)."""
-    spec = call.checked_body(request_bodies.job)
+    spec = call.spec(request_properties.JOB)
     job = call.jobs.add(spec)
     return call.created('/jobs/job-1', job)
 
@@ -208,53 +194,51 @@ def list_jobs(call: Call) -> Result:
 
 
 def get_job(call: Call, job_id: str) -> Result:
-    with call.account.lock:
-        job = call.jobs.get(job_id)
-        call.check_conditions(job)
+    with call.holding(call.jobs.get, job_id) as job:
         document = lists.selected(call, lists.JOBS, job)
         return call.element('jobs/@Element', document, job)
 
 
 def patch_job(call: Call, job_id: str) -> Result:
-    with call.account.lock:
-        job = call.jobs.get(job_id)
-        call.check_conditions(job)
-        spec = call.checked_body(request_bodies.job_patch)
-        job = call.jobs.patch(job_id, spec)
+    with call.holding(call.jobs.get, job_id) as job:
+        spec = call.spec(request_properties.JOB_PATCH)
+        call.jobs.patch(job_id, spec)
         return call.changed(200, job)
 
 
 def delete_job(call: Call, job_id: str) -> Result:
-    with call.account.lock:
-        job = call.jobs.get(job_id)
-        call.check_conditions(job)
+    with call.holding(call.jobs.get, job_id):
         call.jobs.delete(job_id)
         return Result(202)
 
 
 def terminate_job(call: Call, job_id: str) -> Result:
-    with call.account.lock:
-        job = call.jobs.get(job_id)
-        call.check_conditions(job)
-        reason = call.checked_body(request_bodies.terminate_reason)
-        job = call.jobs.terminate(job_id, reason)
+    with call.holding(call.jobs.get, job_id) as job:
+        call.jobs.terminate(job_id, _terminate_reason(call))
         return call.changed(202, job)
 
 
+def _terminate_reason(call: Call) -> str:
+    """The caller's text, or UserTerminate without one.
+
+    Recorded traffic: POST /jobs/{id}/terminate with an empty body.
+    """
+    if call.body() is None:
+        return 'UserTerminate'
+    spec = call.spec(request_properties.TERMINATE_JOB)
+    return spec.get('terminateReason') or 'UserTerminate'
+
+
 def disable_job(call: Call, job_id: str) -> Result:
-    with call.account.lock:
-        job = call.jobs.get(job_id)
-        call.check_conditions(job)
-        disable_tasks = call.checked_body(request_bodies.disable_tasks)
-        job = call.jobs.disable(job_id, disable_tasks)
+    with call.holding(call.jobs.get, job_id) as job:
+        spec = call.spec(request_properties.DISABLE_JOB)
+        call.jobs.disable(job_id, spec['disableTasks'])
         return call.changed(202, job)
 
 
 def enable_job(call: Call, job_id: str) -> Result:
-    with call.account.lock:
-        job = call.jobs.get(job_id)
-        call.check_conditions(job)
-        job = call.jobs.enable(job_id)
+    with call.holding(call.jobs.get, job_id) as job:
+        call.jobs.enable(job_id)
         return call.changed(202, job)
 
 
@@ -270,17 +254,13 @@ def get_task_counts(call: Call, job_id: str) -> Result:
 
 
 def add_task(call: Call, job_id: str) -> Result:
-    spec = call.checked_body(request_bodies.task)
+    spec = call.spec(request_properties.TASK)
     task = call.jobs.add_task(job_id, spec)
     return call.created(f'/jobs/{task.job.id}/tasks/{task.id}', task)
 
 
 def add_task_collection(call: Call, job_id: str) -> Result:
-    # The limit is 1 MB of UTF-16, it seems: 528,959 bytes were refused (recorded traffic).
-    if 2 * len(call.request.body) > MAX_COLLECTION:
-        raise BatchError('RequestBodyTooLarge', MaxLimit=str(MAX_COLLECTION))
-    bodies = request_bodies.task_collection(call.body())
-
+    bodies = _tasks_of_collection(call)
     specs: list[Mapping[str, Any] | BatchError] = []
     for body in bodies:
         specs.append(_checked_task(body, call.version))
@@ -294,13 +274,35 @@ def add_task_collection(call: Call, job_id: str) -> Result:
     return call.element('taskaddresult', {'value': value})
 
 
+# Recorded traffic: POST .../addtaskcollection, 413 with MaxLimit 1048576.
+_MAX_COLLECTION = 1 << 20
+_MAX_TASKS_OF_A_COLLECTION = 100  # SDK14 task.add_collection
+
+
+def _tasks_of_collection(call: Call) -> list[Any]:
+    """The tasks of one collection, not yet checked: each gets its own result."""
+    # The limit is 1 MB of UTF-16, it seems: 528,959 bytes were refused (recorded traffic).
+    if 2 * len(call.request.body) > _MAX_COLLECTION:
+        raise BatchError('RequestBodyTooLarge', MaxLimit=str(_MAX_COLLECTION))
+
+    body = call.body()
+    tasks = body.get('value') if isinstance(body, dict) else None
+    if not isinstance(tasks, list):
+        reason = 'an object with a list named value is expected'
+        raise BatchError('InvalidRequestBody', Reason=reason)
+    if len(tasks) > _MAX_TASKS_OF_A_COLLECTION:
+        reason = f'a collection has at most {_MAX_TASKS_OF_A_COLLECTION} tasks'
+        raise invalid_property('value', reason, len(tasks))
+    return tasks
+
+
 def _checked_task(body: object, version: str) -> Spec | BatchError:
     """A checked task, or what is wrong with its values.
 
     A body that is malformed fails the whole collection.
     """
     try:
-        return request_bodies.task(body, version)
+        return request_properties.TASK.read_body(body, version)
     except BatchError as error:
         if error.code != 'InvalidPropertyValue':
             raise
@@ -320,34 +322,26 @@ def list_tasks(call: Call, job_id: str) -> Result:
 
 
 def get_task(call: Call, job_id: str, task_id: str) -> Result:
-    with call.account.lock:
-        task = call.jobs.task(job_id, task_id)
-        call.check_conditions(task)
+    with call.holding(call.jobs.task, job_id, task_id) as task:
         document = lists.selected(call, lists.TASKS, task)
         return call.element('tasks/@Element', document, task)
 
 
 def terminate_task(call: Call, job_id: str, task_id: str) -> Result:
-    with call.account.lock:
-        task = call.jobs.task(job_id, task_id)
-        call.check_conditions(task)
-        task = call.jobs.terminate_task(job_id, task_id)
+    with call.holding(call.jobs.task, job_id, task_id) as task:
+        call.jobs.terminate_task(job_id, task_id)
         return call.changed(204, task)
 
 
 def reactivate_task(call: Call, job_id: str, task_id: str) -> Result:
     """Without DataServiceId (recorded traffic)."""
-    with call.account.lock:
-        task = call.jobs.task(job_id, task_id)
-        call.check_conditions(task)
-        task = call.jobs.reactivate_task(job_id, task_id)
+    with call.holding(call.jobs.task, job_id, task_id) as task:
+        call.jobs.reactivate_task(job_id, task_id)
         return Result(204, None, task.modified)
 
 
 def delete_task(call: Call, job_id: str, task_id: str) -> Result:
-    with call.account.lock:
-        task = call.jobs.task(job_id, task_id)
-        call.check_conditions(task)
+    with call.holding(call.jobs.task, job_id, task_id):
         call.jobs.delete_task(job_id, task_id)
         return Result(200)
 

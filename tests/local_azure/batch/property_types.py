@@ -50,6 +50,12 @@ class Text(Value):
         return value
 
 
+class Time(Text):
+    """A moment; none stands in a request."""
+
+    literal = 'time'
+
+
 @dataclass(frozen=True)
 class Integer(Value):
     """A 32-bit number within bounds."""
@@ -145,8 +151,8 @@ class ListOf(Value):
 
 
 @dataclass(frozen=True)
-class TextMap(Value):
-    """An object with names of the caller's choice."""
+class AnyObject(Value):
+    """An object of which nothing is known here; it is kept as it comes."""
 
     def read(self, name: str, value: object, _version: str) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -217,3 +223,12 @@ class Shape(Value):
         if key in self.since and version < self.since[key]:
             return False
         return key not in self.until or version < self.until[key]
+
+
+TEXT = Text()
+TIME = Time()
+INTEGER = Integer()
+BOOLEAN = Boolean()
+DURATION = Duration()
+TEXTS = ListOf(TEXT)
+NOT_IMITATED = NotImitated()

@@ -1,10 +1,11 @@
-"""A request as an operation reads it, and the result that it gives."""
+"""The call of an operation: what it reads of the request, and the result that it gives."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -13,13 +14,11 @@ from tests.local_azure.batch.errors import BatchError, error_body, invalid_query
 from tests.local_azure.batch.etags import check_conditions
 from tests.local_azure.batch.jobs import Jobs
 from tests.local_azure.batch.pools import Pools
+from tests.local_azure.batch.property_types import Shape
 from tests.local_azure.batch.resource_documents import Document, View
 from tests.local_azure.batch.time_formats import format_time
 from tests.local_azure.http_front import Handler
 
-Checked = TypeVar('Checked')
-
-MAX_COLLECTION = 1 << 20  # recorded traffic: POST .../addtaskcollection, 413 with MaxLimit 1048576
 MAX_BODY = 8 << 20
 
 
@@ -27,6 +26,9 @@ class Changing(Protocol):
     """What has an ETag: a resource with the time of its last change."""
 
     modified: int
+
+
+Found = TypeVar('Found', bound=Changing)
 
 
 @dataclass
@@ -95,9 +97,17 @@ class Call:
             )
         return number
 
-    def checked_body(self, check: Callable[[object, str], Checked]) -> Checked:
-        """What a function of `request_bodies` makes of the body."""
-        return check(self.body(), self.version)
+    def spec(self, shape: Shape) -> dict[str, Any]:
+        """The body, checked."""
+        return shape.read_body(self.body(), self.version)
+
+    @contextmanager
+    def holding(self, find: Callable[..., Found], *names: str) -> Iterator[Found]:
+        """The resource of these names, which nobody changes meanwhile, if it fulfils If-Match."""
+        with self.account.lock:
+            resource = find(*names)
+            self.check_conditions(resource)
+            yield resource
 
     def check_conditions(self, resource: Changing) -> None:
         is_read = self.request.command in ('GET', 'HEAD')

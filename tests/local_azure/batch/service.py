@@ -1,4 +1,4 @@
-"""The HTTP side of the local Batch service: which operation a request asks for, and its answer.
+"""The local Batch service as HTTP sees it: which operation a request asks for, and its answer.
 
 SDK14 operations: paths and methods.
 """
@@ -13,19 +13,19 @@ from urllib.parse import unquote
 
 from tests.local_azure.batch import operations
 from tests.local_azure.batch.account import Account
-from tests.local_azure.batch.api_versions import ANSWERED as API_VERSIONS, check_version
-from tests.local_azure.batch.errors import BatchError, not_imitated
+from tests.local_azure.batch.api_versions import check_version
+from tests.local_azure.batch.calls import Call, Result
+from tests.local_azure.batch.errors import ERRORS, BatchError, error_body, not_imitated
 from tests.local_azure.batch.etags import etag
-from tests.local_azure.batch.request_and_result import Call, Result
 from tests.local_azure.batch.time_formats import http_date
-from tests.local_azure.http_front import JSON, Answer, Handler
-
-__all__ = ['API_VERSIONS', 'ROUTES', 'Batch']
+from tests.local_azure.faults import RequestFault
+from tests.local_azure.http_front import TIME_OF_ERRORS, Answer, Handler
 
 Operation = Callable[..., Result]  # gets the call, and the names in the path as keyword arguments
 Authenticate = Callable[[str, str, str, Mapping[str, str]], None]
 
 _INT32_MAX = 2**31 - 1
+_JSON = 'application/json;odata=minimalmetadata'
 
 
 class Route(NamedTuple):
@@ -96,8 +96,8 @@ def _unquoted(texts: dict[str, str]) -> dict[str, str]:
 _PATTERNS = [(route, _pattern(route.path)) for route in ROUTES]
 
 
-class Batch:
-    """The backend of the service. `authenticate` refuses a method, path, query and headers."""
+class BatchService:
+    """The backend of its front. `authenticate` refuses a method, path, query and headers."""
 
     def __init__(
         self,
@@ -165,7 +165,7 @@ class Batch:
         if isinstance(body, dict):
             body = json.dumps(body, separators=(',', ':')).encode()
             if request.command != 'HEAD':
-                headers['Content-Type'] = JSON
+                headers['Content-Type'] = _JSON
 
         if result.modified is not None:
             headers['ETag'] = etag(result.modified)  # unquoted
@@ -176,3 +176,15 @@ class Batch:
 
         headers.update(result.headers)
         return Answer(result.status, headers, body or b'', result.reason)
+
+
+def batch_error(fault: RequestFault, request_id: str) -> Answer:
+    """An error that a fault asks for; the text is that of its code if it has none of its own."""
+    message = fault.message or fault.code
+    if not fault.message and fault.code in ERRORS:
+        message = ERRORS[fault.code].message
+
+    values = {'AuthenticationErrorDetail': fault.detail} if fault.detail else {}
+    error = error_body(fault.code, message, values, request_id, TIME_OF_ERRORS)
+    headers = {'Content-Type': _JSON, 'request-id': request_id}
+    return Answer(fault.status, headers, json.dumps(error).encode(), message)
