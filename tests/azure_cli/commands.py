@@ -15,7 +15,9 @@ _AZ = re.compile(r'\baz [a-z]')
 _BLANK = re.compile(r'<[^<>\n]+>')  # <what the reader puts there>
 _SUBSHELL = re.compile(r'\$\(([^()]*)\)')
 _QUOTED = re.compile(r'["`](az [^"`]*)["`]')  # in a sentence
-_UNQUOTED = re.compile(r'(?:^|\s)(az [a-z].*)')
+_LINE = re.compile(r'^\s*(az [a-z].*)')  # nothing else is on it
+_UNQUOTED = re.compile(r'\s(az [a-z].*?)(?:, |[.:;](?: |$)|$)')  # in a sentence, which goes on
+_OPTION = re.compile(r'--?[a-z]')
 
 Command = list[str]  # its words, without `az`
 
@@ -35,11 +37,12 @@ def in_shell(script: str) -> list[Command]:
 def in_messages(source: str) -> list[Command]:
     """The commands in all string literals of a Python script."""
     tree = ast.parse(source)
-    options = _options_by_name(tree)
+    options = _options_by_name(tree, {})
+    options = _options_by_name(tree, options)  # some are made of others
     found = []
     for literal in _literals(tree):
         for line in _text(literal, options).splitlines():
-            for text in _QUOTED.findall(line) or _UNQUOTED.findall(line):
+            for text in _LINE.findall(line) or _QUOTED.findall(line) or _UNQUOTED.findall(line):
                 found += in_shell_line(text)
     return found
 
@@ -99,7 +102,7 @@ def _name(expression: ast.expr) -> str:
     return expression.id if isinstance(expression, ast.Name) else ''
 
 
-def _options_by_name(tree: ast.AST) -> dict[str, str]:
+def _options_by_name(tree: ast.AST, known: dict[str, str]) -> dict[str, str]:
     """For each variable and function the options that are written where it is defined, if any.
 
     All of them, whatever condition one stands under: az must know each.
@@ -115,7 +118,7 @@ def _options_by_name(tree: ast.AST) -> dict[str, str]:
         else:
             continue
         for literal in _literals(node):
-            text = _text(literal, {}).strip()
-            if text.startswith('--'):
+            text = _text(literal, known).strip()
+            if _OPTION.match(text):
                 found[name] = f'{found.get(name, "")} {text}'
     return found

@@ -63,14 +63,15 @@ def where():
     return options
 
 def message(kind):
-    server = f'--server {URL}'
-    return f'Sign in by "az login", then\\n  az job delete -n "{kind}" {server} {where()}'
+    server = f'-s {URL} {where()}'
+    print(f'Sign in by az login -t {TENANT}, or set a key.')
+    return f'Sign in by "az login", then\\n  az job delete -n "{kind}" {server}'
 """
 
     found = in_messages(script)
 
-    job = 'job delete -n value --server value --account-name value --auth-mode key'
-    assert found == [['login'], job.split()]
+    job = 'job delete -n value -s value --account-name value --auth-mode key'
+    assert found == [['login', '-t', 'value'], ['login'], job.split()]
 
 
 @pytest.mark.parametrize(
