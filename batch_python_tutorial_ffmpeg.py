@@ -1176,7 +1176,7 @@ class RepeatingAdapter(HTTPAdapter):
         self, request: Any, stream: bool = False, timeout: Any = None, **options: Any
     ) -> Any:
         """Return an answer of Azure that has arrived complete, or raise a RequestException."""
-        for attempts_left in (3, 2, 1, 0):
+        for attempts_left in (4, 3, 2, 1, 0):
             timeout = timeout if self.has_answered else _FIRST_TIMEOUT
             response = super().send(request, stream=stream, timeout=timeout, **options)
             if stream and 'x-ms-blob-type' in response.headers:
@@ -2234,20 +2234,25 @@ def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = No
     prompt = f'{question} [{"Y/n" if default == "yes" else "y/N"}] '
     while answer not in ('yes', 'no'):
         if not can_ask():
-            answer = default
-            prompt += '(nobody can be asked) '
-            break
+            why = 'interrupted' if stop.signalled else 'there is nobody to ask'
+            say(f'{prompt}{default} ({why})')
+            return default
+
+        stop.asking = True
         try:
-            stop.asking = True
             reply = input(prompt).strip().lower() or default
-        except (KeyboardInterrupt, EOFError, OSError, UnicodeError):
-            reply = default
-            say('')
+        except KeyboardInterrupt:
+            continue  # a signal: from now on there is nobody to ask
+        except (EOFError, OSError, UnicodeError):
+            say(default)
+            return default
         finally:
             stop.asking = False
-        answer = {'y': 'yes', 'n': 'no'}.get(reply, reply)
-        if answer in ('yes', 'no'):
-            return answer
+
+        if reply in ('y', 'yes'):
+            return 'yes'
+        if reply in ('n', 'no'):
+            return 'no'
         say("Please answer 'yes' or 'no' ('y' or 'n').")
 
     say(f'{prompt}{answer}')
@@ -2396,4 +2401,6 @@ def say_what_can_be_fetched(run: Run) -> None:
 
 
 if __name__ == '__main__':
-    os._exit(main())
+    exit_code = main()
+    if not hasattr(sys, 'ps1'):  # a notebook goes on
+        os._exit(exit_code)  # without waiting for uploads that hang
