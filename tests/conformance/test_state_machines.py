@@ -16,7 +16,15 @@ from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.errors import BatchError, Failure
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import ALIVE, COUNTERS, Task
-from tests.local_azure.batch.request_properties import JOB, JOB_PATCH, POOL, RESIZE, TASK
+from tests.local_azure.batch.request_properties import (
+    ENABLE_AUTOSCALE,
+    JOB,
+    JOB_PATCH,
+    POOL,
+    REMOVE_NODES,
+    RESIZE,
+    TASK,
+)
 from tests.local_azure.batch.resource_documents import View, pool_document
 from tests.local_azure.batch.states import (
     AllocationState,
@@ -122,13 +130,13 @@ class BatchMachine(RuleBasedStateMachine):
         if pool and pool.nodes:
             nodes = data.draw(st.lists(st.sampled_from(sorted(pool.nodes)), min_size=1))
             body = {'nodeList': nodes, 'nodeDeallocationOption': option}
-            spec = schema.remove_nodes(body, VERSION)
+            spec = REMOVE_NODES.read_body(body, VERSION)
             self.attempt(self.account.pools.remove_nodes, pool_id, spec)
 
     @rule(pool_id=st.sampled_from(POOL_IDS), formula=st.sampled_from(FORMULAS))
     def scale_by_formula(self, pool_id: str, formula: str) -> None:
         body = {'autoScaleFormula': formula, 'autoScaleEvaluationInterval': 'PT5M'}
-        spec = schema.enable_autoscale(body, VERSION)
+        spec = ENABLE_AUTOSCALE.read_body(body, VERSION)
         self.attempt(self.account.pools.enable_autoscale, pool_id, spec)
 
     @rule(pool_id=st.sampled_from(POOL_IDS))
@@ -171,7 +179,7 @@ class BatchMachine(RuleBasedStateMachine):
 
     @rule(job_id=st.sampled_from(JOB_IDS), pool_id=st.sampled_from(POOL_IDS))
     def change_pool_of_job(self, job_id: str, pool_id: str) -> None:
-        spec = schema.job_patch({'poolInfo': {'poolId': pool_id}}, VERSION)
+        spec = JOB_PATCH.read_body({'poolInfo': {'poolId': pool_id}}, VERSION)
         self.attempt(self.account.jobs.patch, job_id, spec)
 
     @rule(
