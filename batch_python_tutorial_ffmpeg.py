@@ -74,7 +74,7 @@ try:
     from azure.batch import BatchServiceClient, models as batchmodels
     from azure.batch.batch_auth import SharedKeyCredentials
     from azure.batch.custom.custom_errors import CreateTasksErrorException
-    from azure.core.credentials import AccessToken
+    from azure.core.credentials import AccessToken, AzureNamedKeyCredential
     from azure.core.exceptions import (
         AzureError,
         ClientAuthenticationError,
@@ -103,7 +103,6 @@ except ModuleNotFoundError as missing:
 # ==================================================================================================
 
 # --- Settings -------------------------------------------------------------------------------------
-
 
 # Replace the values in <...>, or set the environment variables beside them.
 _BATCH_ACCOUNT_NAME = os.getenv('AZURE_BATCH_ACCOUNT', '<Batch account>')
@@ -165,7 +164,7 @@ class Run:
     blob_client: BlobServiceClient
     lock: 'RunLock'  # nobody else uses the containers, the pool and the job meanwhile
     started: datetime  # by Azure's clock: outputs that are older are of an earlier run
-    began: float  # by a clock of this machine that nobody sets
+    began: float  # seconds, by a clock of this machine that nobody sets
     results: dict[str, 'VideoResult'] = field(default_factory=dict)  # by the name of the video
     arrived: set[str] = field(default_factory=set)  # videos whose output is here
     cleaned_up: bool = True  # no deletion has failed
@@ -260,20 +259,22 @@ def take_steps(run: Run) -> int:
 
 def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     """Return a client of the Batch account and one of the storage account."""
-    token = Token(DefaultAzureCredential(process_timeout=60))  # seconds, for `az` to answer
+    if not (_BATCH_ACCOUNT_KEY and _STORAGE_ACCOUNT_KEY):
+        token = Token(DefaultAzureCredential(process_timeout=60))  # seconds, for `az` to answer
 
-    batch_credentials = AdalAuthentication(token.for_batch)
+    batch_credentials: Any
     if _BATCH_ACCOUNT_KEY:
         batch_credentials = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
+    else:
+        batch_credentials = AdalAuthentication(token.for_batch)
     batch_client = BatchServiceClient(batch_credentials, _BATCH_ACCOUNT_URL.rstrip('/'))
     repeat_failed_requests(batch_client)
 
-    storage_credential: Any = token
+    storage_credential: Any
     if _STORAGE_ACCOUNT_KEY:
-        storage_credential = {
-            'account_name': _STORAGE_ACCOUNT_NAME,
-            'account_key': _STORAGE_ACCOUNT_KEY,
-        }
+        storage_credential = AzureNamedKeyCredential(_STORAGE_ACCOUNT_NAME, _STORAGE_ACCOUNT_KEY)
+    else:
+        storage_credential = token
     blob_client = BlobServiceClient(
         _STORAGE_ACCOUNT_URL,
         credential=storage_credential,
@@ -558,7 +559,7 @@ def add_tasks(
     say(f'Adding {plural(len(input_files), "task")} to job [{job_id}]...')
     tasks = []
     for number, input_file in enumerate(input_files):
-        video = input_file.file_path
+        video = input_file.file_path  # the name of its blob; on the node it is input.mp4
         task = batchmodels.TaskAddParameter(
             id=f'Task{number}',
             display_name=video,
@@ -616,7 +617,9 @@ def wait_for_tasks_to_complete(
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
     ask = functools.partial(ask_patiently, deadline + _MARGIN.total_seconds())
-    unfinished = batchmodels.TaskListOptions(filter="state ne 'completed'", select='id')
+    unfinished = batchmodels.TaskListOptions(
+        filter="state ne 'completed'", select='id', max_results=1
+    )
     last_status = ''
     polls_without_news = 0
 
