@@ -1474,7 +1474,8 @@ def check_only(options: argparse.Namespace, videos: dict[str, Path]) -> None:
     say(f'Both accounts answer. Image: {_POOL_IMAGE["sku"]} is supported, {image_end}.')
     pool = 'new' if none_if_gone(batch_client.pool.get, _POOL_ID) is None else 'exists'
     say(f'Files: {len(videos)}. Pool: {pool}. Job: new.')
-    say(f'A run has {describe_bill(options)}')
+    if videos:
+        say(f'A run has {describe_bill(options)}')
 
 
 # --- One run at a time ----------------------------------------------------------------------------
@@ -2062,7 +2063,7 @@ def describe(error: Any) -> str:
     if isinstance(error, batchmodels.BatchError):
         return describe_code(BATCH, error.code, error.message, error.values)
     if isinstance(error, ClientException | DeserializationError):
-        return describe_no_answer(BATCH, getattr(error, 'inner_exception', None) or error)
+        return describe_no_answer(BATCH, error)
     if error_code(error):
         return describe_code(STORAGE, error_code(error), error.message, (), error.response)
     if isinstance(error, ClientAuthenticationError):
@@ -2096,9 +2097,10 @@ def describe_code(
 
 def describe_no_answer(service: Service, error: object) -> str:
     """Describe a connection that failed, or an answer that is not from Azure."""
+    # Without the names of classes around the reason.
     text = str(error).partition('\n')[0].rpartition('(Caused by ')[2]
-    reason = re.search(r'port=\d+\): (.+)', text)  # without the names of classes around it
-    text = shown(reason[1].strip('"\')') if reason else text)
+    text = re.sub(r'^Error occurred in request\., \w+: |.*port=\d+\): ', '', text)
+    text = shown(text.strip('"\')'))
 
     check = f'Check {service.settings} and the network.'
     if 'certificate' in text.lower():
