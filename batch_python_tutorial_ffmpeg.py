@@ -2101,6 +2101,7 @@ def describe_no_answer(service: Service, error: object) -> str:
     text = str(error).partition('\n')[0].rpartition('(Caused by ')[2]
     text = re.sub(r'^Error occurred in request\., \w+: |.*port=\d+\): ', '', text)
     text = shown(text.strip('"\')'))
+    text += ')' * (text.count('(') - text.count(')'))
 
     check = f'Check {service.settings} and the network.'
     if 'certificate' in text.lower():
