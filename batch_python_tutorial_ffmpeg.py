@@ -512,8 +512,9 @@ def create_job(
 #   what could be converted.
 #
 # `sed` drops two messages that do not concern the sound: about chapters without their track, and
-# about a track without any content. The option -abort_on lets a video fail whose audio is empty.
-# The video is removed in any case, because the disk of a node is small.
+# about a track without any content. (With `repeat`, ffmpeg prints a message again instead of "Last
+# message repeated".) The option -abort_on lets a video fail whose audio is empty. The video is
+# removed in any case, because the disk of a node is small.
 
 _DAMAGED_EXIT_CODE = 3
 
@@ -525,7 +526,7 @@ def task_command() -> str:
         "/bin/bash -c '"
         'set -o pipefail; '
         'errors=$('
-        'ffmpeg -nostdin -loglevel error -abort_on empty_output_stream -y '
+        'ffmpeg -nostdin -loglevel repeat+error -abort_on empty_output_stream -y '
         f'-i input.mp4 {_OUTPUT_FORMAT["ffmpeg_options"]} {output} 2>&1 '
         '| sed "/chapter track not found/d; /missing mandatory atoms/d" | tail -n 100); '
         'code=$?; '
