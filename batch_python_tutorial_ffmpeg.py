@@ -74,7 +74,7 @@ try:
     from azure.batch import BatchServiceClient, models as batchmodels
     from azure.batch.batch_auth import SharedKeyCredentials
     from azure.batch.custom.custom_errors import CreateTasksErrorException
-    from azure.core.credentials import AccessToken
+    from azure.core.credentials import AccessToken, AzureNamedKeyCredential
     from azure.core.exceptions import (
         AzureError,
         ClientAuthenticationError,
@@ -103,7 +103,6 @@ except ModuleNotFoundError as missing:
 # ==================================================================================================
 
 # --- Settings -------------------------------------------------------------------------------------
-
 
 # Replace the values in <...>, or set the environment variables beside them.
 _BATCH_ACCOUNT_NAME = os.getenv('AZURE_BATCH_ACCOUNT', '<Batch account>')
@@ -165,7 +164,7 @@ class Run:
     blob_client: BlobServiceClient
     lock: 'RunLock'  # nobody else uses the containers, the pool and the job meanwhile
     started: datetime  # by Azure's clock: outputs that are older are of an earlier run
-    began: float  # by a clock of this machine that nobody sets
+    began: float  # seconds, by a clock of this machine that nobody sets
     results: dict[str, 'VideoResult'] = field(default_factory=dict)  # by the name of the video
     arrived: set[str] = field(default_factory=set)  # videos whose output is here
     cleaned_up: bool = True  # no deletion has failed
@@ -260,20 +259,22 @@ def take_steps(run: Run) -> int:
 
 def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     """Return a client of the Batch account and one of the storage account."""
-    token = Token(DefaultAzureCredential(process_timeout=60))  # seconds, for `az` to answer
+    if not (_BATCH_ACCOUNT_KEY and _STORAGE_ACCOUNT_KEY):
+        token = Token(DefaultAzureCredential(process_timeout=60))  # seconds, for `az` to answer
 
-    batch_credentials = AdalAuthentication(token.for_batch)
+    batch_credentials: Any
     if _BATCH_ACCOUNT_KEY:
         batch_credentials = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
+    else:
+        batch_credentials = AdalAuthentication(token.for_batch)
     batch_client = BatchServiceClient(batch_credentials, _BATCH_ACCOUNT_URL.rstrip('/'))
     repeat_failed_requests(batch_client)
 
-    storage_credential: Any = token
+    storage_credential: Any
     if _STORAGE_ACCOUNT_KEY:
-        storage_credential = {
-            'account_name': _STORAGE_ACCOUNT_NAME,
-            'account_key': _STORAGE_ACCOUNT_KEY,
-        }
+        storage_credential = AzureNamedKeyCredential(_STORAGE_ACCOUNT_NAME, _STORAGE_ACCOUNT_KEY)
+    else:
+        storage_credential = token
     blob_client = BlobServiceClient(
         _STORAGE_ACCOUNT_URL,
         credential=storage_credential,
@@ -511,8 +512,9 @@ def create_job(
 #   what could be converted.
 #
 # `sed` drops two messages that do not concern the sound: about chapters without their track, and
-# about a track without any content. The option -abort_on lets a video fail whose audio is empty.
-# The video is removed in any case, because the disk of a node is small.
+# about a track without any content. (With `repeat`, ffmpeg prints a message again instead of "Last
+# message repeated".) The option -abort_on lets a video fail whose audio is empty. The video is
+# removed in any case, because the disk of a node is small.
 
 _DAMAGED_EXIT_CODE = 3
 
@@ -524,7 +526,7 @@ def task_command() -> str:
         "/bin/bash -c '"
         'set -o pipefail; '
         'errors=$('
-        'ffmpeg -nostdin -loglevel error -abort_on empty_output_stream -y '
+        'ffmpeg -nostdin -loglevel repeat+error -abort_on empty_output_stream -y '
         f'-i input.mp4 {_OUTPUT_FORMAT["ffmpeg_options"]} {output} 2>&1 '
         '| sed "/chapter track not found/d; /missing mandatory atoms/d" | tail -n 100); '
         'code=$?; '
@@ -558,7 +560,7 @@ def add_tasks(
     say(f'Adding {plural(len(input_files), "task")} to job [{job_id}]...')
     tasks = []
     for number, input_file in enumerate(input_files):
-        video = input_file.file_path
+        video = input_file.file_path  # the name of its blob; on the node it is input.mp4
         task = batchmodels.TaskAddParameter(
             id=f'Task{number}',
             display_name=video,
@@ -616,7 +618,9 @@ def wait_for_tasks_to_complete(
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
     ask = functools.partial(ask_patiently, deadline + _MARGIN.total_seconds())
-    unfinished = batchmodels.TaskListOptions(filter="state ne 'completed'", select='id')
+    unfinished = batchmodels.TaskListOptions(
+        filter="state ne 'completed'", select='id', max_results=1
+    )
     last_status = ''
     polls_without_news = 0
 
@@ -1176,7 +1180,7 @@ class RepeatingAdapter(HTTPAdapter):
         self, request: Any, stream: bool = False, timeout: Any = None, **options: Any
     ) -> Any:
         """Return an answer of Azure that has arrived complete, or raise a RequestException."""
-        for attempts_left in (3, 2, 1, 0):
+        for attempts_left in (4, 3, 2, 1, 0):
             timeout = timeout if self.has_answered else _FIRST_TIMEOUT
             response = super().send(request, stream=stream, timeout=timeout, **options)
             if stream and 'x-ms-blob-type' in response.headers:
@@ -1471,7 +1475,8 @@ def check_only(options: argparse.Namespace, videos: dict[str, Path]) -> None:
     say(f'Both accounts answer. Image: {_POOL_IMAGE["sku"]} is supported, {image_end}.')
     pool = 'new' if none_if_gone(batch_client.pool.get, _POOL_ID) is None else 'exists'
     say(f'Files: {len(videos)}. Pool: {pool}. Job: new.')
-    say(f'A run has {describe_bill(options)}')
+    if videos:
+        say(f'A run has {describe_bill(options)}')
 
 
 # --- One run at a time ----------------------------------------------------------------------------
@@ -2059,7 +2064,7 @@ def describe(error: Any) -> str:
     if isinstance(error, batchmodels.BatchError):
         return describe_code(BATCH, error.code, error.message, error.values)
     if isinstance(error, ClientException | DeserializationError):
-        return describe_no_answer(BATCH, getattr(error, 'inner_exception', None) or error)
+        return describe_no_answer(BATCH, error)
     if error_code(error):
         return describe_code(STORAGE, error_code(error), error.message, (), error.response)
     if isinstance(error, ClientAuthenticationError):
@@ -2093,9 +2098,11 @@ def describe_code(
 
 def describe_no_answer(service: Service, error: object) -> str:
     """Describe a connection that failed, or an answer that is not from Azure."""
+    # Without the names of classes around the reason.
     text = str(error).partition('\n')[0].rpartition('(Caused by ')[2]
-    reason = re.search(r'port=\d+\): (.+)', text)  # without the names of classes around it
-    text = shown(reason[1].strip('"\')') if reason else text)
+    text = re.sub(r'^Error occurred in request\., \w+: |.*port=\d+\): ', '', text)
+    text = shown(text.strip('"\')'))
+    text += ')' * (text.count('(') - text.count(')'))
 
     check = f'Check {service.settings} and the network.'
     if 'certificate' in text.lower():
@@ -2234,20 +2241,25 @@ def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = No
     prompt = f'{question} [{"Y/n" if default == "yes" else "y/N"}] '
     while answer not in ('yes', 'no'):
         if not can_ask():
-            answer = default
-            prompt += '(nobody can be asked) '
-            break
+            why = 'interrupted' if stop.signalled else 'there is nobody to ask'
+            say(f'{prompt}{default} ({why})')
+            return default
+
+        stop.asking = True
         try:
-            stop.asking = True
             reply = input(prompt).strip().lower() or default
-        except (KeyboardInterrupt, EOFError, OSError, UnicodeError):
-            reply = default
-            say('')
+        except KeyboardInterrupt:
+            continue  # a signal: from now on there is nobody to ask
+        except (EOFError, OSError, UnicodeError):
+            say(default)
+            return default
         finally:
             stop.asking = False
-        answer = {'y': 'yes', 'n': 'no'}.get(reply, reply)
-        if answer in ('yes', 'no'):
-            return answer
+
+        if reply in ('y', 'yes'):
+            return 'yes'
+        if reply in ('n', 'no'):
+            return 'no'
         say("Please answer 'yes' or 'no' ('y' or 'n').")
 
     say(f'{prompt}{answer}')
@@ -2396,4 +2408,6 @@ def say_what_can_be_fetched(run: Run) -> None:
 
 
 if __name__ == '__main__':
-    os._exit(main())
+    exit_code = main()
+    if not hasattr(sys, 'ps1'):  # a notebook goes on
+        os._exit(exit_code)  # without waiting for uploads that hang

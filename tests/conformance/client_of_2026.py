@@ -133,6 +133,16 @@ def main(sign_in: str) -> None:
     seen['files'] = [file.name for file in client.list_task_files(JOB, '1')]
     seen['stdout'] = [read_file(client, '1'), read_file(client, '3')]
 
+    by_hand = models.BatchJobDisableOptions(disable_tasks='requeue')
+    client.begin_disable_job(JOB, by_hand, polling_interval=INTERVAL).wait()
+    seen['by hand'] = [str(client.get_job(JOB).state.value)]
+    client.begin_enable_job(JOB, polling_interval=INTERVAL).wait()
+    seen['by hand'].append(str(client.get_job(JOB).state.value))
+    node = next(iter(client.list_nodes(POOL)))
+    removal = models.BatchNodeRemoveOptions(node_ids=[node.id])
+    client.begin_remove_nodes(POOL, removal, polling_interval=INTERVAL).wait()
+    seen['by hand'].append(len(list(client.list_nodes(POOL))))
+
     # 15.1.0 exports no model for these options, and without any it fails before it sends.
     reason = {'terminateReason': 'enough'}
     client.begin_terminate_job(JOB, reason, polling_interval=INTERVAL).wait()

@@ -370,6 +370,22 @@ def test_formula_that_is_too_deep_is_not_imitated(deep: str) -> None:
     assert caught.value.code == 'NotImplemented'
 
 
+@pytest.mark.parametrize(
+    'expression',
+    [
+        f'{"9" * 400} - {"9" * 400}',
+        f'-{"9" * 400}',
+        'time("0001-01-01T00:00:00+14:00").year',
+        '$ActiveTasks.GetSamplePercent(TimeInterval_Week * 1000000)',
+    ],
+)
+def test_values_beyond_all_bounds_are_not_imitated(expression: str) -> None:
+    with pytest.raises(BatchError) as caught:
+        results(f'$TargetDedicatedNodes = {expression}')
+
+    assert caught.value.code == 'NotImplemented'
+
+
 def test_refusal_names_the_place() -> None:
     with pytest.raises(BatchError) as caught:
         results('x = 1;\n  $TargetDedicatedNodes = x % 2;')

@@ -267,6 +267,17 @@ def test_job_that_is_deleted_while_it_is_disabled_is_gone(
     azure.wait_until(lambda: not azure.batch.all_jobs())
 
 
+def test_job_that_is_terminated_while_it_is_disabled_completes(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    client.job.add(a_job())
+    client.job.disable('job', 'requeue')
+
+    client.job.terminate('job')
+
+    wait_for_job(azure, 'completed')
+
+
 def test_job_that_ends_by_itself_does_not_do_so_while_it_is_disabled(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:

@@ -47,6 +47,7 @@ def test_client_of_2026_sees_a_job_from_pool_to_deletion(
         'failed': [['2', 3]],
         'files': ['stderr.txt', 'stdout.txt', 'wd'],
         'stdout': ['hello\n', 'ready\n'],
+        'by hand': ['disabled', 'active', 1],
         'job': ['completed', 'enough'],
         'gone': [True, True],
     }

@@ -35,6 +35,7 @@ STATE = (
     f'{PACKAGE}.batch.scheduling',
     f'{PACKAGE}.batch.shared_state',
     f'{PACKAGE}.batch.states',
+    f'{PACKAGE}.batch.task_environment',
     f'{PACKAGE}.batch.task_users',
 )
 HTTP = (

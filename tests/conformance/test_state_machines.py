@@ -16,9 +16,23 @@ from tests.local_azure.batch.account import Account
 from tests.local_azure.batch.errors import BatchError, Failure
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import ALIVE, COUNTERS, Task
-from tests.local_azure.batch.request_properties import JOB, JOB_PATCH, POOL, RESIZE, TASK
+from tests.local_azure.batch.request_properties import (
+    ENABLE_AUTOSCALE,
+    JOB,
+    JOB_PATCH,
+    POOL,
+    REMOVE_NODES,
+    RESIZE,
+    TASK,
+)
 from tests.local_azure.batch.resource_documents import View, pool_document
-from tests.local_azure.batch.states import JobState, PoolState, TaskState
+from tests.local_azure.batch.states import (
+    AllocationState,
+    JobState,
+    NodeState,
+    PoolState,
+    TaskState,
+)
 from tests.local_azure.faults import (
     FailedAllocation,
     FailedStartTask,
@@ -30,10 +44,17 @@ from tests.local_azure.faults import (
 
 from .manual import ManualMachines, ManualTimeline
 
+OPTIONS = ('requeue', 'terminate', 'taskcompletion')
+FORMULAS = (
+    '$TargetDedicatedNodes = 1; $TargetLowPriorityNodes = 0;',
+    '$TargetLowPriorityNodes = min(3, $PendingTasks.GetSample(1), 2);',
+    '$TargetLowPriorityNodes = 0; $NodeDeallocationOption = taskcompletion;',
+    '$TargetDedicatedNodes = max($RunningTasks.GetSample(TimeInterval_Minute, 90));',
+)
 VERSION = '2025-06-01'
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
 POOL_IDS, JOB_IDS, TASK_IDS = ('P1', 'p1', 'P2'), ('J1', 'j1', 'J2'), ('a', 'A', 'b', 'c', 'd')
-REFUSALS = {400, 404, 409}
+REFUSALS = {400, 404, 409, 503}
 VIEW = View('', VERSION)
 
 
@@ -89,7 +110,7 @@ class BatchMachine(RuleBasedStateMachine):
         pool_id=st.sampled_from(POOL_IDS),
         dedicated=st.integers(0, 3),
         low=st.integers(0, 3),
-        option=st.sampled_from(['requeue', 'terminate']),
+        option=st.sampled_from(OPTIONS),
     )
     def resize_pool(self, pool_id: str, dedicated: int, low: int, option: str) -> None:
         body = {
@@ -102,6 +123,25 @@ class BatchMachine(RuleBasedStateMachine):
     @rule(pool_id=st.sampled_from(POOL_IDS))
     def stop_resize(self, pool_id: str) -> None:
         self.attempt(self.account.pools.stop_resize, pool_id)
+
+    @rule(pool_id=st.sampled_from(POOL_IDS), data=st.data(), option=st.sampled_from(OPTIONS))
+    def remove_nodes(self, pool_id: str, data: st.DataObject, option: str) -> None:
+        pool = self.account.pools.by_key.get(pool_id.lower())
+        if pool and pool.nodes:
+            nodes = data.draw(st.lists(st.sampled_from(sorted(pool.nodes)), min_size=1))
+            body = {'nodeList': nodes, 'nodeDeallocationOption': option}
+            spec = REMOVE_NODES.read_body(body, VERSION)
+            self.attempt(self.account.pools.remove_nodes, pool_id, spec)
+
+    @rule(pool_id=st.sampled_from(POOL_IDS), formula=st.sampled_from(FORMULAS))
+    def scale_by_formula(self, pool_id: str, formula: str) -> None:
+        body = {'autoScaleFormula': formula, 'autoScaleEvaluationInterval': 'PT5M'}
+        spec = ENABLE_AUTOSCALE.read_body(body, VERSION)
+        self.attempt(self.account.pools.enable_autoscale, pool_id, spec)
+
+    @rule(pool_id=st.sampled_from(POOL_IDS))
+    def scale_by_hand(self, pool_id: str) -> None:
+        self.attempt(self.account.pools.disable_autoscale, pool_id)
 
     @rule(pool_id=st.sampled_from(POOL_IDS))
     def delete_pool(self, pool_id: str) -> None:
@@ -136,6 +176,22 @@ class BatchMachine(RuleBasedStateMachine):
             {'onAllTasksComplete': 'terminatejob' if ends else 'noaction'}, VERSION
         )
         self.attempt(self.account.jobs.patch, job_id, spec)
+
+    @rule(job_id=st.sampled_from(JOB_IDS), pool_id=st.sampled_from(POOL_IDS))
+    def change_pool_of_job(self, job_id: str, pool_id: str) -> None:
+        spec = JOB_PATCH.read_body({'poolInfo': {'poolId': pool_id}}, VERSION)
+        self.attempt(self.account.jobs.patch, job_id, spec)
+
+    @rule(
+        job_id=st.sampled_from(JOB_IDS),
+        disable_tasks=st.sampled_from(['requeue', 'terminate', 'wait']),
+    )
+    def disable_job(self, job_id: str, disable_tasks: str) -> None:
+        self.attempt(self.account.jobs.disable, job_id, disable_tasks)
+
+    @rule(job_id=st.sampled_from(JOB_IDS))
+    def enable_job(self, job_id: str) -> None:
+        self.attempt(self.account.jobs.enable, job_id)
 
     @rule(job_id=st.sampled_from(JOB_IDS))
     def terminate_job(self, job_id: str) -> None:
@@ -188,7 +244,7 @@ class BatchMachine(RuleBasedStateMachine):
 
     # The world
 
-    @rule(seconds=st.sampled_from([0.0, 0.02, 0.05, 0.2, 6.0, 40.0]))
+    @rule(seconds=st.sampled_from([0.0, 0.02, 0.05, 0.2, 6.0, 40.0, 301.0]))
     def time_passes(self, seconds: float) -> None:
         self.timeline.advance(seconds)
 
@@ -255,12 +311,25 @@ class BatchMachine(RuleBasedStateMachine):
         for pool in self.account.all_pools():
             for node in pool.nodes.values():
                 assert node.used_slots <= pool.spec['taskSlotsPerNode']
-                assert not node.runs or node.state in ALIVE
-                assert (node.state.value == 'running') == bool(node.runs)
+                if node.state is not NodeState.leaving_pool:  # it may wait for its tasks
+                    assert (node.state is NodeState.running) == bool(node.runs)
                 on_nodes += [run.task for run in node.runs.values()]
         running = [task for task in self.account.all_tasks() if task.state is TaskState.running]
         assert Counter(map(id, running)) == Counter(map(id, on_nodes))
         assert {id(run.task) for run in self.machines.running if run.task} == set(map(id, running))
+
+    @invariant()
+    def disabled_jobs_run_nothing(self) -> None:
+        for job in self.account.all_jobs():
+            if job.state in (JobState.disabled, JobState.enabling):
+                assert job.counts['running'] == 0
+
+    @invariant()
+    def steady_pools_have_no_leaving_nodes(self) -> None:
+        for pool in self.account.all_pools():
+            if pool.allocation is AllocationState.steady:
+                for node in pool.nodes.values():
+                    assert node.state is not NodeState.leaving_pool
 
     @invariant()
     def active_tasks_of_active_jobs_wait_in_the_queue(self) -> None:

@@ -39,9 +39,9 @@ class Sample:
 
     def command(self, *options: str) -> list[str | Path]:
         changed = (
-            f'import datetime, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); '
+            f'import datetime, os, sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); '
             f'import {SCRIPT.stem} as sample; '
-            f'{self.changes}sample.leave(sample.main())'
+            f'{self.changes}os._exit(sample.main())'
         )
         program = ['-c', changed] if self.changes else [SCRIPT]
         sample = [

@@ -14,6 +14,7 @@ WORDS = {
     Verdict.SOUND: (['ok', ''], '$'),
     Verdict.DAMAGED: (['damaged'], 'damaged: ffmpeg reported errors'),
     Verdict.FAILED: (['failed'], 'failed: '),
+    Verdict.UNNOTICED: (['ok', ''], '$'),
 }
 
 

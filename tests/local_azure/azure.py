@@ -276,7 +276,10 @@ class LocalAzure(OnDemand):
             time.sleep(0.01)
 
     def evaluate_autoscale_every(self, seconds: float) -> None:
-        """Autoscale formulas are evaluated so often until `clear`, whatever their pools say."""
+        """Autoscale formulas are evaluated so often until `clear`, whatever their pools say.
+
+        As often samples are taken for them.
+        """
         self.batch.pools.evaluate_autoscale_every(seconds)
 
     def _now(self) -> datetime:

@@ -30,6 +30,7 @@ class Verdict(Enum):
 
     SOUND = 'exit code 0, and an MP3'
     DAMAGED = 'exit code 3, and an MP3 as far as it goes'
+    UNNOTICED = 'exit code 0, and an MP3 that lacks a part: a limit of ffmpeg'
     FAILED = 'another exit code, and no MP3'
 
 
@@ -48,7 +49,7 @@ class OddVideo:
     arguments: str  # for ffmpeg, as one would type them; the name of the result is added
     verdict: Verdict = Verdict.SOUND
     change: Change | None = None  # made to the bytes of the file at the end
-    seconds: float = 1  # of audio, before the change
+    seconds: float = 1  # of audio, before anything is taken away
     cover: bool = False  # whether the MP3 has to hold a picture
 
 
@@ -67,6 +68,15 @@ AS_COVER = '-map 0 -map 1 -disposition:v:0 attached_pic'
 CHAPTER_PICTURES = f'{BOTH} {PICTURE} -i chapters.txt -map 0 -map 1 -map 2 -map_metadata 3'
 FRAGMENTED = '-g 5 -movflags +frag_keyframe+empty_moov+default_base_moof'
 NO_SAMPLES = '-filter:a atrim=end=0'
+# Four fragments, of a second each.
+FOUR_FRAGMENTS = '-g 10 -movflags +frag_keyframe+empty_moov+default_base_moof'
+# Sound that is silent for two seconds, as phones and meetings record it: nothing is written.
+MUTED = r"-filter:a 'aselect=not(between(t\,1\,3))'"
+# Pictures and sound both stop for two seconds: somebody has pressed the pause button.
+PAUSED = (
+    r"-filter_complex '[0:v]setpts=PTS+gte(T\,2)*2/TB[v];[1:a]asetpts=PTS+gte(T\,2)*2/TB[a]' "
+    "-map '[v]' -map '[a]'"
+)
 MOV = '-f mov'
 MKV = '-f matroska'
 
@@ -85,6 +95,7 @@ START=400
 END=1000
 title=The end
 """,
+    'nothing.vtt': 'WEBVTT\n\n',
     'subtitles.srt': """1
 00:00:00,000 --> 00:00:00,900
 Somebody says something.
@@ -124,6 +135,54 @@ def show_pictures_with_chapters(content: bytes) -> bytes:
     changed, count = re.subn(rb'(chap\0\0\0).', b'\\g<1>\x03', content, flags=re.DOTALL)
     assert count
     return changed
+
+
+def cut_chapters_away(content: bytes) -> bytes:
+    """Return the file with chapters in a track that it does not have: an editor has cut it away."""
+    changed, count = re.subn(rb'(chap\0\0\0).', b'\\g<1>\x63', content, flags=re.DOTALL)
+    assert count
+    return changed
+
+
+def cut_two_chapter_tracks_away(content: bytes) -> bytes:
+    """Return the file with chapters and their pictures in tracks that it does not have.
+
+    The second number takes the place of the edit list, so that nothing in the file moves.
+    """
+    edit_list_and_chapters = rb'\0\0\0\x24edts.{28}\0\0\0\x14tref\0\0\0\x0cchap.{4}'
+    two_numbers = box(b'tref', box(b'chap', (98).to_bytes(4) + (99).to_bytes(4)))
+    replacement = two_numbers + box(b'free', bytes(24))
+    changed, count = re.subn(edit_list_and_chapters, replacement, content, flags=re.DOTALL)
+    assert count
+    return changed
+
+
+def empty_the_last_track(content: bytes) -> bytes:
+    """Return the file with a last track that has no table of times, so no samples."""
+    start = content.rindex(b'stts')
+    return content[:start] + b'free' + content[start + 4 :]
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    """Return a box of an MP4 file."""
+    return (8 + len(content)).to_bytes(4) + name + content
+
+
+def fragments(content: bytes) -> list[bytes]:
+    """Return what stands before the first fragment, and the fragments."""
+    starts = [found.start() - 4 for found in re.finditer(b'moof', content)]
+    end = content.rindex(b'mfra') - 4
+    return [content[i:j] for i, j in zip([0, *starts], [*starts, end], strict=True)]
+
+
+def lose_fragments(*lost: int) -> Change:
+    """Return a change after which these fragments are missing: 1 is the first."""
+
+    def change(content: bytes) -> bytes:
+        parts = fragments(content)
+        return b''.join(part for number, part in enumerate(parts) if number not in lost)
+
+    return change
 
 
 def append_junk(content: bytes) -> bytes:
@@ -242,6 +301,36 @@ SOUND_VIDEOS = [
         change=make_unknown(b'alac'),
     ),
     OddVideo('unknown-pictures', f'{BOTH} -c:v mpeg4', change=make_unknown(b'mp4v')),
+    # What ffmpeg calls an error, and does not concern the audio.
+    OddVideo(
+        'chapters-cut-away',
+        f'{BOTH} -i chapters.txt -map 0 -map 1 -map_metadata 2',
+        change=cut_chapters_away,
+    ),
+    OddVideo(
+        'chapters-and-their-pictures-cut-away',
+        f'{BOTH} -i chapters.txt -map 0 -map 1 -map_metadata 2',
+        change=cut_two_chapter_tracks_away,
+    ),
+    OddVideo('no-subtitles', f'{BOTH} -i nothing.vtt -map 0 -map 1 -map 2 -c:s mov_text'),
+    OddVideo(
+        'empty-subtitle-track',
+        f'{BOTH} -i subtitles.srt -map 0 -map 1 -map 2 -c:s mov_text',
+        change=empty_the_last_track,
+    ),
+    # Gaps in the times of the audio, or audio shorter than the file says. Nothing is lost, but the
+    # times look as they do where fragments are missing (see UNNOTICED_VIDEOS).
+    OddVideo('muted', f'{LONG} {MUTED}', seconds=2),
+    OddVideo('muted-fragmented', f'{LONG} {FOUR_FRAGMENTS} {MUTED}', seconds=2),
+    OddVideo('muted-opus', f'{LONG} {MUTED} -c:a libopus', seconds=2),
+    OddVideo('muted-mkv', f'{LONG} {MKV} {MUTED}', seconds=2),
+    OddVideo('paused', f'{LONG} {PAUSED}', seconds=4),
+    OddVideo('paused-fragmented', f'{LONG} {PAUSED} {FOUR_FRAGMENTS}', seconds=4),
+    OddVideo(
+        'fragmented-audio-shorter', f'{LONG} {FOUR_FRAGMENTS} -filter:a atrim=end=1.5', seconds=1.5
+    ),
+    OddVideo('fragmented-audio-starts-late', f'{PICTURE} -itsoffset 0.5 {SOUND} {FRAGMENTED}'),
+    OddVideo('dash-index-for-each-fragment', f'{LONG} {FOUR_FRAGMENTS}+dash', seconds=4),
 ]
 
 DAMAGED_VIDEOS = [
@@ -271,7 +360,60 @@ DAMAGED_VIDEOS = [
     OddVideo('empty', SOUND, Verdict.FAILED, empty),
 ]
 
-ODD_VIDEOS = SOUND_VIDEOS + DAMAGED_VIDEOS
+# Whole fragments are missing, and ffmpeg prints nothing: a download that went on without them, as
+# yt-dlp does by default (yt-dlp/yt-dlp#11540), or a live stream that was joined late.
+#
+# These measures were tried. Each also calls sound videos damaged:
+#
+# - the MP3 is shorter than the time of its last sample, there are gaps between the packets, or
+#   aresample=async=1 inserts silence: muted, paused, live streams with advertisements between;
+# - the MP3 is shorter than the audio track by ffprobe: those, and shorter audio beside an index
+#   that is of the pictures only;
+# - the MP3 is shorter than ffmpeg's "Duration": those, and all audio shorter than the pictures;
+# - the numbers of the fragments have gaps: they have to rise, but not by one
+#   (Dash-Industry-Forum/dash-live-source-simulator#68).
+#
+# A missing end shows only where an index declares the length. Real recordings have such gaps:
+# livekit/egress#1368, SYSTRAN/faster-whisper#128.
+UNNOTICED_VIDEOS = [
+    OddVideo(
+        'fragments-lost-in-the-middle',
+        f'{LONG} {FOUR_FRAGMENTS}',
+        Verdict.UNNOTICED,
+        lose_fragments(2, 3),
+        seconds=4,
+    ),
+    OddVideo(
+        'fragments-lost-at-the-start',
+        f'{LONG} {FOUR_FRAGMENTS}',
+        Verdict.UNNOTICED,
+        lose_fragments(1, 2),
+        seconds=4,
+    ),
+    OddVideo(
+        'fragments-lost-at-the-end',
+        f'{LONG} {FOUR_FRAGMENTS}',
+        Verdict.UNNOTICED,
+        lose_fragments(3, 4),
+        seconds=4,
+    ),
+    OddVideo(
+        'fragments-lost-beside-a-dash-index',
+        f'{LONG} {FOUR_FRAGMENTS}+dash+global_sidx',
+        Verdict.UNNOTICED,
+        lose_fragments(2, 3),
+        seconds=4,
+    ),
+    OddVideo(
+        'fragments-lost-after-a-dash-index',
+        f'{LONG} {FOUR_FRAGMENTS}+dash+global_sidx',
+        Verdict.UNNOTICED,
+        lose_fragments(3, 4),
+        seconds=4,
+    ),
+]
+
+ODD_VIDEOS = SOUND_VIDEOS + DAMAGED_VIDEOS + UNNOTICED_VIDEOS
 
 
 def make(video: OddVideo, folder: Path) -> Path:

@@ -21,6 +21,10 @@ from .odd_videos import ODD_VIDEOS, MissingFeatureError, OddVideo, Verdict, make
 
 TASK_COMMAND = sample.task_command()
 
+PRINTS_MANY_ERRORS = """#!/bin/bash
+for ((line = 1; line <= 20000; line++)); do echo "error $line"; done >&2
+echo something >output.mp3
+"""
 PRINTS_AN_ERROR = '#!/bin/bash\necho something >output.mp3\necho some error >&2\n'
 IS_KILLED = '#!/bin/bash\necho something >output.mp3\nkill -KILL $$\n'
 
@@ -126,6 +130,17 @@ def test_a_damaged_video_ends_with_3_and_leaves_an_mp3_as_far_as_it_goes(
     assert 1 < decode(task.mp3).seconds < video.seconds - 0.5
 
 
+@with_verdict(Verdict.UNNOTICED)
+def test_lost_fragments_are_not_noticed(task: TaskFolder, video: OddVideo) -> None:
+    """A limit that the README names: if this fails, ffmpeg has learnt to notice them."""
+    task.put(video)
+
+    result = task.run()
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+    assert 1 < decode(task.mp3).seconds < video.seconds - 0.5
+
+
 @with_verdict(Verdict.FAILED)
 def test_a_video_of_which_nothing_can_be_had_leaves_no_mp3(
     task: TaskFolder, video: OddVideo
@@ -184,6 +199,25 @@ def test_a_failed_conversion_to_another_format_leaves_nothing(
 
     assert result.returncode not in (0, 3)
     assert not list(task.path.glob('output*'))
+
+
+@pytest.mark.parametrize('name', ['plain', 'cut-faststart', 'no-audio'])
+def test_the_video_leaves_the_disk_whatever_came_of_it(task: TaskFolder, name: str) -> None:
+    task.put(BY_NAME[name])
+
+    task.run()
+
+    assert not (task.path / 'input.mp4').exists()
+
+
+def test_of_many_errors_the_last_hundred_are_kept(task: TaskFolder) -> None:
+    task.replace_ffmpeg(PRINTS_MANY_ERRORS)
+
+    result = task.run()
+
+    assert result.returncode == 3
+    assert task.mp3.exists()
+    assert result.stderr.splitlines() == [f'error {line}' for line in range(19901, 20001)]
 
 
 def test_a_killed_ffmpeg_leaves_no_mp3(task: TaskFolder) -> None:

@@ -76,9 +76,11 @@ def evaluate(formula: str, situation: Situation) -> FormulaResult:
     try:
         for statement in _Reader(formula).read_formula():
             statement(scope)
+        return scope.result()
     except RecursionError:
         raise not_understood('a nesting so deep') from None
-    return scope.result()
+    except (OverflowError, ValueError) as error:
+        raise not_understood(f'a value beyond all bounds, {error}') from error
 
 
 class _Scope:

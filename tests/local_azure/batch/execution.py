@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 from tests.local_azure.batch.errors import FAILURE_EXIT, Failure
 
+# Exit code of a process that the service ended. On a Linux node that of a signal is its negative
+# number (Azure/Batch issue 101), as in Python.
+KILLED = -9
+
 
 class Outcome(NamedTuple):
     """How a command line ended; `exit_code` is None when it never started."""

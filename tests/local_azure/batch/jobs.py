@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tests.local_azure.batch import scheduling
 from tests.local_azure.batch.documented_limits import check_completion
 from tests.local_azure.batch.errors import TASK_ENDED, TASK_OVERTIME, BatchError, Failure
-from tests.local_azure.batch.execution import Execution, Outcome
+from tests.local_azure.batch.execution import KILLED, Execution, Outcome
 from tests.local_azure.batch.model import (
     COUNTERS,
     NEVER,
@@ -25,8 +25,6 @@ from tests.local_azure.batch.time_formats import SECOND, format_duration, parse_
 from tests.local_azure.faults import StaleTaskCounts
 
 Counts = dict[str, int]
-
-KILLED = -9  # exit code of a process that was killed, on a Linux node (Azure/Batch issue 101)
 
 # Why a job that has ended, or is about to, takes no changes.
 _ENDED = {

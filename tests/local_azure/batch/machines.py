@@ -14,6 +14,7 @@ from typing import Any
 from tests.local_azure.batch.errors import reported_failure
 from tests.local_azure.batch.execution import Outcome
 from tests.local_azure.batch.model import CommandRun, Node
+from tests.local_azure.batch.task_environment import environment_of
 from tests.local_azure.batch.task_users import user_of
 from tests.local_azure.node.assignment import (
     Assignment,
@@ -95,7 +96,7 @@ class Machines:
         is_first_of_task = run.task is not None and run.task.execution.retries == 0
         assignment = Assignment(
             command_line=run.spec['commandLine'],
-            environment=self._environment_of(run),
+            environment={**self._environment, **environment_of(run)},
             directory=run.directory,
             name=run.task.id if run.task else '',
             is_elevated=user_of(run).is_elevated,
@@ -107,29 +108,6 @@ class Machines:
         if run.forced:
             assignment.pretended_end = PretendedEnd(*run.forced)
         return assignment
-
-    def _environment_of(self, run: CommandRun) -> dict[str, str]:
-        """Azure docs, batch-compute-node-environment-variables; the node adds its folders."""
-        node = run.node
-        user = user_of(run)
-        environment = {
-            **self._environment,
-            'USER': user.name,
-            'AZ_BATCH_TASK_USER': user.name,
-            'AZ_BATCH_TASK_USER_IDENTITY': user.identity,
-            'AZ_BATCH_POOL_ID': node.pool.id,
-            'AZ_BATCH_NODE_ID': node.id,
-            'AZ_BATCH_NODE_IS_DEDICATED': 'true' if node.dedicated else 'false',
-        }
-        if run.task:
-            job = run.task.job
-            environment['AZ_BATCH_JOB_ID'] = job.id
-            environment['AZ_BATCH_TASK_ID'] = run.task.id
-            for setting in job.spec.get('commonEnvironmentSettings', ()):
-                environment[setting['name']] = setting.get('value', '')
-        for setting in run.spec.get('environmentSettings', ()):
-            environment[setting['name']] = setting.get('value', '')
-        return environment
 
 
 def _resource_file(properties: dict[str, Any]) -> ResourceFile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -15,13 +14,12 @@ from pathlib import Path
 from tests.local_azure.node.agent import Agent
 from tests.local_azure.node.assignment import Assignment, Problem, Report
 from tests.local_azure.node.blobs import TransferError
+from tests.local_azure.node.environment import environment_of
 from tests.local_azure.node.preinstalled import NodeImage
 from tests.local_azure.watchdog import Watchdog, kill_group
 
 Done = Callable[[Report], None]
 
-# Azure docs, batch-compute-node-environment-variables: the example of a value.
-RESERVED_DISK_SPACE = '1000000'
 PROGRAM_NOT_FOUND = Problem('CommandProgramNotFound')
 
 
@@ -139,34 +137,11 @@ class ProcessMachine(Machine):
         return folder
 
     def _environment(self, assignment: Assignment, folder: Path) -> dict[str, str]:
-        """Azure docs, batch-compute-node-environment-variables.
-
-        Nothing of this process's own environment but the locale.
-        """
+        programs = self._equipment.image.search_path(self._home, assignment.is_elevated)
         return {
-            'PATH': self._search_path(assignment, folder),
-            'HOME': str(folder / 'wd'),
-            'LANG': os.environ.get('LANG', 'C.UTF-8'),
-            'AZ_BATCH_CERTIFICATES_DIR': str(folder / 'certs'),
-            'AZ_BATCH_NODE_MOUNTS_DIR': str(self.root / 'fsmounts'),
-            'AZ_BATCH_NODE_ROOT_DIR': str(self.root),
-            'AZ_BATCH_NODE_SHARED_DIR': str(self.root / 'shared'),
-            'AZ_BATCH_NODE_STARTUP_DIR': str(self.root / 'startup'),
-            'AZ_BATCH_TASK_DIR': str(folder),
-            'AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES': RESERVED_DISK_SPACE,
-            'AZ_BATCH_TASK_WORKING_DIR': str(folder / 'wd'),
+            **environment_of(self.root, folder, programs),
             **assignment.environment,
         }
-
-    def _search_path(self, assignment: Assignment, folder: Path) -> str:
-        """Last come the folder that all tasks share and the task's own.
-
-        Azure docs, quick-create-cli (2017): the printenv of a task. So a resource file runs by its
-        bare name, without a shell, too.
-        """
-        programs = self._equipment.image.search_path(self._home, assignment.is_elevated)
-        folders = [*programs, self.root / 'shared', folder / 'wd']
-        return ':'.join(str(one) for one in folders)
 
     def _run_command_line(
         self, assignment: Assignment, folder: Path, environment: dict[str, str]
@@ -193,7 +168,7 @@ class ProcessMachine(Machine):
             del self._process_groups[assignment]
         self._equipment.watchdog.forget(process.pid)
 
-        return Report(exit_code)  # of a process that a signal ended: -9 for 9 (Azure/Batch#101)
+        return Report(exit_code)  # after a signal its negative number (Azure/Batch issue 101)
 
     def _start_process(
         self, assignment: Assignment, folder: Path, environment: dict[str, str]
