@@ -1199,8 +1199,9 @@ class RepeatingAdapter(HTTPAdapter):
 
     def read(self, response: requests.Response) -> None:
         """Read an answer to its end. Raise an error for the page of a proxy, with any status."""
+        content = response.content
         kind = response.headers.get('Content-Type', '').lower()
-        is_of_a_service = 'json' in kind or 'xml' in kind or not response.content
+        is_of_a_service = 'json' in kind or 'xml' in kind or not content
         if 'html' in kind or (response.status_code >= 400 and not is_of_a_service):
             raise requests.ConnectionError(
                 f'{response.status_code} {response.reason}: the answer did not come from Azure, '
