@@ -1505,7 +1505,7 @@ class RunLock:
         Somebody may also have deleted the container. Without any answer the lease counts as held.
         """
         try:
-            self.lease.renew()
+            self.lease.renew(read_timeout=10)  # seconds; repeated before the lease ends
         except AzureError as error:
             if getattr(error, 'status_code', 0) in (404, 409, 412):
                 self.lost = True
