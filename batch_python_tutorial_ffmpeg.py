@@ -225,7 +225,9 @@ def take_steps(run: Run) -> int:
         create_job(batch_client, _JOB_ID, _POOL_ID, time_limit=options.timeout + _MARGIN)
         add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
 
-        why_unfinished = wait_for_tasks_to_complete(batch_client, _JOB_ID, options.timeout)
+        why_unfinished = wait_for_tasks_to_complete(
+            batch_client, _JOB_ID, options.timeout, pool_id=_POOL_ID
+        )
         run.results = read_results(batch_client, _JOB_ID, why_unfinished)
         find_outputs(run)
         succeeded = all(result.status == 'ok' for result in run.results.values())
