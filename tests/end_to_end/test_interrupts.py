@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-from batch_python_tutorial_ffmpeg import output_name
 from tests.conftest import MakeVideo
 
 from .conftest import Sample, mp3s_of
@@ -249,8 +248,7 @@ def test_a_run_that_was_killed_in_a_download_leaves_no_half_written_file_to_the_
     sample: Sample,
 ) -> None:
     sample.change('_LEASE_SECONDS', '15')
-    path = f'/output/{output_name("a.mp4")}'
-    download = sample.azure.hang_requests('GET', path, service='storage')
+    download = sample.hang_download()
     process = sample.start_until(
         lambda: download.hits and any(sample.output.rglob('.*.part')), '-y'
     )
