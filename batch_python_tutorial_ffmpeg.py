@@ -1199,8 +1199,9 @@ class RepeatingAdapter(HTTPAdapter):
 
     def read(self, response: requests.Response) -> None:
         """Read an answer to its end. Raise an error for the page of a proxy, with any status."""
+        content = response.content  # raises an error if it breaks off
         kind = response.headers.get('Content-Type', '').lower()
-        is_of_a_service = 'json' in kind or 'xml' in kind or not response.content
+        is_of_a_service = 'json' in kind or 'xml' in kind or not content
         if 'html' in kind or (response.status_code >= 400 and not is_of_a_service):
             raise requests.ConnectionError(
                 f'{response.status_code} {response.reason}: the answer did not come from Azure, '
@@ -2358,14 +2359,14 @@ def say_what_is_left(run: Run) -> None:
     }
     left = []
     for kind, look in looks.items():
-        cost = 'It may be, since there was no answer.'
+        said = f'The {kind} may be left: there was no answer.'
         with contextlib.suppress(*EXPECTED_ERRORS):
             existing = none_if_gone(look)
             if existing is None or not is_ours(existing):
                 continue
-            cost = cost_of(run, kind, existing)
+            said = f'The {kind} is left. {cost_of(run, kind, existing)}'
         left.append(kind)
-        warn(f'The {kind} is left. {cost} To delete it:\n{deletion_commands(kind)}')
+        warn(f'{said} To delete it:\n{deletion_commands(kind)}')
 
     say_what_can_be_fetched(run)
     if not {'container', 'pool'} & set(left):

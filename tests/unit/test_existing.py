@@ -1,213 +1,341 @@
-"""What exists already: whose it is, and waiting until it is gone."""
+"""What is there before a run, and what is left after it: what is ours, and what is not."""
 
 from __future__ import annotations
 
-from unittest.mock import Mock
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
-from azure.batch import models
 from azure.core.exceptions import ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Clock
+from .conftest import Clock, RunMain, Typed
+from .mocks import INPUT, OUTPUT, Azure, StorageMock
 from .service_objects import (
-    EARLIER_RUN,
+    OTHER_OUTPUT,
     SOMEBODY,
-    STORAGE_URL,
-    THIS_RUN,
     batch_error,
-    container_properties,
-    items,
+    image,
     job,
-    pool,
-    proxy_error,
     storage_error,
+    task_counts,
+    unfinished,
 )
 
-# --- Metadata -------------------------------------------------------------------------------------
+
+def assert_nothing_was_touched(azure: Azure, *made: str) -> None:
+    assert azure.made == {OUTPUT, *made}
+    azure.batch.pool.add.assert_not_called()
+    assert not any(blob.upload_blob.called for blob in azure.storage.blobs.values())
+    azure.lease.release.assert_called_once()
 
 
-def test_run_metadata_names_the_sample_the_run_and_where_its_mp3s_go() -> None:
-    metadata = sample.run_metadata()
-
-    assert metadata['createdby'] == 'batch_python_tutorial_ffmpeg'
-    assert metadata['output'] == f'{STORAGE_URL}/output'
-    assert len(metadata['run']) == 32
-
-
-def test_run_metadata_is_the_same_with_a_slash_at_the_end_of_the_url(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize('metadata', [{}, SOMEBODY, OTHER_OUTPUT])
+@pytest.mark.parametrize('thing', ['job', 'pool', INPUT])
+def test_what_is_not_ours_stops_the_run_before_anything_is_sent(
+    azure: Azure, run_main: RunMain, thing: str, metadata: dict[str, str]
 ) -> None:
-    without = sample.run_metadata()
-    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', f'{STORAGE_URL}/')
+    azure.made.add(thing)
+    azure.metadata = metadata
 
-    assert sample.run_metadata() == without
+    exit_code = run_main('-y')
+
+    assert exit_code == 1
+    assert_nothing_was_touched(azure, thing)
 
 
-def test_batch_metadata_is_the_same_in_the_form_of_batch() -> None:
-    assert {item.name: item.value for item in sample.batch_metadata()} == sample.run_metadata()
-
-
-@pytest.mark.parametrize(
-    ('metadata', 'ours', 'of_this_run'),
-    [
-        pytest.param(THIS_RUN, True, True, id='this-run'),
-        pytest.param(EARLIER_RUN, True, False, id='earlier-run'),
-        pytest.param(SOMEBODY, False, False, id='somebody-else'),
-        pytest.param({'run': THIS_RUN['run']}, False, False, id='run-only'),
-        pytest.param({'createdby': THIS_RUN['createdby']}, True, False, id='no-run'),
-        pytest.param({}, False, False, id='empty'),
-        pytest.param(None, False, False, id='none'),
-    ],
-)
-def test_is_ours_reads_the_metadata_of_either_service(
-    metadata: dict[str, str] | None, ours: bool, of_this_run: bool
+def test_an_image_that_batch_does_not_have_stops_the_run_before_anything_is_sent(
+    azure: Azure, run_main: RunMain
 ) -> None:
-    in_storage = container_properties(metadata)
-    in_batch = pool(metadata=None if metadata is None else items(metadata))
+    azure.batch.account.list_supported_images.return_value = [image('another')]
 
-    assert sample.is_ours(in_storage) is ours
-    assert sample.is_ours(in_batch) is ours
-    assert sample.is_ours(in_storage, this_run=True) is of_this_run
-    assert sample.is_ours(in_batch, this_run=True) is of_this_run
+    assert run_main('-y') == 1
+
+    assert_nothing_was_touched(azure)
 
 
-# --- find -----------------------------------------------------------------------------------------
+def test_what_an_earlier_run_has_left_is_used_again(azure: Azure, run_main: RunMain) -> None:
+    azure.made |= {INPUT, OUTPUT, 'pool'}
 
+    assert run_main('-y') == 0
 
-def test_find_returns_what_there_is() -> None:
-    get = Mock(return_value='thing')
-
-    assert sample.none_if_gone(get, 'id', retry_total=1) == 'thing'
-    get.assert_called_once_with('id', retry_total=1)
+    azure.batch.pool.enable_auto_scale.assert_called_once()
+    assert azure.made == {OUTPUT}
 
 
 @pytest.mark.parametrize(
-    'error',
+    ('argv', 'unfinished_tasks', 'goes_on'),
     [
-        batch_error('PoolNotFound', status=404),
-        batch_error('JobNotFound', status=404),
-        storage_error('ContainerNotFound'),
-        batch_error('PoolBeingDeleted'),
-        batch_error('JobBeingDeleted'),
-        storage_error('ContainerBeingDeleted'),
+        (['-y'], 0, True),
+        (['-y'], 2, True),
+        (['--keep'], 0, True),
+        (['--keep'], 2, False),
+        ([], 0, False),
     ],
-    ids=sample.error_code,
+    ids=['yes', 'yes, unfinished', 'keep', 'keep, unfinished', 'nobody there'],
 )
-def test_find_returns_none_for_what_is_gone_or_going(error: Exception) -> None:
-    assert sample.none_if_gone(Mock(side_effect=error)) is None
-
-
-@pytest.mark.parametrize(
-    'error',
-    [
-        batch_error('AuthenticationFailed', status=403),
-        batch_error('NodeNotFound', status=404),
-        storage_error('AuthorizationFailure'),
-        storage_error('BlobNotFound'),
-        proxy_error(),
-        ServiceRequestError('no connection'),
-        sample.SampleError('given up'),
-    ],
-    ids=lambda error: sample.error_code(error) or type(error).__name__,
-)
-def test_find_raises_every_other_error(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised:
-        sample.none_if_gone(Mock(side_effect=error))
-
-    assert raised.value is error
-
-
-# --- create_or_find -------------------------------------------------------------------------------
-
-
-def test_create_or_find_returns_none_for_something_new(clock: Clock) -> None:
-    create = Mock()
-    get = Mock()
-
-    assert sample.create_or_find('Pool [p]', create, get) is None
-    assert (create.call_count, get.call_count, clock.sleeps) == (1, 0, [])
-
-
-@pytest.mark.parametrize(
-    'error',
-    [
-        batch_error('PoolExists'),
-        batch_error('JobExists'),
-        storage_error('ContainerAlreadyExists'),
-    ],
-    ids=sample.error_code,
-)
-def test_create_or_find_returns_what_exists(error: Exception, clock: Clock) -> None:
-    existing = pool()
-    create = Mock(side_effect=error)
-    get = Mock(return_value=existing)
-
-    assert sample.create_or_find('Pool [p]', create, get) is existing
-    assert clock.sleeps == []
-
-
-@pytest.mark.parametrize(
-    ('error', 'existing'),
-    [
-        pytest.param(
-            batch_error('PoolBeingDeleted'), pool(state=models.PoolState.deleting), id='pool'
-        ),
-        pytest.param(batch_error('JobExists'), job(state='deleting'), id='job'),
-        pytest.param(batch_error('PoolBeingDeleted'), None, id='pool-gone-by-now'),
-        pytest.param(storage_error('ContainerBeingDeleted'), None, id='container'),
-    ],
-)
-def test_create_or_find_waits_while_the_old_thing_is_deleted(
-    error: Exception, existing: object, clock: Clock, capsys: pytest.CaptureFixture[str]
+def test_an_old_job_is_replaced_only_by_agreement(
+    azure: Azure, run_main: RunMain, argv: list[str], unfinished_tasks: int, goes_on: bool
 ) -> None:
-    create = Mock(side_effect=[error, error, error, None])
-    get = Mock(return_value=existing)
-    if existing is None:
-        get.side_effect = storage_error('ContainerNotFound')
+    azure.made.add('job')
+    first = task_counts(active=unfinished_tasks)
+    later = azure.batch.job.get_task_counts.return_value
+    azure.batch.job.get_task_counts.side_effect = [first, *[later] * 9]
 
-    assert sample.create_or_find('Pool [p]', create, get) is None
-    assert create.call_count == 4
-    assert 3 <= clock.elapsed <= 30  # it does not ask without a pause
-    assert capsys.readouterr().err.count('Pool [p] is still being deleted') == 1
+    exit_code = run_main(*argv)
 
-
-def test_create_or_find_does_not_wait_for_ever(clock: Clock) -> None:
-    create = Mock(side_effect=batch_error('PoolBeingDeleted'))
-    get = Mock(return_value=job(state='deleting'))
-
-    with pytest.raises(sample.SampleError) as raised:
-        sample.create_or_find('Pool [p]', create, get)
-
-    message = 'Pool [p] is still being deleted after 0:10:00. Try again later.'
-    assert str(raised.value) == message
-    assert clock.elapsed == pytest.approx(600, abs=5)
+    assert (exit_code == 0) == goes_on
+    if not goes_on:
+        assert_nothing_was_touched(azure, 'job')
 
 
-def test_create_or_find_stops_waiting_when_the_run_has_to_stop(clock: Clock) -> None:
-    create = Mock(side_effect=batch_error('PoolBeingDeleted'))
-    get = Mock(return_value=job(state='deleting'))
-    clock.on_sleep.append(stop)
+@pytest.mark.parametrize(('reply', 'exit_code'), [('y', 0), ('', 1), ('n', 1)])
+def test_somebody_who_is_there_is_asked_about_an_old_job(
+    azure: Azure, run_main: RunMain, typed: Typed, reply: str, exit_code: int
+) -> None:
+    azure.made.add('job')
+    prompts = typed(reply, '', '')
 
-    with pytest.raises(sample.InterruptedRunError):
-        sample.create_or_find('Pool [p]', create, get)
+    assert run_main() == exit_code
 
-    assert clock.elapsed < 1
+    assert prompts[0] == 'Delete it and go on? [y/N] '
 
 
-def stop() -> None:
-    sample.stop.reason = sample.InterruptedRunError()
+def test_a_job_that_is_being_deleted_is_not_asked_about(azure: Azure, run_main: RunMain) -> None:
+    jobs = iter([job(state='deleting')])
+    get = azure.batch.job.get.side_effect
+    azure.batch.job.get.side_effect = lambda *arguments: next(jobs, None) or get(*arguments)
+
+    assert run_main('--keep') == 0
+
+
+def test_files_that_will_be_replaced_are_counted(
+    azure: Azure, run_main: RunMain, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.mkdir()
+    (output / 'a.mp3').write_bytes(b'old')
+    (output / 'other.mp3').write_bytes(b'old')
+
+    run_main('-y')
+
+    assert f'1 file in {output} will be replaced.' in capsys.readouterr().err
+    assert azure.made == {OUTPUT}
+
+
+# --- --check --------------------------------------------------------------------------------------
+
+
+def test_check_creates_nothing(
+    azure: Azure, run_main: RunMain, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = datetime(2027, 6, 30, tzinfo=UTC)
+    azure.batch.account.list_supported_images.return_value = [image('server-gen1', end)]
+
+    assert run_main('--check') == 0
+
+    assert azure.made == set()
+    assert not output.exists()
+    shown = capsys.readouterr().out
+    assert '2027-06-30' in shown
+    assert '3 Spot nodes (STANDARD_A1_v2), for at most 1 hour 5 minutes each' in shown
+
+
+def test_check_finds_a_job_in_the_way(azure: Azure, run_main: RunMain) -> None:
+    azure.made.add('job')
+
+    assert run_main('--check') == 1
+
+    azure.batch.job.delete.assert_not_called()
+
+
+# --- One run at a time ----------------------------------------------------------------------------
+
+
+def run_renewals(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Let the thread that renews the lease not start; return what it would run."""
+    targets: list[Callable[[], None]] = []
+
+    class NoThread:
+        def __init__(self, target: Callable[[], None], **_: object) -> None:
+            targets.append(target)
+
+        def start(self) -> None:
+            """Do not start."""
+
+    monkeypatch.setattr(sample.threading, 'Thread', NoThread)
+    return targets
+
+
+def test_a_run_waits_a_minute_for_the_lock_of_another(
+    storage: StorageMock, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_renewals(monkeypatch)
+    acquire = storage.container(OUTPUT).acquire_lease
+    acquire.side_effect = storage_error('LeaseAlreadyPresent')
+
+    with pytest.raises(sample.SampleError):
+        sample.take_lock(storage.client)
+
+    assert clock.elapsed > sample._LEASE_SECONDS
+    assert len({call.kwargs['lease_id'] for call in acquire.call_args_list}) == 1
+
+
+def test_a_lock_that_becomes_free_is_taken(
+    storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = run_renewals(monkeypatch)
+    busy = storage_error('LeaseAlreadyPresent')
+    storage.container(OUTPUT).acquire_lease.side_effect = [busy, busy, 'a lease']
+
+    lock = sample.take_lock(storage.client)
+
+    assert lock.lease == 'a lease'
+    assert targets == [lock.keep]
+
+
+def test_another_refusal_of_the_lock_is_no_wait(storage: StorageMock, clock: Clock) -> None:
+    storage.container(OUTPUT).acquire_lease.side_effect = storage_error('AuthorizationFailure')
+
+    with pytest.raises(sample.HttpResponseError):
+        sample.take_lock(storage.client)
+
+    assert clock.elapsed == 0
 
 
 @pytest.mark.parametrize(
-    'error',
-    [batch_error('PoolQuotaReached'), proxy_error(), ServiceRequestError('no route')],
-    ids=['quota', 'proxy', 'no route'],
+    ('answer', 'lost'),
+    [
+        (None, False),
+        (ServiceRequestError('no answer'), False),
+        (storage_error('ServerBusy', status=503), False),
+        (storage_error('LeaseIdMismatchWithLeaseOperation', status=409), True),
+        (storage_error('ContainerNotFound', status=404), True),
+        (storage_error('LeaseLost', status=412), True),
+    ],
+    ids=['renewed', 'no answer', '503', '409', '404', '412'],
 )
-def test_create_or_find_raises_every_other_error(error: Exception, clock: Clock) -> None:
-    with pytest.raises(type(error)) as raised:
-        sample.create_or_find('Pool [p]', Mock(side_effect=error), Mock())
+def test_a_lock_is_lost_only_if_the_service_says_so(
+    azure: Azure, answer: Exception | None, lost: bool
+) -> None:
+    azure.lease.renew.side_effect = answer
+    lock = sample.RunLock(azure.lease)
 
-    assert raised.value is error
-    assert clock.sleeps == []
+    assert lock.is_lost() == lost
+    assert (sample.stop.reason is not None) == lost
+
+
+def test_the_lease_is_renewed_well_within_its_time_until_it_is_released(
+    azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = sample.RunLock(azure.lease)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) > 3
+
+    monkeypatch.setattr(lock.released, 'wait', wait)
+    azure.lease.renew.return_value = None
+
+    lock.keep()
+
+    assert azure.lease.renew.call_count == 3
+    assert max(waits) <= sample._LEASE_SECONDS / 2
+
+
+def test_a_lock_that_was_lost_is_not_released(azure: Azure) -> None:
+    lock = sample.RunLock(azure.lease, lost=True)
+
+    lock.release()
+
+    azure.lease.release.assert_not_called()
+
+
+# --- What is left ---------------------------------------------------------------------------------
+
+
+def test_what_is_left_is_named_with_what_it_costs_and_its_command(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.batch.tasks[0] = unfinished('a.mp4')
+
+    run_main('--keep', '--timeout', '1')
+
+    err = capsys.readouterr().err
+    assert '3 files (27 bytes) bill' in err
+    assert 'az storage container delete -n input --account-name mystorage' in err
+    assert 'az batch job delete --job-id LinuxFFmpegJob' in err
+    assert 'az batch pool delete --pool-id LinuxFFmpegPool' in err
+    assert 'Nothing that bills is left' not in err
+
+
+def test_the_end_of_a_kept_pools_bill_is_said_in_local_time(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_main('--keep', '--timeout', '60')
+
+    formula = azure.batch.pool.add.call_args.args[0].auto_scale_formula
+    assert 'time("2026-11-22T16:50:21Z")' in formula  # 15:20:21, one hour and half an hour
+    # The mock's pool has no formula of its own.
+    assert 'bill until it is deleted' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('formula', 'words'),
+    [
+        ('$TargetDedicatedNodes = time() < time("2026-11-22T16:50:21Z") ? 1 : 0;', 'bill until 20'),
+        ('$TargetDedicatedNodes = time() < time("2026-11-22T15:00:00Z") ? 1 : 0;', 'gone'),
+        ('$TargetDedicatedNodes = 5;', 'bill until it is deleted'),
+    ],
+    ids=['ends later', 'has ended', 'never ends'],
+)
+def test_what_a_kept_pool_costs_is_read_from_its_formula(
+    azure: Azure, run_main: RunMain, capsys: Any, formula: str, words: str
+) -> None:
+    get = azure.batch.pool.get.side_effect
+
+    def get_with_formula(*arguments: object, **options: object) -> Any:
+        found = get(*arguments, **options)
+        getattr(found, 'output', found).auto_scale_formula = formula
+        return found
+
+    azure.batch.pool.get.side_effect = get_with_formula
+
+    run_main('--keep')
+
+    assert words in capsys.readouterr().err
+
+
+def test_a_look_that_gets_no_answer_says_that_something_may_be_left(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.batch.job.add.side_effect = batch_error('InternalError')
+    pool_add = azure.batch.pool.add.side_effect
+
+    def add(sent: Any) -> None:
+        pool_add(sent)
+        azure.batch.pool.get.side_effect = batch_error('InternalError')
+
+    azure.batch.pool.add.side_effect = add
+
+    assert run_main('-y') == 1
+
+    err = capsys.readouterr().err
+    assert 'The pool may be left' in err
+    assert 'Nothing that bills is left' not in err
+
+
+def test_outputs_that_have_not_arrived_can_be_fetched(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.storage.put_output('a.mp3', OSError(28, 'No space left on device'))
+
+    assert run_main('-y') == 1
+
+    err = capsys.readouterr().err
+    assert '1 output of this run' in err
+    assert 'az storage blob download-batch --source output' in err
+    assert '--missing' not in err
