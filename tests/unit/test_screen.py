@@ -85,11 +85,11 @@ def test_a_warning_that_is_the_same_comes_once(capsys: pytest.CaptureFixture[str
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     """Let stdout and stderr be a terminal of 60 columns."""
     monkeypatch.setenv('TERM', 'xterm')
-    console = Console(file=sample.err, width=60, markup=False, highlight=False, emoji=False)
-    monkeypatch.setattr(sample, 'console', console)
     with Terminal(60) as terminal, monkeypatch.context() as patch:
         patch.setattr(sys, 'stdout', terminal.stream)
         patch.setattr(sys, 'stderr', terminal.stream)
+        console = Console(file=sample.err, width=60, markup=False, highlight=False, emoji=False)
+        patch.setattr(sample, 'console', console)
         yield terminal
 
 
@@ -174,8 +174,8 @@ def test_long_names_of_the_table_go_on_in_the_next_row(
         sample.print_report(run)
         rows = terminal.rows
 
-    assert ''.join(row.split()[0] for row in rows[1:]) == name
-    assert rows[1].rstrip().endswith('ok')
+    assert ''.join(row.split()[0] for row in rows[2:]) == name
+    assert rows[2].rstrip().endswith('ok')
 
 
 # --- Questions ------------------------------------------------------------------------------------
