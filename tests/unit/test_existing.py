@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ServiceRequestError
+from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -165,7 +166,7 @@ def run_renewals(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
         def start(self) -> None:
             """Do not start."""
 
-    monkeypatch.setattr(sample.threading, 'Thread', NoThread)
+    monkeypatch.setattr(threading, 'Thread', NoThread)
     return targets
 
 
@@ -199,7 +200,7 @@ def test_a_lock_that_becomes_free_is_taken(
 def test_another_refusal_of_the_lock_is_no_wait(storage: StorageMock, clock: Clock) -> None:
     storage.container(OUTPUT).acquire_lease.side_effect = storage_error('AuthorizationFailure')
 
-    with pytest.raises(sample.HttpResponseError):
+    with pytest.raises(HttpResponseError):
         sample.take_lock(storage.client)
 
     assert clock.elapsed == 0

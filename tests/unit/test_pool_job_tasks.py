@@ -18,7 +18,8 @@ END = datetime(2026, 11, 22, 17, 30, tzinfo=UTC)
 
 def create_pool(batch: BatchMock, **options: Any) -> Any:
     """Create the pool, and return what was sent."""
-    options = {'dedicated_nodes': 1, 'low_priority_nodes': 4, 'nodes_end': END} | options
+    usual: dict[str, Any] = {'dedicated_nodes': 1, 'low_priority_nodes': 4, 'nodes_end': END}
+    options = usual | options
     sample.create_pool(batch.client, sample._POOL_ID, **options)
     return batch.pool.add.call_args.args[0]
 

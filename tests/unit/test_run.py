@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -311,7 +312,7 @@ def test_threads_that_cannot_be_had_are_one_message(
     def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(sample.concurrent.futures.ThreadPoolExecutor, 'submit', refuse)
+    monkeypatch.setattr(ThreadPoolExecutor, 'submit', refuse)
 
     assert run_main('-y') == 1
 

@@ -59,7 +59,7 @@ def test_names_that_the_terminal_does_not_know_are_escaped(
 
     sample.say('Uploading file ä.mp4...')
 
-    assert stream.buffer.getvalue() == b'Uploading file \\xe4.mp4...\n'  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue() == b'Uploading file \\xe4.mp4...\n'
 
 
 def test_the_transcript_goes_to_stdout_and_all_else_to_stderr(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from azure.batch import models
+from azure.batch.custom.custom_errors import CreateTasksErrorException
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from msrest.exceptions import ClientRequestError
 
@@ -125,7 +126,7 @@ ERRORS: dict[str, tuple[Exception, str]] = {
         'ContainerNotFound: None. Was container [input] or [output] deleted meanwhile?',
     ),
     'Batch does not answer': (
-        ClientRequestError(  # type: ignore[no-untyped-call]
+        ClientRequestError(
             'Error occurred in request., ConnectionError: '
             + connection_error(
                 'NameResolutionError("HTTPSConnection(host=\'h\', port=443): Failed to resolve '
@@ -441,6 +442,6 @@ def test_errors_of_tasks_are_those_of_the_first() -> None:
             values=[models.BatchErrorDetail(key='PropertyName', value='commandLine')],
         ),
     )
-    error = sample.CreateTasksErrorException([], [refused], [])
+    error = CreateTasksErrorException([], [refused], [])
 
     assert sample.describe(error).startswith('InvalidPropertyValue: Bad. commandLine')

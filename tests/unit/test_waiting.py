@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from azure.batch import models
+from azure.core.exceptions import DeserializationError
 from msrest.exceptions import ClientRequestError
 
 import batch_python_tutorial_ffmpeg as sample
@@ -41,7 +42,7 @@ def show_nodes(
     numbers = states or low
     found = pool(current_low_priority_nodes=sum(numbers.values()))
     batch.pool.get.side_effect = lambda *_, **__: raw_answer(found, seconds)
-    batch.account.list_pool_node_counts.return_value = node_counts(**numbers)
+    batch.account.list_pool_node_counts.return_value = node_counts({}, **numbers)
 
 
 def show_pool(batch: BatchMock, seconds: float = 60, **changes: Any) -> None:
@@ -134,8 +135,8 @@ def test_the_advice_after_the_time_limit_fits_the_nodes(
 
 
 OUTAGES = [
-    ClientRequestError('no answer'),  # type: ignore[no-untyped-call]
-    sample.DeserializationError('not JSON'),
+    ClientRequestError('no answer'),
+    DeserializationError('not JSON'),
 ]
 
 
