@@ -11,7 +11,6 @@ from tests.conftest import MakeVideo
 
 from .conftest import Sample
 
-
 B = output_name('b.mp4')
 OTHERS = [output_name('a.mp4'), output_name('c.mp4')]
 
