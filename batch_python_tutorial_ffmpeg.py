@@ -1143,7 +1143,9 @@ def leave_out_converted(videos: dict[str, Path], output: Path) -> dict[str, Path
     """Return the videos that were not converted, or found damaged, since they changed last."""
     missing = {}
     for name, video in videos.items():
-        made = [path for path in outputs_of(name, output) if path.is_file()]
+        # Where a name is too long for the disk, is_file() raises an error, and lexists() does not.
+        made = [path for path in outputs_of(name, output) if os.path.lexists(path)]
+        made = [path for path in made if path.is_file()]
         if not any(path.stat().st_mtime >= video.stat().st_mtime for path in made):
             missing[name] = video
 
@@ -1389,7 +1391,7 @@ def make_room(run: Run) -> None:
     """Raise an error if anything is in the way; delete an old job, if the user agrees."""
     look_at_what_exists(run.batch_client, run.blob_client, run.options.vm_size)
 
-    existing = [outputs_of(name, run.options.output)[0].exists() for name in run.videos]
+    existing = [os.path.lexists(outputs_of(name, run.options.output)[0]) for name in run.videos]
     if any(existing):
         warn(f'{plural(sum(existing), "file")} in {run.options.output} will be replaced.')
 
@@ -1670,7 +1672,8 @@ def complete_file(run: Run, result: VideoResult) -> Iterator[Any]:
         else:
             problem = f'{size} of {result.output_size} bytes arrived'
         if path == good and not problem:
-            damaged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # mostly there is none
+                damaged.unlink()
     except OSError as error:
         problem = f'{path}: {error.strerror or error}'
     except AzureError as error:
@@ -2321,7 +2324,7 @@ def needed_videos(run: Run) -> list[int]:
         is_converted = result is not None and result.has_verdict
         if blob.name not in run.videos:
             outputs = outputs_of(blob.name, run.options.output)
-            is_converted = any(path.exists() for path in outputs)
+            is_converted = any(os.path.lexists(path) for path in outputs)
         if not is_converted:
             sizes.append(blob.size)
     return sizes
