@@ -384,3 +384,4 @@ def test_a_name_as_long_as_the_disk_allows_arrives(
     sample.download_outputs(run)
 
     assert files_in(output) == [sample.output_name(name)]
+    assert run.results[name].status == 'ok'
