@@ -266,7 +266,7 @@ class LocalAzure(OnDemand):
         _ = self._azurite.url
 
     def wait_until(
-        self, predicate: Callable[[], object], timeout: float = 30, describe: str = 'the condition'
+        self, predicate: Callable[[], object], timeout: float = 300, describe: str = 'the condition'
     ) -> None:
         """Waits for the predicate, asked 100 times a second; else TimeoutError with the state."""
         deadline = time.monotonic() + timeout
