@@ -15,16 +15,18 @@ Put the names of your accounts into the settings below, and run
 
 What exists in Azure, for how long, and what bills:
 
-                        bills             exists until
-    input container     by size           every video has been converted, or found broken
-    output container    by size           you delete it
-    nodes               by the minute     the pool is deleted; at the latest, Batch itself removes
-                                          them half an hour after the time limit for the tasks
-    pool without nodes  nothing           you agree to delete it
-    job and tasks       nothing           you agree to delete the job
+                        bills            exists until
+    input container     by size          every video has its verdict: converted, damaged or failed;
+                                         otherwise you are asked, and it stays if nobody is there
+    output container    by size          you delete it
+    nodes               by the minute    the pool is deleted; at the latest, Batch removes them half
+                                         an hour (and five minutes) after the time limit
+    pool without nodes  nothing          you agree to delete it
+    job and tasks       nothing          you agree to delete the job
 
 The nodes end by a formula that the pool has from its creation. So this machine may crash at any
-moment: what is left bills for storage, and for nodes until the time in that formula.
+moment: what is left bills for storage, and for nodes until the time in that formula. The next run
+finds what is left, and uses it again.
 
 Exit codes: 0 all converted; 1 failed or damaged files, other errors; 2 wrong usage; 130 interrupted
 
@@ -132,9 +134,11 @@ _POOL_IMAGE = {
 _POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # the agent of Batch for this image
 
 _JOB_ID = 'LinuxFFmpegJob'
-_JOB_TIMEOUT = timedelta(minutes=30)  # for all tasks together, waiting for the nodes included
-# More for large videos: a slow node of one core reads and writes about 10 MB a second, and converts
-# the audio of an hour in about two minutes.
+# The time limit for all tasks together, with the wait for the nodes, is the sum of these two,
+# unless the option --timeout is given (`set_limits` in part 2). The second is for large videos: a
+# slow node of one core reads and writes about 10 MB a second, and converts the audio of an hour in
+# about two minutes.
+_JOB_TIMEOUT = timedelta(minutes=30)
 _TIMEOUT_PER_GIGABYTE = timedelta(minutes=6)  # of video that one node has to convert
 _MARGIN = timedelta(minutes=30)  # from the time limit until Batch itself ends the job and the nodes
 _UPLOAD_TIME = timedelta(days=1)  # for which a SAS lasts beyond the time limit
@@ -151,7 +155,9 @@ _OUTPUT_FORMAT = {'extension': '.mp3', 'ffmpeg_options': ''}
 # containers (folders) of an Azure Storage account. A SAS (shared access signature) is a permission
 # in a URL: whoever has the URL may do one thing with one blob or container, for a limited time.
 #
-# "Output" below is what a video becomes: its MP3, unless you choose another format.
+# "Output" below is what a video becomes: its MP3, unless you choose another format. A video has its
+# verdict when ffmpeg has converted it, has found it damaged (the output goes as far as it can), or
+# has failed to convert it. It has none if its task did not come that far.
 
 
 @dataclass
@@ -164,7 +170,7 @@ class Run:
     blob_client: BlobServiceClient
     lock: 'RunLock'  # nobody else uses the containers, the pool and the job meanwhile
     started: datetime  # by Azure's clock: outputs that are older are of an earlier run
-    began: float  # seconds, by a clock of this machine that nobody sets
+    stopwatch: float  # seconds, by a clock of this machine that nobody sets
     results: dict[str, 'VideoResult'] = field(default_factory=dict)  # by the name of the video
     arrived: set[str] = field(default_factory=set)  # videos whose output is here
     cleaned_up: bool = True  # no deletion has failed
@@ -172,30 +178,36 @@ class Run:
 
 # --- The whole run --------------------------------------------------------------------------------
 #
-# The steps stand in a `try`, the cleanup in its `finally`. So it happens after an error, too, and
-# after Ctrl-C: nodes that nobody needs any more are the expensive part of a failed run. (Ctrl-C
-# raises nothing by itself. It leaves a note, and the steps raise an error when they come to it.)
+# The steps stand in the `try` of `take_steps`, the cleanup in its `finally`. So it happens after an
+# error, too, and after Ctrl-C: nodes that nobody needs any more are the expensive part of a failed
+# run. (Ctrl-C raises nothing by itself. It leaves a note, and the next wait raises an error.)
 #
 # Two runs at once would mix their files and delete each other's containers. So the first thing is a
 # lock: the lease on the output container, which only one run can have. A run that dies loses it
 # within a minute.
+#
+# Three things make the calls below dependable, all in part 2. Both clients send again what fails
+# for a moment (`repeat_failed_requests`). `retry_while_busy` waits for what is still being deleted.
+# `ask_patiently` goes on asking how the tasks are while the service is away.
 
 
 def convert_videos(options: argparse.Namespace, videos: dict[str, Path]) -> int:
     """Take the steps of the tutorial, and clean up whatever happens; return the exit code."""
     batch_client, blob_client = create_clients()
     say(f'Sample start: {datetime.now():%Y-%m-%d %H:%M:%S}\n')
-    began = time.monotonic()
+    stopwatch = time.monotonic()
 
-    output_container = create_container(blob_client, _OUTPUT_CONTAINER_NAME)
+    # The output container is needed for the lock. It is spoken of later, as in the tutorial.
+    output_line = create_container(blob_client, _OUTPUT_CONTAINER_NAME)
     lock = take_lock(blob_client)
     try:
-        now = azure_now(blob_client)
-        run = Run(options, videos, batch_client, blob_client, lock, now, began)
-        make_room(run)  # ends the run if a job, pool or container is in the way
+        started = azure_now(blob_client)
+        run = Run(options, videos, batch_client, blob_client, lock, started, stopwatch)
+        # A pool or container of somebody else ends the run. An old job is deleted, if you agree.
+        make_room(run)
 
         say(create_container(blob_client, _INPUT_CONTAINER_NAME))
-        say(output_container)
+        say(output_line)
         return take_steps(run)
     finally:
         lock.release()
@@ -226,24 +238,23 @@ def take_steps(run: Run) -> int:
         add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
 
         why_unfinished = wait_for_tasks_to_complete(batch_client, _JOB_ID, options.timeout)
-        run.results = read_results(batch_client, _JOB_ID, why_unfinished)
-        find_outputs(run)
-        succeeded = all(result.status == 'ok' for result in run.results.values())
-        if succeeded:
+        run.results = read_results(batch_client, _JOB_ID, why_unfinished)  # while there are nodes
+        if find_outputs(run):
             say('Success! All tasks completed successfully within the specified timeout period.')
 
-        if options.answer != 'no' and not can_ask(options.answer):
-            say(f'Deleting pool [{_POOL_ID}]...')  # nobody will be asked, and it bills
+        unattended = options.answer == 'yes' or (options.answer is None and not can_ask())
+        if unattended and not run.lock.is_lost():  # the pool need not wait for a question: it bills
+            say(f'Deleting pool [{_POOL_ID}]...')
             with removing(run, 'pool'):
                 batch_client.pool.delete(_POOL_ID)
 
         download_outputs(run)
-        print_report(run)
-    except InterruptedRunError:  # Ctrl-C, which has said so itself
-        succeeded = False
+        print_report(run)  # raises an error if anything was not converted
+        succeeded = True
+    except InterruptedRunError:
+        pass  # Ctrl-C, which has said so itself; `main` makes 130 of the exit code
     except EXPECTED_ERRORS as error:
         print_batch_exception(error)
-        succeeded = False
     finally:
         clean_up(run)
 
@@ -266,7 +277,7 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     if _BATCH_ACCOUNT_KEY:
         batch_credentials = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
     else:
-        batch_credentials = AdalAuthentication(token.for_batch)
+        batch_credentials = AdalAuthentication(token.for_batch)  # sends a token with each request
     batch_client = BatchServiceClient(batch_credentials, _BATCH_ACCOUNT_URL.rstrip('/'))
     repeat_failed_requests(batch_client)
 
@@ -349,7 +360,7 @@ def upload_file_to_container(
         account_name=_STORAGE_ACCOUNT_NAME,
         container_name=container_name,
         blob_name=blob_name,
-        account_key=_STORAGE_ACCOUNT_KEY or None,
+        account_key=_STORAGE_ACCOUNT_KEY or None,  # or else the other key:
         user_delegation_key=user_delegation_key(blob_service_client, sas_expiry),
         permission='r',
         expiry=sas_expiry,
@@ -389,7 +400,8 @@ def get_container_sas_url(
 # You pay for each node from the moment it exists until it is gone, whether it works or not. How
 # many there are is decided by the pool's formula, which Batch evaluates when the pool is created
 # and every five minutes from then on. Ours says: so many nodes until `nodes_end`, and none after.
-# So the bill ends even if this program dies, at the latest five minutes after that time.
+# So the bill ends even if this program dies, at the latest five minutes after that time. (The job
+# has ended by then as well, by its own time limit.)
 #
 # Low-priority (Spot) nodes cost a fraction of dedicated ones. In return Azure may take one away at
 # any time, and Batch then runs its task again on another.
@@ -397,7 +409,7 @@ def get_container_sas_url(
 # Each node first runs the start task, which installs ffmpeg. Only an administrator may install
 # something, so it runs as one, as a user that the whole pool shares. The tasks that follow run
 # without these rights. A node whose start task has failed three times (two retries) takes no task,
-# and bills all the same. If that happens on all nodes, the run ends.
+# and bills all the same. If that happens on all nodes, the wait for the tasks ends.
 #
 # Batch starts a command line without a shell, so this one starts its own. A fresh Ubuntu installs
 # updates when it boots, and nobody else can install anything for some minutes. Hence the loop, with
@@ -458,6 +470,7 @@ def create_pool(
     )
 
     try:
+        # `get` finds out whether an error comes from a try whose answer was lost.
         retry_while_busy(batch_service_client.pool.add, pool, get=batch_service_client.pool.get)
     except batchmodels.BatchErrorException as error:
         if error_code(error) != 'PoolExists':
@@ -603,8 +616,8 @@ def add_tasks(
 # which cost little but may be some seconds old. When they say that all tasks are completed, or have
 # not changed for a while, it looks for an unfinished task in the list, which is exact.
 #
-# `nodes_status` in part 2 asks for the nodes as well, and raises an error if none will ever take a
-# task. `ask_patiently` repeats a question for as long as the service is away: the tasks run on.
+# `nodes_status` in part 2 asks for the nodes, too. Its error says why none will ever take a task:
+# then the wait ends, and what was converted by then is downloaded.
 
 
 def wait_for_tasks_to_complete(
@@ -621,6 +634,7 @@ def wait_for_tasks_to_complete(
     unfinished = batchmodels.TaskListOptions(
         filter="state ne 'completed'", select='id', max_results=1
     )
+    nodes: dict[str, int] = {}  # how many are in each state
     last_status = ''
     polls_without_news = 0
 
@@ -628,14 +642,18 @@ def wait_for_tasks_to_complete(
         while True:
             counts = ask(batch_service_client.job.get_task_counts, job_id).task_counts
             total = counts.active + counts.running + counts.completed
-            all_counted = counts.completed > 0 and counts.completed == total
-            seems_done = all_counted or polls_without_news % 5 == 4
-            if seems_done and not ask(any, batch_service_client.task.list(job_id, unfinished)):
-                return ''  # the list is empty
-            try:
-                nodes = ask(nodes_status, batch_service_client, pool_id)
-            except SampleError as error:
-                return str(error)
+            all_completed = counts.completed > 0 and counts.completed == total
+            every_fifth_time = polls_without_news % 5 == 4
+            if all_completed or every_fifth_time:
+                # any() asks for the first task of the list.
+                if not ask(any, batch_service_client.task.list(job_id, unfinished)):
+                    return ''
+            else:
+                try:
+                    nodes = ask(nodes_status, batch_service_client, pool_id)
+                except SampleError as error:
+                    return str(error)
+
             if time.monotonic() > deadline:
                 advice = _ADVICE_AFTER_TIMEOUT.get(tuple(nodes), _MORE_TIME)
                 return f'{timeout!s:0>8} have passed, with {describe_nodes(nodes)}. {advice}'
@@ -711,8 +729,11 @@ def judge(result: VideoResult, execution: batchmodels.TaskExecutionInformation) 
 # A task's success is not enough: its output must be in the container, and not empty.
 
 
-def find_outputs(run: Run) -> None:
-    """Find the output of each video. A video without one has failed, whatever its task said."""
+def find_outputs(run: Run) -> bool:
+    """Find the output of each video, and return whether all are there and good.
+
+    A video without an output has failed, whatever its task said.
+    """
     sizes = output_sizes(run)
     for name in run.videos:
         gone = VideoResult(name, reason='its task is gone: somebody has deleted it')
@@ -721,6 +742,8 @@ def find_outputs(run: Run) -> None:
         if result.output_size == 0 and result.status != 'failed':
             result.status, result.has_verdict = 'failed', False
             result.reason = 'the task has ended, but its output is missing or empty'
+
+    return all(result.status == 'ok' for result in run.results.values())
 
 
 def output_sizes(run: Run) -> dict[str, int]:
@@ -765,9 +788,10 @@ def download_outputs(run: Run) -> None:
 
 # --- Step 6: clean up -----------------------------------------------------------------------------
 #
-# The input container goes when every video has its verdict. If some have not (an error, a timeout,
-# Ctrl-C), the next run need not upload them again, so you are asked. `removing` in part 2 goes on
-# after an error, so that one deletion that fails does not prevent the others.
+# The input container goes when every video has its verdict. If some have none (an error, a timeout,
+# Ctrl-C), the next run need not upload them again, so you are asked. Then come the questions of the
+# tutorial; while they wait, the nodes bill. `removing` in part 2 goes on after an error, so that
+# one deletion that fails does not prevent the others; what is gone already is no error.
 
 
 def clean_up(run: Run) -> None:
@@ -786,7 +810,7 @@ def clean_up(run: Run) -> None:
             say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
             container.delete_container()
 
-    elapsed = timedelta(seconds=int(time.monotonic() - run.began))
+    elapsed = timedelta(seconds=int(time.monotonic() - run.stopwatch))
     say(f'\nSample end: {datetime.now():%Y-%m-%d %H:%M:%S}\nElapsed time: {elapsed}\n')
 
     with removing(run, 'job'):
@@ -2270,13 +2294,12 @@ def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = No
     return answer
 
 
-def can_ask(answer: str | None = None) -> bool:
-    """Return whether somebody can see a question, and has not answered it in advance."""
+def can_ask() -> bool:
+    """Return whether somebody can see a question and answer it."""
     try:
-        attended = not stop.unattended and sys.stdin.isatty() and sys.stdout.isatty()
+        return not stop.unattended and sys.stdin.isatty() and sys.stdout.isatty()
     except (AttributeError, ValueError):  # no stream, or a closed one
         return False
-    return attended and answer is None
 
 
 # --- Cleanup --------------------------------------------------------------------------------------
