@@ -93,7 +93,9 @@ try:
     from msrestazure.azure_active_directory import AdalAuthentication
     from requests.adapters import HTTPAdapter
     from rich.console import Console
+    from rich.control import Control
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.segment import ControlType
     from rich.table import Column, Table
 except ModuleNotFoundError as missing:
     print(f'Error: {missing}. Run: pip install -r requirements.txt', file=sys.stderr)
@@ -1921,13 +1923,21 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     def show(text: str, done: int, total: int) -> None:
         nonlocal next_line
-        bar.update(task, description=text, completed=done, total=total, refresh=True)
-        if not console.is_terminal and time.monotonic() >= next_line:
+        bar.update(task, description=text, completed=done, total=total)
+        if console.is_terminal:
+            stop.bar_rows = len(console.render_lines(bar))
+            with console:  # both at once
+                bar.refresh()
+                console.control(Control(ControlType.CARRIAGE_RETURN))  # a terminal shows ^C there
+        elif time.monotonic() >= next_line:
             warn(text)
             next_line = time.monotonic() + _LOG_SECONDS
 
-    with bar:
-        yield show
+    try:
+        with bar:
+            yield show
+    finally:
+        stop.bar_rows = 0
 
 
 def print_report(run: Run) -> None:
@@ -2190,6 +2200,7 @@ class Stop:
     signalled: bool = False
     interrupts: int = 0  # how often the user has pressed Ctrl-C
     asking: bool = False  # a question is on the terminal
+    bar_rows: int = 0  # that the bar takes on the terminal, with the cursor in the last of them
     unattended: bool = False  # nobody is there any more to answer one
 
 
@@ -2230,9 +2241,14 @@ def on_signal(number: int, _frame: Any) -> None:
 
 def write_at_once(text: str) -> None:
     """Write to the terminal from a signal handler: print() may be in the middle of a line."""
+    start, end = '\n', '\n'
+    if stop.bar_rows:
+        # The text replaces the bar, and brings back the cursor. The bar will be drawn once more:
+        # it first moves up as many rows as it has, and must not meet the text there.
+        start = '\r' + '\033[A' * (stop.bar_rows - 1) + '\033[J\033[?25h'
+        end = '\n' * stop.bar_rows
     with contextlib.suppress(OSError):
-        restored = '\r\033[J\033[?25h' if os.isatty(2) else ''  # no bar any more, and a cursor
-        os.write(2, f'{restored}\n{text}\n'.encode())
+        os.write(2, f'{start}{text}{end}'.encode())
 
 
 @contextlib.contextmanager
