@@ -239,7 +239,9 @@ def take_steps(run: Run) -> int:
         create_job(batch_client, _JOB_ID, _POOL_ID, time_limit=options.timeout + _MARGIN)
         add_tasks(batch_client, _JOB_ID, input_files, output_container_sas_url)
 
-        why_unfinished = wait_for_tasks_to_complete(batch_client, _JOB_ID, options.timeout)
+        why_unfinished = wait_for_tasks_to_complete(
+            batch_client, _JOB_ID, options.timeout, pool_id=_POOL_ID
+        )
         run.results = read_results(batch_client, _JOB_ID, why_unfinished)  # while there are nodes
         if find_outputs(run):
             say('Success! All tasks completed successfully within the specified timeout period.')
@@ -1533,7 +1535,7 @@ class RunLock:
         Somebody may also have deleted the container. Without any answer the lease counts as held.
         """
         try:
-            self.lease.renew()
+            self.lease.renew(read_timeout=10)  # seconds; repeated before the lease ends
         except AzureError as error:
             if getattr(error, 'status_code', 0) in (404, 409, 412):
                 self.lost = True
