@@ -1516,6 +1516,12 @@ def check_only(options: argparse.Namespace, videos: dict[str, Path]) -> None:
 # it by itself.
 
 
+_LEASE_IS_LOST = (
+    f'Another run has taken over container [{_OUTPUT_CONTAINER_NAME}], or somebody has deleted it '
+    'or broken its lease. (Did this machine sleep?)'
+)
+
+
 @dataclass
 class RunLock:
     """The lease on the output container, renewed by a thread until it is released."""
@@ -1539,10 +1545,7 @@ class RunLock:
         except AzureError as error:
             if getattr(error, 'status_code', 0) in (404, 409, 412):
                 self.lost = True
-                stop.reason = SampleError(
-                    f'Another run has taken over container [{_OUTPUT_CONTAINER_NAME}], or somebody '
-                    'has deleted it or broken its lease. (Did this machine sleep?)'
-                )
+                stop.reason = SampleError(_LEASE_IS_LOST)
         return self.lost
 
     def release(self) -> None:
@@ -2350,7 +2353,9 @@ def may_delete(run: Run, kind: str) -> bool:
         )
         default = 'no'
     answer = query_yes_no(question, default, answer=run.options.answer)
-    return answer == 'yes' and not run.lock.is_lost()  # the question may have waited for hours
+    if answer == 'yes' and run.lock.is_lost():  # the question may have waited for hours
+        raise SampleError(_LEASE_IS_LOST)
+    return answer == 'yes'
 
 
 def needed_videos(run: Run) -> list[int]:
