@@ -7,7 +7,6 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from azure.core.exceptions import ServiceRequestError
@@ -21,17 +20,13 @@ from .service_objects import (
     OURS,
     blob_properties,
     container_properties,
+    sas_of,
     storage_answer,
     storage_error,
     user_delegation_key,
 )
 
 EXPIRY = datetime(2026, 11, 23, 16, tzinfo=UTC)
-
-
-def sas_of(url: str | None) -> dict[str, str]:
-    query = parse_qs(urlsplit(url or '').query)
-    return {name: values[0] for name, values in query.items()}
 
 
 def answer_clock(storage: StorageMock, moment: datetime = BEGAN) -> None:
