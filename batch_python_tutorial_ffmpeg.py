@@ -232,7 +232,7 @@ def take_steps(run: Run) -> int:
         if succeeded:
             say('Success! All tasks completed successfully within the specified timeout period.')
 
-        if options.answer != 'no' and not can_ask(options.answer):
+        if options.answer != 'no' and not can_ask(options.answer) and not run.lock.is_lost():
             say(f'Deleting pool [{_POOL_ID}]...')  # nobody will be asked, and it bills
             with removing(run, 'pool'):
                 batch_client.pool.delete(_POOL_ID)

@@ -348,7 +348,7 @@ def test_a_lost_lock_stops_the_run_and_deletes_nothing(
     exit_code = run_main(*argv)
 
     assert exit_code == 1
-    assert {INPUT, 'job'} <= azure.made
+    assert azure.made == {INPUT, OUTPUT, 'job', 'pool'}
     azure.lease.release.assert_not_called()
 
 
