@@ -132,6 +132,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def interrupt() -> None:
+    """Let the run know that it has to stop, as the signal handler does."""
+    sample.stop.reason = sample.InterruptedRunError()
+
+
 # --- Clients --------------------------------------------------------------------------------------
 
 
