@@ -481,6 +481,17 @@ def test_a_failed_video_keeps_its_reason(new_run: NewRun, storage: StorageMock) 
     assert (result.reason, result.has_verdict) == ('exit code 1', True)
 
 
+def test_the_results_are_those_of_the_videos(new_run: NewRun, storage: StorageMock) -> None:
+    run = new_run(names=['a.mp4'])
+    run.results['of somebody else'] = sample.VideoResult('of somebody else', status='ok')
+    storage.container(OUTPUT).list_blobs.return_value = []
+
+    sample.find_outputs(run)
+
+    assert list(run.results) == ['a.mp4']
+    assert (run.results['a.mp4'].status, run.results['a.mp4'].has_verdict) == ('failed', False)
+
+
 def test_what_ffmpeg_said_last_is_part_of_the_reason(batch: BatchMock) -> None:
     batch.tasks[:] = [failed('a.mp4')]
     lines = [f'line {number}\n'.encode() for number in range(9)]
