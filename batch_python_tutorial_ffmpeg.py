@@ -739,9 +739,11 @@ def find_outputs(run: Run) -> bool:
     A video without an output has failed, whatever its task said.
     """
     sizes = output_sizes(run)
-    for name in run.videos:
-        gone = VideoResult(name, reason='its task is gone: somebody has deleted it')
-        result = run.results.setdefault(name, gone)
+    gone = 'its task is gone: somebody has deleted it'
+    run.results = {  # without tasks that somebody else has added to the job
+        name: run.results.get(name, VideoResult(name, reason=gone)) for name in run.videos
+    }
+    for name, result in run.results.items():
         result.output_size = sizes.get(output_name(name), 0)
         if result.output_size == 0 and result.status != 'failed':
             result.status, result.has_verdict = 'failed', False

@@ -19,7 +19,7 @@ import pytest
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .mocks import VIDEOS, Azure, BatchMock, StorageMock
+from .mocks import VIDEOS, Azure, BatchMock, StorageMock, take_mocks_back
 from .service_objects import BEGAN, STORAGE_URL
 from .web import Web, serve
 
@@ -132,6 +132,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def interrupt() -> None:
+    """Let the run know that it has to stop, as the signal handler does."""
+    sample.stop.reason = sample.InterruptedRunError()
+
+
 # --- Clients --------------------------------------------------------------------------------------
 
 
@@ -143,6 +148,7 @@ def no_thread_is_left() -> Iterator[None]:
         if thread.name.startswith('ThreadPoolExecutor'):
             thread.join(timeout=30)
             assert not thread.is_alive(), f'{thread.name} is still at work'
+    take_mocks_back()
 
 
 @pytest.fixture

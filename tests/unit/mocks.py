@@ -64,13 +64,31 @@ class Unscripted:
         pytest.fail(f'the test has no answer for {self._request}')
 
 
+# To make a mock of a client takes longer than most tests. So the next test gets those of the last
+# one, wiped.
+_in_use: list[tuple[type, Any]] = []
+_spare: dict[type, list[Any]] = {}
+
+
 def mock_of(kind: type) -> Any:
     """Return a mock of an instance. Its methods check their arguments, and answer `Unscripted`."""
-    mock = create_autospec(kind, instance=True)
+    spare = _spare.setdefault(kind, [])
+    mock = spare.pop() if spare else create_autospec(kind, instance=True)
     for name, member in vars(kind).items():
         if inspect.isfunction(member) and not name.startswith('_'):
-            getattr(mock, name).return_value = Unscripted(f'{kind.__name__}.{name}')
+            method = getattr(mock, name)
+            method.side_effect = None
+            method.return_value = Unscripted(f'{kind.__name__}.{name}')
+    mock.reset_mock()
+    _in_use.append((kind, mock))
     return mock
+
+
+def take_mocks_back() -> None:
+    """Let the next test have the mocks of this one."""
+    while _in_use:
+        kind, mock = _in_use.pop()
+        _spare[kind].append(mock)
 
 
 class BatchMock:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 from azure.batch import models
@@ -120,6 +121,12 @@ def blob_properties(
     blob = BlobProperties(**{'name': name, 'Content-Length': size, 'Last-Modified': last_modified})
     blob.metadata = metadata or {}
     return blob
+
+
+def sas_of(url: str | None) -> dict[str, str]:
+    """Return the fields of the SAS in a URL."""
+    query = parse_qs(urlsplit(url or '').query)
+    return {name: values[0] for name, values in query.items()}
 
 
 def user_delegation_key() -> UserDelegationKey:

@@ -10,6 +10,7 @@ from azure.batch import models
 
 import batch_python_tutorial_ffmpeg as sample
 
+from .conftest import Clock, interrupt
 from .mocks import BatchMock, confirm_all
 from .service_objects import BEGAN, OTHER_OUTPUT, OURS, SOMEBODY, batch_error, items, job, pool
 
@@ -46,8 +47,10 @@ def test_the_end_of_the_nodes_is_in_universal_time(batch: BatchMock) -> None:
 def test_without_an_end_the_nodes_end_after_the_limits_of_the_settings(batch: BatchMock) -> None:
     sample.create_pool(batch.client, 'p')
 
+    sent = batch.pool.add.call_args.args[0]
     end = BEGAN + sample._JOB_TIMEOUT + sample._MARGIN
-    assert f'{end:%Y-%m-%dT%H:%M:%SZ}' in batch.pool.add.call_args.args[0].auto_scale_formula
+    assert sent.id == 'p'
+    assert f'{end:%Y-%m-%dT%H:%M:%SZ}' in sent.auto_scale_formula
 
 
 def test_each_node_installs_ffmpeg_as_administrator_before_its_first_task(
@@ -57,7 +60,10 @@ def test_each_node_installs_ffmpeg_as_administrator_before_its_first_task(
 
     assert sent.vm_size == 'STANDARD_D2S_V3'
     assert sent.start_task.wait_for_success
-    assert sent.start_task.user_identity.auto_user.elevation_level == models.ElevationLevel.admin
+    assert sent.start_task.max_task_retry_count == 2
+    user = sent.start_task.user_identity.auto_user
+    assert user.elevation_level == models.ElevationLevel.admin
+    assert user.scope == models.AutoUserScope.pool
     assert 'apt-get install -y --no-install-recommends ffmpeg' in sent.start_task.command_line
     assert sent.virtual_machine_configuration.image_reference.sku == 'server-gen1'
     assert {item.name: item.value for item in sent.metadata} == OURS
@@ -151,6 +157,22 @@ def test_a_pool_of_somebody_else_or_with_other_settings_is_refused(
         create_pool(batch)
 
     batch.pool.enable_auto_scale.assert_not_called()
+
+
+def test_a_kept_pool_of_another_size_than_is_asked_for_now_is_refused(batch: BatchMock) -> None:
+    batch.pool.add.side_effect = batch_error('PoolExists')
+    batch.pool.get.return_value = pool()
+
+    with pytest.raises(sample.SampleError):
+        create_pool(batch, vm_size='STANDARD_D2S_V3')
+
+
+def test_a_signal_ends_the_wait_for_a_deletion(batch: BatchMock, clock: Clock) -> None:
+    batch.pool.add.side_effect = batch_error('PoolBeingDeleted')
+    clock.on_sleep.append(interrupt)
+
+    with pytest.raises(sample.InterruptedRunError):
+        create_pool(batch)
 
 
 # --- Job ------------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -19,6 +22,8 @@ from .service_objects import (
     blob_properties,
     damaged,
     failed,
+    job,
+    sas_of,
     storage_error,
     succeeded,
     unfinished,
@@ -95,6 +100,38 @@ def test_where_nobody_is_asked_the_pool_is_deleted_before_the_downloads(
     azure.batch.pool.delete.assert_called_once()
 
 
+def test_the_options_reach_both_services(azure: Azure, run_main: RunMain) -> None:
+    argv = '-y --dedicated 1 --low-priority 2 --vm-size STANDARD_D2S_V3 --timeout 120'
+
+    assert run_main(*argv.split()) == 0
+
+    pool = azure.batch.pool.add.call_args.args[0]
+    assert pool.vm_size == 'STANDARD_D2S_V3'
+    assert '$TargetDedicatedNodes = time() < time("2026-11-22T17:50:21Z") ? 1' in (
+        pool.auto_scale_formula
+    )
+    assert '$TargetLowPriorityNodes = time() < time("2026-11-22T17:50:21Z") ? 2' in (
+        pool.auto_scale_formula
+    )
+    sent = azure.batch.job.add.call_args.args[0]
+    assert sent.constraints.max_wall_clock_time == timedelta(hours=2, minutes=30)
+
+
+def test_the_nodes_may_read_one_video_and_write_outputs_for_a_day_and_the_time_limit(
+    azure: Azure, run_main: RunMain
+) -> None:
+    run_main('-y', '--timeout', '120')
+
+    task = azure.batch.task.add_collection.call_args.args[1][0]
+    output_url = task.output_files[0].destination.container.container_url
+    for url, kind, permissions in (
+        (task.resource_files[0].http_url, 'b', 'r'),
+        (output_url, 'c', 'cw'),
+    ):
+        sas = sas_of(url)
+        assert (sas['sr'], sas['sp'], sas['se']) == (kind, permissions, '2026-11-23T17:20:21Z')
+
+
 def test_keep_keeps_job_and_pool(azure: Azure, run_main: RunMain) -> None:
     assert run_main('--keep') == 0
 
@@ -106,13 +143,20 @@ def test_keep_keeps_job_and_pool(azure: Azure, run_main: RunMain) -> None:
     [(('n', ''), {'job'}), (('', 'n'), {'pool'}), (('no', 'no'), {'job', 'pool'})],
 )
 def test_each_question_is_about_one_thing(
-    azure: Azure, run_main: RunMain, typed: Typed, replies: tuple[str, ...], left: set[str]
+    azure: Azure,
+    run_main: RunMain,
+    typed: Typed,
+    capsys: pytest.CaptureFixture[str],
+    replies: tuple[str, ...],
+    left: set[str],
 ) -> None:
     typed(*replies)
 
     assert run_main() == 0
 
     assert azure.made - {OUTPUT} == left
+    nothing_bills = 'Nothing that bills is left' in capsys.readouterr().err
+    assert nothing_bills == ('pool' not in left)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +199,8 @@ def test_an_upload_that_fails_keeps_what_is_there_where_nobody_is_asked(
 
 
 @pytest.mark.parametrize('group', ['pool', 'job'])
-def test_one_deletion_that_fails_prevents_no_other(
-    azure: Azure, run_main: RunMain, group: str
+def test_one_deletion_that_fails_prevents_neither_another_nor_the_downloads(
+    azure: Azure, run_main: RunMain, output: Path, group: str
 ) -> None:
     getattr(azure.batch, group).delete.side_effect = batch_error('InternalError')
 
@@ -164,6 +208,7 @@ def test_one_deletion_that_fails_prevents_no_other(
 
     assert exit_code == 1
     assert azure.made == {OUTPUT, group}
+    assert downloaded(output) == MP3S
 
 
 def test_a_container_that_cannot_be_deleted_prevents_no_other_deletion(
@@ -177,26 +222,51 @@ def test_a_container_that_cannot_be_deleted_prevents_no_other_deletion(
     assert azure.made == {INPUT, OUTPUT}
 
 
+@pytest.mark.parametrize('how', ['NotFound', 'BeingDeleted'])
 def test_what_is_gone_when_it_is_to_be_deleted_is_no_failure(
-    azure: Azure, run_main: RunMain
+    azure: Azure, run_main: RunMain, how: str
 ) -> None:
-    azure.batch.job.delete.side_effect = batch_error('JobNotFound', status=404)
+    azure.batch.job.delete.side_effect = batch_error(f'Job{how}')
+    azure.batch.pool.delete.side_effect = batch_error(f'Pool{how}')
     container = azure.storage.container(INPUT)
-    container.delete_container.side_effect = storage_error('ContainerNotFound')
+    container.delete_container.side_effect = storage_error(f'Container{how}')
 
     assert run_main('-y') == 0
 
 
-def test_what_has_become_somebody_elses_is_not_deleted(azure: Azure, run_main: RunMain) -> None:
+def test_a_job_that_is_being_deleted_at_the_end_is_not_asked_about(
+    azure: Azure, run_main: RunMain, typed: Typed
+) -> None:
+    prompts = typed('')
+
+    def end_the_job(*_: object) -> Any:
+        azure.batch.job.get.side_effect = None
+        azure.batch.job.get.return_value = job(state='deleting')
+        return azure.batch.job.get_task_counts.return_value
+
+    azure.batch.job.get_task_counts.side_effect = end_the_job
+
+    assert run_main() == 0
+
+    assert prompts == ['Delete pool? [Y/n] ']
+
+
+def test_what_has_become_somebody_elses_is_neither_deleted_nor_named(
+    azure: Azure, run_main: RunMain, typed: Typed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = typed()
+
     def become_somebody_elses(*_: object) -> Any:
         azure.metadata = SOMEBODY
         return azure.batch.job.get_task_counts.return_value
 
     azure.batch.job.get_task_counts.side_effect = become_somebody_elses
 
-    run_main('--keep')
+    run_main()
 
     assert azure.made == {INPUT, OUTPUT, 'job', 'pool'}
+    assert prompts == []
+    assert 'az batch' not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -233,14 +303,15 @@ def test_the_container_stays_if_it_holds_videos_of_another_folder(
     assert INPUT in azure.made
 
 
+@pytest.mark.parametrize('name', ['earlier.mp3', 'earlier.damaged.mp3'])
 def test_a_video_of_an_earlier_run_that_has_its_output_keeps_nothing(
-    azure: Azure, run_main: RunMain, output: Path
+    azure: Azure, run_main: RunMain, output: Path, name: str
 ) -> None:
     container = azure.storage.container(INPUT)
     container.list_blobs.side_effect = None
     container.list_blobs.return_value = [blob_properties('earlier.mp4', 9)]
     output.mkdir()
-    (output / sample.output_name('earlier.mp4')).write_bytes(b'ID3')
+    (output / name).write_bytes(b'ID3')
 
     assert run_main() == 0
 
@@ -259,20 +330,66 @@ def test_a_task_that_is_not_done_in_time_fails_the_run_and_keeps_what_is_convert
     assert azure.made == {INPUT, OUTPUT}
 
 
-def test_a_lost_lock_stops_the_run_and_deletes_nothing(azure: Azure, run_main: RunMain) -> None:
+def lose_the_lock(azure: Azure) -> None:
+    lost = storage_error('LeaseIdMismatchWithLeaseOperation', status=409)
+    azure.lease.renew.side_effect = lost
+
+
+@pytest.mark.parametrize('argv', [[], ['-y']], ids=['nobody there', 'yes'])
+def test_a_lost_lock_stops_the_run_and_deletes_nothing(
+    azure: Azure, run_main: RunMain, argv: list[str]
+) -> None:
     def lose(*_: object) -> Any:
-        lost = storage_error('LeaseIdMismatchWithLeaseOperation', status=409)
-        azure.lease.renew.side_effect = lost
+        lose_the_lock(azure)
         return azure.batch.job.get_task_counts.return_value
 
     azure.batch.job.get_task_counts.side_effect = lose
 
-    exit_code = run_main()
+    exit_code = run_main(*argv)
 
     assert exit_code == 1
-    assert {INPUT, 'job'} <= azure.made
-    azure.batch.job.delete.assert_not_called()
+    assert azure.made == {INPUT, OUTPUT, 'job', 'pool'}
     azure.lease.release.assert_not_called()
+
+
+def test_a_lock_that_is_lost_during_the_downloads_fails_the_run(
+    azure: Azure, run_main: RunMain, output: Path
+) -> None:
+    blob = azure.storage.blob(OUTPUT, 'a.mp3')
+    downloader = blob.download_blob.return_value
+
+    def lose(**_: object) -> Any:
+        lose_the_lock(azure)
+        return downloader
+
+    blob.download_blob.side_effect = lose
+
+    assert run_main('--keep') == 1
+
+    assert downloaded(output) == MP3S
+    assert azure.made == {INPUT, OUTPUT, 'job', 'pool'}
+
+
+def test_a_lock_that_is_lost_while_a_question_waits_deletes_nothing_more(
+    azure: Azure, run_main: RunMain, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed()
+
+    def answer_late(_prompt: str) -> str:
+        lose_the_lock(azure)
+        return 'y'
+
+    monkeypatch.setattr(builtins, 'input', answer_late)
+
+    run_main()
+
+    assert azure.made == {OUTPUT, 'job', 'pool'}
+
+
+def test_a_lock_that_cannot_be_given_back_is_no_failure(azure: Azure, run_main: RunMain) -> None:
+    azure.lease.release.side_effect = ServiceRequestError('no answer')
+
+    assert run_main('-y') == 0
 
 
 def test_an_interrupt_ends_the_run_with_130_after_the_cleanup(

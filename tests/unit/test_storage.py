@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from azure.core.exceptions import ServiceRequestError
+from azure.core.exceptions import AzureError, ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import NewRun
+from .conftest import Clock, NewRun
 from .mocks import INPUT, MP3S, OUTPUT, StorageMock
 from .service_objects import (
     BEGAN,
     OURS,
     blob_properties,
     container_properties,
+    sas_of,
     storage_answer,
     storage_error,
     user_delegation_key,
 )
+from .web import Answer, Web, json_answer
 
 EXPIRY = datetime(2026, 11, 23, 16, tzinfo=UTC)
-
-
-def sas_of(url: str | None) -> dict[str, str]:
-    query = parse_qs(urlsplit(url or '').query)
-    return {name: values[0] for name, values in query.items()}
 
 
 def answer_clock(storage: StorageMock, moment: datetime = BEGAN) -> None:
@@ -99,10 +96,16 @@ def test_an_uploaded_file_becomes_a_resource_file_that_may_only_be_read(
     assert (sas['sr'], sas['sp'], sas['se']) == ('b', 'r', '2026-11-23T16:00:00Z')
 
 
-def test_a_file_without_a_blob_name_keeps_its_own(storage: StorageMock, video: Path) -> None:
+def test_a_file_without_name_and_expiry_keeps_its_own_and_gets_that_of_the_settings(
+    storage: StorageMock, video: Path
+) -> None:
     resource = sample.upload_file_to_container(storage.client, 'input', video)
 
+    lasts = BEGAN + sample._UPLOAD_TIME + sample._JOB_TIMEOUT
     assert resource.file_path == 'a.b.mp4'
+    assert sas_of(resource.http_url)['se'] == f'{lasts:%Y-%m-%dT%H:%M:%SZ}'
+    url = sample.get_container_sas_url(storage.client, 'output', 'w')
+    assert sas_of(url)['se'] == f'{lasts:%Y-%m-%dT%H:%M:%SZ}'
 
 
 def test_a_file_that_is_there_is_signed_and_not_sent(storage: StorageMock, video: Path) -> None:
@@ -155,8 +158,17 @@ def test_a_delegation_key_lives_no_longer_than_seven_days(
 def upload(run: sample.Run, storage: StorageMock, *there: Any, now: datetime = BEGAN) -> Any:
     """Upload the videos of a run, where these blobs are there already."""
     answer_clock(storage, now)
-    storage.container(INPUT).list_blobs.return_value = list(there)
+    show_blobs(storage, *there)
     return sample.upload_videos(run)
+
+
+def show_blobs(storage: StorageMock, *blobs: Any) -> None:
+    """Let the input container hold these. It lists their metadata only if asked to."""
+
+    def list_blobs(include: list[str]) -> list[Any]:
+        return list(blobs) if 'metadata' in include else []
+
+    storage.container(INPUT).list_blobs.side_effect = list_blobs
 
 
 def blob_of(run: sample.Run, name: str, **changes: str) -> Any:
@@ -181,7 +193,9 @@ def test_the_uploads_come_back_in_the_order_of_the_videos(
     assert {sas_of(file.http_url)['se'] for file in files} == {f'{lasts:%Y-%m-%dT%H:%M:%SZ}'}
 
 
-def test_a_video_that_is_there_is_not_sent_again(new_run: NewRun, storage: StorageMock) -> None:
+def test_a_video_that_is_there_is_not_sent_again(
+    new_run: NewRun, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = new_run(names=['a.mp4', 'b.mp4', 'c.mp4', 'd.mp4'])
     changed = blob_of(run, 'b.mp4', filemodified='1')
     other_size = blob_of(run, 'c.mp4', filesize='1')
@@ -190,6 +204,49 @@ def test_a_video_that_is_there_is_not_sent_again(new_run: NewRun, storage: Stora
 
     assert sent(storage) == ['b.mp4', 'c.mp4', 'd.mp4']
     assert len(files) == 4
+    assert 'file a.mp4' not in capsys.readouterr().out
+
+
+def test_what_one_run_has_sent_the_next_one_finds(new_run: NewRun, storage: StorageMock) -> None:
+    run = new_run(names=['a.mp4', 'b.mp4'])
+    upload(run, storage)
+    uploads = {name: storage.blob(INPUT, name).upload_blob for name in run.videos}
+    blobs = [
+        blob_properties(name, 9, metadata=uploads[name].call_args.kwargs['metadata'])
+        for name in run.videos
+    ]
+    moment = run.videos['b.mp4'].stat().st_mtime_ns
+    os.utime(run.videos['b.mp4'], ns=(moment, moment + 1000))  # a microsecond later
+
+    upload(run, storage, *blobs)
+
+    assert [uploads[name].call_count for name in run.videos] == [1, 2]
+
+
+def test_of_few_files_several_blocks_travel_at_once(new_run: NewRun, storage: StorageMock) -> None:
+    run = new_run(names=['a.mp4'])
+
+    upload(run, storage)
+
+    options = storage.blob(INPUT, 'a.mp4').upload_blob.call_args.kwargs
+    assert options['max_concurrency'] == run.options.blocks_at_once > 1
+
+
+def test_signed_in_all_uploads_share_one_key_that_is_asked_for_before(
+    new_run: NewRun, storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
+    asking = []
+
+    def give_key(*_: object) -> Any:
+        asking.append(threading.current_thread())
+        return user_delegation_key()
+
+    storage.client.get_user_delegation_key.side_effect = give_key
+
+    upload(new_run(), storage)
+
+    assert asking == [threading.main_thread()]
 
 
 def test_a_blob_of_another_video_is_nothing_to_this_run(
@@ -208,18 +265,18 @@ def test_after_a_day_of_uploads_everything_is_signed_anew(
     run = new_run(names=['a.mp4'])
     answer_clock(storage)
     upload_blob = storage.blob(INPUT, 'a.mp4').upload_blob
-    storage.container(INPUT).list_blobs.return_value = []
+    show_blobs(storage)
 
-    def take_days(*_: object, **__: object) -> None:
-        answer_clock(storage, BEGAN + timedelta(days=3))
-        storage.container(INPUT).list_blobs.return_value = [blob_of(run, 'a.mp4')]
+    def take_a_day(*_: object, **__: object) -> None:
+        answer_clock(storage, BEGAN + timedelta(hours=25))
+        show_blobs(storage, blob_of(run, 'a.mp4'))
 
-    upload_blob.side_effect = take_days
+    upload_blob.side_effect = take_a_day
 
     files = sample.upload_videos(run)
 
     upload_blob.assert_called_once()
-    lasts = BEGAN + timedelta(days=3) + sample._UPLOAD_TIME + run.options.timeout
+    lasts = BEGAN + timedelta(hours=25) + sample._UPLOAD_TIME + run.options.timeout
     assert sas_of(files[0].http_url)['se'] == f'{lasts:%Y-%m-%dT%H:%M:%SZ}'
 
 
@@ -313,6 +370,32 @@ def test_outputs_arrive_under_their_names(run_with_results: sample.Run, output: 
     assert run_with_results.arrived == set(run_with_results.videos)
 
 
+def test_few_outputs_arrive_in_several_blocks_at_once(
+    run_with_results: sample.Run, storage: StorageMock
+) -> None:
+    sample.download_outputs(run_with_results)
+
+    options = storage.blob(OUTPUT, 'a.mp3').download_blob.call_args.kwargs
+    assert options['max_concurrency'] == run_with_results.options.blocks_at_once > 1
+
+
+def test_files_of_one_folder_that_arrive_at_once_do_not_mix(
+    run_with_results: sample.Run, output: Path
+) -> None:
+    first, second = (run_with_results.results[name] for name in ('a.mp4', 'b.c.mp4'))
+
+    with (
+        sample.complete_file(run_with_results, first) as a,
+        sample.complete_file(run_with_results, second) as b,
+    ):
+        a.write(MP3S['a.mp3'])
+        b.write(MP3S['b.c.mp3'])
+
+    assert {name: (output / name).read_bytes() for name in files_in(output)} == {
+        name: MP3S[name] for name in ('a.mp3', 'b.c.mp3')
+    }
+
+
 @pytest.mark.parametrize(
     'content',
     [b'ID', ServiceRequestError('cut'), OSError(errno.ENOSPC, 'No space left on device')],
@@ -331,16 +414,18 @@ def test_what_does_not_arrive_complete_leaves_nothing_and_fails_alone(
     assert 'a.mp4' not in run_with_results.arrived
 
 
-def test_a_failed_download_keeps_the_file_of_an_earlier_run(
+def test_a_failed_download_keeps_the_files_of_an_earlier_run(
     run_with_results: sample.Run, storage: StorageMock, output: Path
 ) -> None:
     output.mkdir()
-    (output / 'a.mp3').write_bytes(b'of an earlier run')
+    names = ['a.damaged.mp3', 'a.mp3']
+    for name in names:
+        (output / name).write_bytes(b'of an earlier run')
     storage.put_output('a.mp3', b'ID')
 
     sample.download_outputs(run_with_results)
 
-    assert (output / 'a.mp3').read_bytes() == b'of an earlier run'
+    assert all((output / name).read_bytes() == b'of an earlier run' for name in names)
 
 
 def test_a_damaged_output_is_called_so_and_replaces_no_good_one(
@@ -385,3 +470,48 @@ def test_a_name_as_long_as_the_disk_allows_arrives(
 
     assert files_in(output) == [sample.output_name(name)]
     assert run.results[name].status == 'ok'
+
+
+# --- What the real client sends -------------------------------------------------------------------
+
+CREATED = Answer(201, b'', {'Content-Type': 'application/xml', 'ETag': '"0x1"',
+    'Last-Modified': 'Sun, 22 Nov 2026 15:20:21 GMT', 'x-ms-request-server-encrypted': 'true',
+    'Date': 'Sun, 22 Nov 2026 15:20:21 GMT'})  # fmt: skip
+
+
+def test_a_large_file_travels_in_blocks_with_their_checksums(web: Web, tmp_path: Path) -> None:
+    video = tmp_path / 'large.mp4'
+    video.write_bytes(bytes(2 * sample._BLOCK_SIZE + 1))
+    web.otherwise = CREATED
+
+    sample.upload_file_to_container(sample.create_clients()[1], 'input', video)
+
+    *blocks, commit = web.requests
+    sizes = [len(request.body) for request in blocks]
+    assert sorted(sizes) == [1, sample._BLOCK_SIZE, sample._BLOCK_SIZE]
+    assert all('Content-MD5' in request.headers for request in blocks)
+    assert 'comp=blocklist' in commit.path
+
+
+def test_storage_that_has_never_answered_is_given_up_early(web: Web, clock: Clock) -> None:
+    web.otherwise = json_answer(503, {})
+
+    with pytest.raises(AzureError):
+        sample.create_container(sample.create_clients()[1], 'input')
+
+    assert len(web.requests) == 5
+    assert clock.elapsed < 30
+
+
+def test_a_url_may_end_with_a_slash(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', f'{web.url}/')
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', f'{web.url}/')
+    web.answers = [json_answer(200, {}), CREATED]
+
+    batch_client, blob_client = sample.create_clients()
+    batch_client.pool.get('p')
+    sample.create_container(blob_client, 'input')
+
+    paths = [request.path.partition('?')[0] for request in web.requests]
+    assert paths == ['/pools/p', '/input']
+    assert web.requests[1].headers['x-ms-meta-output'] == f'{web.url}/output'
