@@ -2103,7 +2103,7 @@ def describe(error: Any) -> str:
     """Return one message for an expected error: what happened and the way out."""
     if isinstance(error, CreateTasksErrorException):
         return describe([*error.errors, *(task.error for task in error.failure_tasks)][0])
-    if isinstance(error, batchmodels.BatchErrorException):
+    if isinstance(error, batchmodels.BatchErrorException) and error_code(error):
         body: Any = error.error
         return describe_code(BATCH, body.code, body.message, body.values, error.response)
     if isinstance(error, batchmodels.BatchError):
@@ -2143,16 +2143,19 @@ def describe_code(
 
 def describe_no_answer(service: Service, error: object) -> str:
     """Describe a connection that failed, or an answer that is not from Azure."""
-    # Without the names of classes around the reason.
-    text = str(error).partition('\n')[0].rpartition('(Caused by ')[2]
+    # Names of classes stand around the reason.
+    whole = str(error).partition('\n')[0]
+    _, caused, text = whole.rpartition('(Caused by ')
     text = re.sub(r'^Error occurred in request\., \w+: |.*port=\d+\): ', '', text)
-    text = shown(text.strip('"\')'))
-    text += ')' * (text.count('(') - text.count(')'))
+    if caused:
+        text = re.sub(r'.*Error\((\d+, )?["\']', '', text).strip('"\')')
+        text += ')' * (text.count('(') - text.count(')'))
+    text = shown(text)
 
     check = f'Check {service.settings} and the network.'
     if 'certificate' in text.lower():
         check = 'A proxy may inspect TLS: set REQUESTS_CA_BUNDLE to a file with its certificate.'
-    elif 'proxy' in text.lower():
+    elif 'proxy' in whole.lower():
         check += ' Or is it the proxy? Check HTTPS_PROXY, and the name and password in it.'
     return f'{service.name} at {service.url} does not answer. {check} {text}'
 
