@@ -1566,7 +1566,11 @@ def take_lock(blob_client: BlobServiceClient) -> RunLock:
     while True:
         try:
             lock = RunLock(container.acquire_lease(_LEASE_SECONDS, lease_id=lease_id))
-            threading.Thread(target=lock.keep, daemon=True).start()
+            try:
+                threading.Thread(target=lock.keep, daemon=True).start()
+            except RuntimeError:  # no more threads: the next run need not wait for a minute
+                lock.release()
+                raise
             return lock
         except HttpResponseError as error:
             if error_code(error) != 'LeaseAlreadyPresent':
