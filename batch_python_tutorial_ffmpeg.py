@@ -2107,15 +2107,14 @@ def describe(error: Any) -> str:
     """Return one message for an expected error: what happened and the way out."""
     if isinstance(error, CreateTasksErrorException):
         return describe([*error.errors, *(task.error for task in error.failure_tasks)][0])
-    if isinstance(error, batchmodels.BatchErrorException) and error_code(error):
-        body: Any = error.error
-        return describe_code(BATCH, body.code, body.message, body.values, error.response)
-    if isinstance(error, batchmodels.BatchError):
-        return describe_code(BATCH, error.code, error.message, error.values)
+    response = getattr(error, 'response', None)
+    body: Any = getattr(error, 'error', error)
+    if isinstance(body, batchmodels.BatchError) and body.code:
+        return describe_code(BATCH, body.code, body.message, body.values, response)
     if isinstance(error, ClientException | DeserializationError):
         return describe_no_answer(BATCH, error)
     if error_code(error):
-        return describe_code(STORAGE, error_code(error), error.message, (), error.response)
+        return describe_code(STORAGE, error_code(error), error.message, (), response)
     if isinstance(error, ClientAuthenticationError):
         return describe_sign_in(error.message)
     if isinstance(error, AzureError):
