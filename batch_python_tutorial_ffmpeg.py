@@ -1990,8 +1990,10 @@ def print_table(run: Run, results: Sequence[VideoResult]) -> None:
             rich.filesize.decimal(result.output_size),
             result.status,
         )
+    if not console.is_terminal:
+        console.width = 160  # a log has no width of its own
     warn('')
-    console.print(table, width=None if console.is_terminal else 160)
+    console.print(table)
 
 
 # --- Errors and remedies --------------------------------------------------------------------------
