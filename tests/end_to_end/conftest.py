@@ -116,6 +116,11 @@ class Sample:
         path = f'/output/{output_name("a.mp4")}'
         return self.azure.hold_requests('GET', path, service='storage')
 
+    def hang_download(self) -> RequestFault:
+        """Let each download of what a.mp4 becomes hang, and fail when the fault is removed."""
+        path = f'/output/{output_name("a.mp4")}'
+        return self.azure.hang_requests('GET', path, count=None, service='storage')
+
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
         """Run the sample to its end without a terminal; what it says may hold no secret."""
         process = self.start(*options)

@@ -4,6 +4,10 @@
 
 A moment is one from the line `Sample start` on. A run that ends before its moment does not count,
 and is repeated. With more runs at once than the machine has cores they are under load.
+
+Job and pool have to be gone, and the lease given back. The input container is gone, too, with -y.
+Without it, and without anybody to ask, the videos that were uploaded for nothing stay for the next
+run; then the command that deletes them has to be printed.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +32,13 @@ from tests.media.odd_videos import ODD_VIDEOS, make
 
 from .conftest import TIMEOUT, Sample
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (
+    (signal.SIGINT,),
+    (signal.SIGTERM,),
+    (signal.SIGINT, signal.SIGTERM),  # a person, and then the system
+)
+OPTIONS: tuple[tuple[str, ...], ...] = (('-y',), ())
+LONGEST_GAP = 0.5  # seconds between two signals
 CLEANUP_LINES = ('Deleting container', 'Sample end')  # with one of these the cleanup begins
 
 
@@ -63,16 +73,21 @@ class Lines:
 class Outcome:
     """What became of one interrupted run."""
 
-    number: signal.Signals
-    after: float  # seconds from `Sample start` to the signal
+    case: str  # the signals, when and to which run
     too_late: bool  # the run had ended by itself
-    until_cleanup: float  # seconds from the signal to the begin of the cleanup, or to the end
+    until_cleanup: float  # seconds from a signal to the begin of the cleanup, or to the end
     problem: str  # '' if all is well
 
 
-def interrupt(sample: Sample, after: float, number: signal.Signals, *options: str) -> Outcome:
-    """Run the sample with -y, and send it a signal so many seconds after `Sample start`."""
-    process = sample.start('-y', *options)
+def interrupt(
+    sample: Sample,
+    after: float,
+    signals: Sequence[signal.Signals],
+    *options: str,
+    gap: float = 0.1,
+) -> Outcome:
+    """Run the sample, and send it signals so many seconds after `Sample start`."""
+    process = sample.start(*options)
     assert process.stdout
     assert process.stderr
     out, err = Lines(process.stdout), Lines(process.stderr)
@@ -81,33 +96,50 @@ def interrupt(sample: Sample, after: float, number: signal.Signals, *options: st
     time.sleep(after)
     ended_before = process.poll() is not None
     sent = time.monotonic()
-    process.send_signal(number)
+    process.send_signal(signals[0])
+    for number in signals[1:]:
+        time.sleep(gap)
+        process.send_signal(number)
     exit_code = process.wait(TIMEOUT)
     ended = time.monotonic()
     stdout, stderr = out.join(), err.join()
 
     too_late = ended_before or 'Interrupted: ' not in stderr
     begun = out.time_of(*CLEANUP_LINES) or ended
-    problem = problem_of(sample, exit_code, stdout + stderr)
+    problem = problem_of(sample, exit_code, stdout + stderr, options)
     if too_late and exit_code == 0:
         problem = ''
-    return Outcome(number, after, too_late, max(0.0, begun - sent), problem)
+    names = ' and '.join(number.name for number in signals)
+    case = f'{names} after {after:.2f} s, gap {gap:.2f} s, {" ".join(options) or "no option"}'
+    return Outcome(case, too_late, max(0.0, begun - sent), problem)
 
 
-def problem_of(sample: Sample, exit_code: int, text: str) -> str:
+def problem_of(sample: Sample, exit_code: int, text: str, options: Sequence[str]) -> str:
     """Return what is wrong after an interrupted run, '' if nothing is."""
     wrong = []
     if exit_code != 130:
         wrong.append(f'exit code {exit_code}')
     if 'Traceback' in text or 'Error' in text:
         wrong.append('an error is printed')
-    if not sample.nothing_is_left():
-        wrong.append(
-            f'left: jobs {sample.jobs()}, pools {sample.pools()}, containers {sample.containers()}'
-        )
+    if sample.jobs() or sample.pools():
+        wrong.append(f'left: jobs {sample.jobs()}, pools {sample.pools()}')
+    if 'input' in sample.containers():
+        wrong.extend(wrong_container(sample, text, options))
     if not lease_is_free(sample):
         wrong.append('the lease is not given back')
     return f'{", ".join(wrong)}\n{text}' if wrong else ''
+
+
+def wrong_container(sample: Sample, text: str, options: Sequence[str]) -> Iterator[str]:
+    """Yield what is wrong if the input container is left."""
+    with sample.azure.blob_service_client() as client:
+        uploaded = list(client.get_container_client('input').list_blob_names())
+    if '-y' in options:
+        yield 'the input container is left, in spite of -y'
+    if not uploaded:
+        yield 'an empty input container is left'
+    if 'az storage container delete' not in text:
+        yield 'nobody is told that the input container is left'
 
 
 def lease_is_free(sample: Sample) -> bool:
@@ -156,10 +188,12 @@ def interrupt_some(number: int, seed: int) -> list[Outcome]:
         seconds = seconds_of_a_run(sample)
         while sum(not outcome.too_late for outcome in outcomes) < number:
             after = chance.uniform(0, seconds)
-            outcome = interrupt(sample, after, chance.choice(SIGNALS))
+            gap = chance.uniform(0, LONGEST_GAP)
+            signals, options = chance.choice(SIGNALS), chance.choice(OPTIONS)
+            outcome = interrupt(sample, after, signals, *options, gap=gap)
             outcomes.append(outcome)
             if outcome.problem:
-                print(f'{outcome.number.name} after {after:.2f} s: {outcome.problem}', flush=True)
+                print(f'{outcome.case}: {outcome.problem}', flush=True)
             sample.azure.clear()
     return outcomes
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
+from batch_python_tutorial_ffmpeg import output_name
 from tests.local_azure import LocalAzure
 
 from .audio import decode
@@ -100,7 +101,7 @@ def run_both(pair: Pair, offset: float, options: Sequence[str]) -> list[str]:
 def wrong_mp3s(sample: Sample, seconds: int) -> Iterator[str]:
     """Yield the MP3s of a run that are missing, or are not of its own videos."""
     for video in sample.input.iterdir():
-        mp3 = sample.output / f'{video.stem}.mp3'
+        mp3 = sample.output / output_name(video.name)
         if not mp3.exists():
             yield f'{mp3} is missing'
         elif abs(decode(mp3).seconds - seconds) > 0.1:

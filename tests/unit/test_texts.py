@@ -16,7 +16,7 @@ from msrest.exceptions import ClientRequestError
 import batch_python_tutorial_ffmpeg as sample
 
 from .conftest import SETTINGS
-from .service_objects import batch_error, storage_error
+from .service_objects import _DESERIALIZE, batch_error, http_response, storage_error
 
 BATCH = {'account': SETTINGS['_BATCH_ACCOUNT_NAME'], 'url': SETTINGS['_BATCH_ACCOUNT_URL']}
 STORAGE = {'account': SETTINGS['_STORAGE_ACCOUNT_NAME'], 'url': SETTINGS['_STORAGE_ACCOUNT_URL']}
@@ -141,22 +141,20 @@ ERRORS: dict[str, tuple[Exception, str]] = {
         ServiceRequestError(connection_error('ResponseError("too many 503 error responses"))')),
         f'Storage at {STORAGE["url"]} does not answer. Check _STORAGE_ACCOUNT_NAME '
         '(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. '
-        'ResponseError("too many 503 error responses)',
+        'too many 503 error responses',
     ),
     'proxy': (
         ServiceRequestError(connection_error(
             "ProxyError('Cannot connect to proxy.', OSError('Tunnel connection failed: 407'))")),
         f'Storage at {STORAGE["url"]} does not answer. Check _STORAGE_ACCOUNT_NAME '
         '(AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL and the network. Or is it the proxy? Check '
-        "HTTPS_PROXY, and the name and password in it. ProxyError('Cannot connect to proxy.', "
-        "OSError('Tunnel connection failed: 407))",
+        "HTTPS_PROXY, and the name and password in it. Tunnel connection failed: 407",
     ),
     'TLS inspection': (
         ServiceRequestError(connection_error(
             "SSLError(SSLCertVerificationError(1, 'certificate verify failed'))")),
         f'Storage at {STORAGE["url"]} does not answer. A proxy may inspect TLS: set '
-        'REQUESTS_CA_BUNDLE to a file with its certificate. SSLError(SSLCertVerificationError(1, '
-        "'certificate verify failed))",
+        'REQUESTS_CA_BUNDLE to a file with its certificate. certificate verify failed',
     ),
     'not signed in': (
         ClientAuthenticationError(
@@ -193,6 +191,11 @@ ERRORS: dict[str, tuple[Exception, str]] = {
         ),
         'Not signed in. ManagedIdentityCredential: ManagedIdentityCredential authentication '
         'unavailable. Multiple user assigned identities exist, please specify the clientId.',
+    ),
+    'a refusal in a form that Batch does not have': (
+        models.BatchErrorException(_DESERIALIZE, http_response(403, b'{"blocked": true}')),
+        f'Batch at {BATCH["url"]} does not answer. Check _BATCH_ACCOUNT_URL '
+        '(AZURE_BATCH_ENDPOINT) and the network. Request encountered an exception.',
     ),
     'file': (PermissionError(13, 'Permission denied', '/a.mp4'), '/a.mp4: Permission denied'),
 }  # fmt: skip
