@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Clock, RunMain, Typed
+from .conftest import Clock, RunMain, Typed, interrupt
 from .mocks import INPUT, OUTPUT, Azure, StorageMock
 from .service_objects import (
     OTHER_OUTPUT,
+    OURS,
     SOMEBODY,
+    STORAGE_URL,
     batch_error,
+    blob_properties,
     image,
     job,
     storage_error,
@@ -51,15 +55,18 @@ def test_what_is_not_ours_stops_the_run_before_anything_is_sent(
 def test_an_image_that_batch_does_not_have_stops_the_run_before_anything_is_sent(
     azure: Azure, run_main: RunMain
 ) -> None:
-    azure.batch.account.list_supported_images.return_value = [image('another')]
+    images = azure.batch.account.list_supported_images
+    images.return_value = [image('another')]
 
     assert run_main('-y') == 1
 
     assert_nothing_was_touched(azure)
+    assert sample._POOL_NODE_AGENT_SKU_ID in images.call_args.args[0].filter
 
 
 def test_what_an_earlier_run_has_left_is_used_again(azure: Azure, run_main: RunMain) -> None:
     azure.made |= {INPUT, OUTPUT, 'pool'}
+    azure.metadata = OURS | {'added by': 'somebody'}
 
     assert run_main('-y') == 0
 
@@ -68,21 +75,22 @@ def test_what_an_earlier_run_has_left_is_used_again(azure: Azure, run_main: RunM
 
 
 @pytest.mark.parametrize(
-    ('argv', 'unfinished_tasks', 'goes_on'),
+    ('argv', 'old_tasks', 'goes_on'),
     [
-        (['-y'], 0, True),
-        (['-y'], 2, True),
-        (['--keep'], 0, True),
-        (['--keep'], 2, False),
-        ([], 0, False),
+        (['-y'], task_counts(completed=2), True),
+        (['-y'], task_counts(active=2), True),
+        (['--keep'], task_counts(completed=2), True),
+        (['--keep'], task_counts(active=2), False),
+        (['--keep'], task_counts(running=2), False),
+        ([], task_counts(completed=2), False),
     ],
-    ids=['yes', 'yes, unfinished', 'keep', 'keep, unfinished', 'nobody there'],
+    ids=['yes', 'yes, unfinished', 'keep', 'keep, queued', 'keep, running', 'nobody there'],
 )
 def test_an_old_job_is_replaced_only_by_agreement(
-    azure: Azure, run_main: RunMain, argv: list[str], unfinished_tasks: int, goes_on: bool
+    azure: Azure, run_main: RunMain, argv: list[str], old_tasks: Any, goes_on: bool
 ) -> None:
     azure.made.add('job')
-    first = task_counts(active=unfinished_tasks)
+    first = old_tasks
     later = azure.batch.job.get_task_counts.return_value
     azure.batch.job.get_task_counts.side_effect = [first, *[later] * 9]
 
@@ -103,6 +111,32 @@ def test_somebody_who_is_there_is_asked_about_an_old_job(
     assert run_main() == exit_code
 
     assert prompts[0] == 'Delete it and go on? [y/N] '
+
+
+@pytest.mark.parametrize('code', ['JobNotFound', 'JobBeingDeleted'])
+def test_an_old_job_that_goes_while_the_user_thinks_is_deleted_enough(
+    azure: Azure, run_main: RunMain, code: str
+) -> None:
+    azure.made.add('job')
+    delete = azure.batch.job.delete.side_effect
+
+    def delete_too_late(*_: object) -> None:
+        azure.batch.job.delete.side_effect = delete
+        azure.made.discard('job')
+        raise batch_error(code)
+
+    azure.batch.job.delete.side_effect = delete_too_late
+
+    assert run_main('-y') == 0
+
+
+def test_a_slash_at_the_end_of_the_url_makes_no_other_account(
+    azure: Azure, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure.made.add(INPUT)
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', f'{STORAGE_URL}/')
+
+    assert run_main('-y') == 0
 
 
 def test_a_job_that_is_being_deleted_is_not_asked_about(azure: Azure, run_main: RunMain) -> None:
@@ -144,12 +178,31 @@ def test_check_creates_nothing(
     assert '3 Spot nodes (STANDARD_A1_v2), for at most 1 hour 5 minutes each' in shown
 
 
-def test_check_finds_a_job_in_the_way(azure: Azure, run_main: RunMain) -> None:
-    azure.made.add('job')
+@pytest.mark.parametrize(
+    ('thing', 'metadata'), [('job', OURS), ('job', SOMEBODY), ('pool', SOMEBODY), (INPUT, SOMEBODY)]
+)
+def test_check_finds_what_is_in_the_way(
+    azure: Azure, run_main: RunMain, thing: str, metadata: dict[str, str]
+) -> None:
+    azure.made.add(thing)
+    azure.metadata = metadata
 
     assert run_main('--check') == 1
 
-    azure.batch.job.delete.assert_not_called()
+    assert azure.made == {thing}
+
+
+def test_check_finds_the_pool_that_would_be_used_and_a_wrong_clock(
+    azure: Azure, run_main: RunMain, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.made.add('pool')
+    clock.elapsed = 3600
+
+    assert run_main('--check') == 0
+
+    shown = capsys.readouterr()
+    assert 'Pool: exists' in shown.out
+    assert 'clock' in shown.err
 
 
 # --- One run at a time ----------------------------------------------------------------------------
@@ -181,7 +234,16 @@ def test_a_run_waits_a_minute_for_the_lock_of_another(
         sample.take_lock(storage.client)
 
     assert clock.elapsed > sample._LEASE_SECONDS
+    assert {call.args for call in acquire.call_args_list} == {(sample._LEASE_SECONDS,)}
     assert len({call.kwargs['lease_id'] for call in acquire.call_args_list}) == 1
+
+
+def test_a_signal_ends_the_wait_for_the_lock(storage: StorageMock, clock: Clock) -> None:
+    storage.container(OUTPUT).acquire_lease.side_effect = storage_error('LeaseAlreadyPresent')
+    clock.on_sleep.append(interrupt)
+
+    with pytest.raises(sample.InterruptedRunError):
+        sample.take_lock(storage.client)
 
 
 def test_a_lock_that_becomes_free_is_taken(
@@ -247,12 +309,14 @@ def test_the_lease_is_renewed_well_within_its_time_until_it_is_released(
     assert max(waits) <= sample._LEASE_SECONDS / 2
 
 
-def test_a_lock_that_was_lost_is_not_released(azure: Azure) -> None:
-    lock = sample.RunLock(azure.lease, lost=True)
+@pytest.mark.parametrize('lost', [False, True])
+def test_a_lock_is_given_back_unless_it_was_lost(azure: Azure, lost: bool) -> None:
+    lock = sample.RunLock(azure.lease, lost=lost)
 
     lock.release()
 
-    azure.lease.release.assert_not_called()
+    assert azure.lease.release.called != lost
+    assert lock.released.is_set()  # ends the thread
 
 
 # --- What is left ---------------------------------------------------------------------------------
@@ -273,29 +337,8 @@ def test_what_is_left_is_named_with_what_it_costs_and_its_command(
     assert 'Nothing that bills is left' not in err
 
 
-def test_the_end_of_a_kept_pools_bill_is_said_in_local_time(
-    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run_main('--keep', '--timeout', '60')
-
-    formula = azure.batch.pool.add.call_args.args[0].auto_scale_formula
-    assert 'time("2026-11-22T16:50:21Z")' in formula  # 15:20:21, one hour and half an hour
-    # The mock's pool has no formula of its own.
-    assert 'bill until it is deleted' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ('formula', 'words'),
-    [
-        ('$TargetDedicatedNodes = time() < time("2026-11-22T16:50:21Z") ? 1 : 0;', 'bill until 20'),
-        ('$TargetDedicatedNodes = time() < time("2026-11-22T15:00:00Z") ? 1 : 0;', 'gone'),
-        ('$TargetDedicatedNodes = 5;', 'bill until it is deleted'),
-    ],
-    ids=['ends later', 'has ended', 'never ends'],
-)
-def test_what_a_kept_pool_costs_is_read_from_its_formula(
-    azure: Azure, run_main: RunMain, capsys: Any, formula: str, words: str
-) -> None:
+def show_formula(azure: Azure, formula: str) -> None:
+    """Let the pool have this formula."""
     get = azure.batch.pool.get.side_effect
 
     def get_with_formula(*arguments: object, **options: object) -> Any:
@@ -304,6 +347,43 @@ def test_what_a_kept_pool_costs_is_read_from_its_formula(
         return found
 
     azure.batch.pool.get.side_effect = get_with_formula
+
+
+@pytest.fixture
+def in_kolkata() -> Iterator[None]:
+    """The time zone of this machine is five and a half hours ahead."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TZ', 'Asia/Kolkata')
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures('in_kolkata')
+def test_the_end_of_a_kept_pools_bill_is_said_in_local_time(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_formula(azure, '$TargetDedicatedNodes = time() < time("2026-11-22T16:50:21Z") ? 1 : 0;')
+
+    run_main('--keep')
+
+    assert 'bill until 2026-11-22 22:20' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('formula', 'words'),
+    [
+        ('$TargetDedicatedNodes = time() < time("2026-11-22T16:50:21Z") ? 1 : 0;', 'bill until 20'),
+        ('$TargetDedicatedNodes = time() < time("2026-11-22T15:00:00Z") ? 1 : 0;', 'gone'),
+        ('$TargetDedicatedNodes = 5;', 'bill until it is deleted'),
+        (None, 'bill until it is deleted'),
+    ],
+    ids=['ends later', 'has ended', 'never ends', 'none'],
+)
+def test_what_a_kept_pool_costs_is_read_from_its_formula(
+    azure: Azure, run_main: RunMain, capsys: Any, formula: Any, words: str
+) -> None:
+    show_formula(azure, formula)
 
     run_main('--keep')
 
@@ -340,3 +420,35 @@ def test_outputs_that_have_not_arrived_can_be_fetched(
     assert '1 output of this run' in err
     assert 'az storage blob download-batch --source output' in err
     assert '--missing' not in err
+
+
+def test_outputs_of_others_are_not_named(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blobs = azure.storage.container(OUTPUT).list_blobs
+    blobs.return_value = [*blobs.return_value, blob_properties('other.mp3', 9)]
+    azure.storage.put_output('a.mp3', OSError(28, 'No space left on device'))
+
+    run_main('-y')
+
+    assert '1 output of this run' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('azure')
+def test_outputs_that_have_all_arrived_are_not_named(
+    run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main('-y') == 0
+
+    assert 'download-batch' not in capsys.readouterr().err
+
+
+def test_outputs_that_cannot_be_listed_are_no_further_error(
+    azure: Azure, run_main: RunMain
+) -> None:
+    container = azure.storage.container(OUTPUT)
+    container.list_blobs.side_effect = storage_error('ContainerNotFound')
+
+    assert run_main('-y') == 1
+
+    assert azure.made == {OUTPUT}

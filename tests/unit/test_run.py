@@ -14,7 +14,7 @@ from azure.core.exceptions import ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import RunMain, Typed
+from .conftest import Clock, RunMain, Typed
 from .mocks import INPUT, MP3S, OUTPUT, VIDEOS, Azure
 from .service_objects import (
     SOMEBODY,
@@ -319,13 +319,14 @@ def test_a_video_of_an_earlier_run_that_has_its_output_keeps_nothing(
 
 
 def test_a_task_that_is_not_done_in_time_fails_the_run_and_keeps_what_is_converted(
-    azure: Azure, run_main: RunMain, output: Path
+    azure: Azure, run_main: RunMain, output: Path, clock: Clock
 ) -> None:
     azure.batch.tasks[0] = unfinished('a.mp4', 'running')
 
     exit_code = run_main('--timeout', '1')
 
     assert exit_code == 1
+    assert clock.elapsed == pytest.approx(60, abs=10)
     assert sorted(downloaded(output)) == sorted(set(MP3S) - {'a.mp3'})
     assert azure.made == {INPUT, OUTPUT}
 
