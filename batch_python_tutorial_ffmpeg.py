@@ -15,16 +15,18 @@ Put the names of your accounts into the settings below, and run
 
 What exists in Azure, for how long, and what bills:
 
-                        bills             exists until
-    input container     by size           every video has been converted, or found broken
-    output container    by size           you delete it
-    nodes               by the minute     the pool is deleted; at the latest, Batch itself removes
-                                          them half an hour after the time limit for the tasks
-    pool without nodes  nothing           you agree to delete it
-    job and tasks       nothing           you agree to delete the job
+                        bills            exists until
+    input container     by size          every video has its verdict: converted, damaged or failed;
+                                         otherwise you are asked, and it stays if nobody is there
+    output container    by size          you delete it
+    nodes               by the minute    the pool is deleted; at the latest, Batch removes them half
+                                         an hour (and five minutes) after the time limit
+    pool without nodes  nothing          you agree to delete it, or nobody is there to ask
+    job and tasks       nothing          you agree to delete it, or nobody is there to ask
 
 The nodes end by a formula that the pool has from its creation. So this machine may crash at any
-moment: what is left bills for storage, and for nodes until the time in that formula.
+moment: what is left bills for storage, and for nodes until the time in that formula. The next run
+finds what is left, and uses it again.
 
 Exit codes: 0 all converted; 1 failed or damaged files, other errors; 2 wrong usage; 130 interrupted
 
@@ -91,7 +93,9 @@ try:
     from msrestazure.azure_active_directory import AdalAuthentication
     from requests.adapters import HTTPAdapter
     from rich.console import Console
+    from rich.control import Control
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.segment import ControlType
     from rich.table import Column, Table
 except ModuleNotFoundError as missing:
     print(f'Error: {missing}. Run: pip install -r requirements.txt', file=sys.stderr)
@@ -132,11 +136,13 @@ _POOL_IMAGE = {
 _POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # the agent of Batch for this image
 
 _JOB_ID = 'LinuxFFmpegJob'
-_JOB_TIMEOUT = timedelta(minutes=30)  # for all tasks together, waiting for the nodes included
-# More for large videos: a slow node of one core reads and writes about 10 MB a second, and converts
-# the audio of an hour in about two minutes.
+# The time limit for all tasks together, with the wait for the nodes, is the sum of these two,
+# unless the option --timeout is given (`set_limits` in part 2). The second is for large videos: a
+# slow node of one core reads and writes about 10 MB a second, and converts the audio of an hour in
+# about two minutes.
+_JOB_TIMEOUT = timedelta(minutes=30)
 _TIMEOUT_PER_GIGABYTE = timedelta(minutes=6)  # of video that one node has to convert
-_MARGIN = timedelta(minutes=30)  # from the time limit until Batch itself ends the job and the nodes
+_MARGIN = timedelta(minutes=30)  # beyond the time limit, until Batch itself ends job and nodes
 _UPLOAD_TIME = timedelta(days=1)  # for which a SAS lasts beyond the time limit
 
 # Another format is '.m4a' with the options '-vn -c:a aac'.
@@ -151,7 +157,9 @@ _OUTPUT_FORMAT = {'extension': '.mp3', 'ffmpeg_options': ''}
 # containers (folders) of an Azure Storage account. A SAS (shared access signature) is a permission
 # in a URL: whoever has the URL may do one thing with one blob or container, for a limited time.
 #
-# "Output" below is what a video becomes: its MP3, unless you choose another format.
+# "Output" below is what a video becomes: its MP3, unless you choose another format. A video has its
+# verdict when ffmpeg has converted it, has found it damaged (the output goes as far as it can), or
+# has failed to convert it. It has none if its task did not come that far.
 
 
 @dataclass
@@ -164,7 +172,7 @@ class Run:
     blob_client: BlobServiceClient
     lock: 'RunLock'  # nobody else uses the containers, the pool and the job meanwhile
     started: datetime  # by Azure's clock: outputs that are older are of an earlier run
-    began: float  # seconds, by a clock of this machine that nobody sets
+    stopwatch: float  # seconds, by a clock of this machine that nobody sets
     results: dict[str, 'VideoResult'] = field(default_factory=dict)  # by the name of the video
     arrived: set[str] = field(default_factory=set)  # videos whose output is here
     cleaned_up: bool = True  # no deletion has failed
@@ -172,30 +180,36 @@ class Run:
 
 # --- The whole run --------------------------------------------------------------------------------
 #
-# The steps stand in a `try`, the cleanup in its `finally`. So it happens after an error, too, and
-# after Ctrl-C: nodes that nobody needs any more are the expensive part of a failed run. (Ctrl-C
-# raises nothing by itself. It leaves a note, and the steps raise an error when they come to it.)
+# The steps stand in the `try` of `take_steps`, the cleanup in its `finally`. So it happens after an
+# error, too, and after Ctrl-C: nodes that nobody needs any more are the expensive part of a failed
+# run. (Ctrl-C raises nothing by itself. It leaves a note, and the next wait raises an error.)
 #
 # Two runs at once would mix their files and delete each other's containers. So the first thing is a
 # lock: the lease on the output container, which only one run can have. A run that dies loses it
 # within a minute.
+#
+# Three things make the calls below dependable, all in part 2. Both clients send again what fails
+# for a moment (`repeat_failed_requests`). `retry_while_busy` waits for what is still being deleted.
+# `ask_patiently` goes on asking how the tasks are while the service is away.
 
 
 def convert_videos(options: argparse.Namespace, videos: dict[str, Path]) -> int:
     """Take the steps of the tutorial, and clean up whatever happens; return the exit code."""
     batch_client, blob_client = create_clients()
     say(f'Sample start: {datetime.now():%Y-%m-%d %H:%M:%S}\n')
-    began = time.monotonic()
+    stopwatch = time.monotonic()
 
-    output_container = create_container(blob_client, _OUTPUT_CONTAINER_NAME)
+    # The output container is needed for the lock. It is spoken of later, as in the tutorial.
+    output_line = create_container(blob_client, _OUTPUT_CONTAINER_NAME)
     lock = take_lock(blob_client)
     try:
-        now = azure_now(blob_client)
-        run = Run(options, videos, batch_client, blob_client, lock, now, began)
-        make_room(run)  # ends the run if a job, pool or container is in the way
+        started = azure_now(blob_client)
+        run = Run(options, videos, batch_client, blob_client, lock, started, stopwatch)
+        # A pool or container of somebody else ends the run. So does an old job that you keep.
+        make_room(run)
 
         say(create_container(blob_client, _INPUT_CONTAINER_NAME))
-        say(output_container)
+        say(output_line)
         return take_steps(run)
     finally:
         lock.release()
@@ -228,24 +242,23 @@ def take_steps(run: Run) -> int:
         why_unfinished = wait_for_tasks_to_complete(
             batch_client, _JOB_ID, options.timeout, pool_id=_POOL_ID
         )
-        run.results = read_results(batch_client, _JOB_ID, why_unfinished)
-        find_outputs(run)
-        succeeded = all(result.status == 'ok' for result in run.results.values())
-        if succeeded:
+        run.results = read_results(batch_client, _JOB_ID, why_unfinished)  # while there are nodes
+        if find_outputs(run):
             say('Success! All tasks completed successfully within the specified timeout period.')
 
-        if options.answer != 'no' and not can_ask(options.answer):
-            say(f'Deleting pool [{_POOL_ID}]...')  # nobody will be asked, and it bills
+        unattended = options.answer == 'yes' or (options.answer is None and not can_ask())
+        if unattended and not run.lock.is_lost():  # the pool need not wait for a question: it bills
+            say(f'Deleting pool [{_POOL_ID}]...')
             with removing(run, 'pool'):
                 batch_client.pool.delete(_POOL_ID)
 
         download_outputs(run)
-        print_report(run)
-    except InterruptedRunError:  # Ctrl-C, which has said so itself
-        succeeded = False
+        print_report(run)  # raises an error if anything was not converted
+        succeeded = True
+    except InterruptedRunError:
+        pass  # Ctrl-C, which has said so itself; `main` makes 130 of the exit code
     except EXPECTED_ERRORS as error:
         print_batch_exception(error)
-        succeeded = False
     finally:
         clean_up(run)
 
@@ -268,7 +281,7 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
     if _BATCH_ACCOUNT_KEY:
         batch_credentials = SharedKeyCredentials(_BATCH_ACCOUNT_NAME, _BATCH_ACCOUNT_KEY)
     else:
-        batch_credentials = AdalAuthentication(token.for_batch)
+        batch_credentials = AdalAuthentication(token.for_batch)  # sends a token with each request
     batch_client = BatchServiceClient(batch_credentials, _BATCH_ACCOUNT_URL.rstrip('/'))
     repeat_failed_requests(batch_client)
 
@@ -351,7 +364,7 @@ def upload_file_to_container(
         account_name=_STORAGE_ACCOUNT_NAME,
         container_name=container_name,
         blob_name=blob_name,
-        account_key=_STORAGE_ACCOUNT_KEY or None,
+        account_key=_STORAGE_ACCOUNT_KEY or None,  # or else the other key:
         user_delegation_key=user_delegation_key(blob_service_client, sas_expiry),
         permission='r',
         expiry=sas_expiry,
@@ -391,7 +404,8 @@ def get_container_sas_url(
 # You pay for each node from the moment it exists until it is gone, whether it works or not. How
 # many there are is decided by the pool's formula, which Batch evaluates when the pool is created
 # and every five minutes from then on. Ours says: so many nodes until `nodes_end`, and none after.
-# So the bill ends even if this program dies, at the latest five minutes after that time.
+# So the bill ends even if this program dies, at the latest five minutes after that time. (The job
+# ends at about that time, too, by a limit of its own.)
 #
 # Low-priority (Spot) nodes cost a fraction of dedicated ones. In return Azure may take one away at
 # any time, and Batch then runs its task again on another.
@@ -399,7 +413,7 @@ def get_container_sas_url(
 # Each node first runs the start task, which installs ffmpeg. Only an administrator may install
 # something, so it runs as one, as a user that the whole pool shares. The tasks that follow run
 # without these rights. A node whose start task has failed three times (two retries) takes no task,
-# and bills all the same. If that happens on all nodes, the run ends.
+# and bills all the same. If that happens on all nodes, the wait for the tasks ends.
 #
 # Batch starts a command line without a shell, so this one starts its own. A fresh Ubuntu installs
 # updates when it boots, and nobody else can install anything for some minutes. Hence the loop, with
@@ -460,6 +474,7 @@ def create_pool(
     )
 
     try:
+        # `get` finds out whether an error comes from a try whose answer was lost.
         retry_while_busy(batch_service_client.pool.add, pool, get=batch_service_client.pool.get)
     except batchmodels.BatchErrorException as error:
         if error_code(error) != 'PoolExists':
@@ -605,8 +620,8 @@ def add_tasks(
 # which cost little but may be some seconds old. When they say that all tasks are completed, or have
 # not changed for a while, it looks for an unfinished task in the list, which is exact.
 #
-# `nodes_status` in part 2 asks for the nodes as well, and raises an error if none will ever take a
-# task. `ask_patiently` repeats a question for as long as the service is away: the tasks run on.
+# `nodes_status` in part 2 asks for the nodes, too. Its error says why none will ever take a task:
+# then the wait ends, and what was converted by then is downloaded.
 
 
 def wait_for_tasks_to_complete(
@@ -623,6 +638,7 @@ def wait_for_tasks_to_complete(
     unfinished = batchmodels.TaskListOptions(
         filter="state ne 'completed'", select='id', max_results=1
     )
+    nodes: dict[str, int] = {}  # how many are in each state
     last_status = ''
     polls_without_news = 0
 
@@ -630,14 +646,18 @@ def wait_for_tasks_to_complete(
         while True:
             counts = ask(batch_service_client.job.get_task_counts, job_id).task_counts
             total = counts.active + counts.running + counts.completed
-            all_counted = counts.completed > 0 and counts.completed == total
-            seems_done = all_counted or polls_without_news % 5 == 4
-            if seems_done and not ask(any, batch_service_client.task.list(job_id, unfinished)):
-                return ''  # the list is empty
-            try:
-                nodes = ask(nodes_status, batch_service_client, pool_id)
-            except SampleError as error:
-                return str(error)
+            all_completed = counts.completed > 0 and counts.completed == total
+            every_fifth_time = polls_without_news % 5 == 4
+            if all_completed or every_fifth_time:
+                # any() asks for the first task of the list.
+                if not ask(any, batch_service_client.task.list(job_id, unfinished)):
+                    return ''
+            else:
+                try:
+                    nodes = ask(nodes_status, batch_service_client, pool_id)
+                except SampleError as error:
+                    return str(error)
+
             if time.monotonic() > deadline:
                 advice = _ADVICE_AFTER_TIMEOUT.get(tuple(nodes), _MORE_TIME)
                 return f'{timeout!s:0>8} have passed, with {describe_nodes(nodes)}. {advice}'
@@ -713,16 +733,23 @@ def judge(result: VideoResult, execution: batchmodels.TaskExecutionInformation) 
 # A task's success is not enough: its output must be in the container, and not empty.
 
 
-def find_outputs(run: Run) -> None:
-    """Find the output of each video. A video without one has failed, whatever its task said."""
+def find_outputs(run: Run) -> bool:
+    """Find the output of each video, and return whether all are there and good.
+
+    A video without an output has failed, whatever its task said.
+    """
     sizes = output_sizes(run)
-    for name in run.videos:
-        gone = VideoResult(name, reason='its task is gone: somebody has deleted it')
-        result = run.results.setdefault(name, gone)
+    gone = 'its task is gone: somebody has deleted it'
+    run.results = {  # without tasks that somebody else has added to the job
+        name: run.results.get(name, VideoResult(name, reason=gone)) for name in run.videos
+    }
+    for name, result in run.results.items():
         result.output_size = sizes.get(output_name(name), 0)
         if result.output_size == 0 and result.status != 'failed':
             result.status, result.has_verdict = 'failed', False
             result.reason = 'the task has ended, but its output is missing or empty'
+
+    return all(result.status == 'ok' for result in run.results.values())
 
 
 def output_sizes(run: Run) -> dict[str, int]:
@@ -767,16 +794,18 @@ def download_outputs(run: Run) -> None:
 
 # --- Step 6: clean up -----------------------------------------------------------------------------
 #
-# The input container goes when every video has its verdict. If some have not (an error, a timeout,
-# Ctrl-C), the next run need not upload them again, so you are asked. `removing` in part 2 goes on
-# after an error, so that one deletion that fails does not prevent the others.
+# The input container goes when every video has its verdict. If some have none (an error, a timeout,
+# Ctrl-C), the next run need not upload them again, so you are asked. Then come the questions of the
+# tutorial; while they wait, the nodes bill. `removing` in part 2 goes on after an error, so that
+# one deletion that fails does not prevent the others; what is gone already is no error.
 
 
 def clean_up(run: Run) -> None:
     """Delete the videos in Azure and, if the user agrees, the job and the pool."""
     if run.lock.is_lost():
         run.cleaned_up = False
-        warn('Nothing is deleted, since another run may use it. It bills. When that run has ended:')
+        warn('Nothing is deleted, since another run may use it. Its nodes and files bill.')
+        warn('When that run has ended:')
         warn(deletion_commands('job', 'pool', 'container'))
         return
 
@@ -788,7 +817,7 @@ def clean_up(run: Run) -> None:
             say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
             container.delete_container()
 
-    elapsed = timedelta(seconds=int(time.monotonic() - run.began))
+    elapsed = timedelta(seconds=int(time.monotonic() - run.stopwatch))
     say(f'\nSample end: {datetime.now():%Y-%m-%d %H:%M:%S}\nElapsed time: {elapsed}\n')
 
     with removing(run, 'job'):
@@ -1145,7 +1174,9 @@ def leave_out_converted(videos: dict[str, Path], output: Path) -> dict[str, Path
     """Return the videos that were not converted, or found damaged, since they changed last."""
     missing = {}
     for name, video in videos.items():
-        made = [path for path in outputs_of(name, output) if path.is_file()]
+        # Where a name is too long for the disk, is_file() raises an error, and lexists() does not.
+        made = [path for path in outputs_of(name, output) if os.path.lexists(path)]
+        made = [path for path in made if path.is_file()]
         if not any(path.stat().st_mtime >= video.stat().st_mtime for path in made):
             missing[name] = video
 
@@ -1201,7 +1232,7 @@ class RepeatingAdapter(HTTPAdapter):
 
     def read(self, response: requests.Response) -> None:
         """Read an answer to its end. Raise an error for the page of a proxy, with any status."""
-        content = response.content
+        content = response.content  # raises an error if it breaks off
         kind = response.headers.get('Content-Type', '').lower()
         is_of_a_service = 'json' in kind or 'xml' in kind or not content
         if 'html' in kind or (response.status_code >= 400 and not is_of_a_service):
@@ -1391,7 +1422,7 @@ def make_room(run: Run) -> None:
     """Raise an error if anything is in the way; delete an old job, if the user agrees."""
     look_at_what_exists(run.batch_client, run.blob_client, run.options.vm_size)
 
-    existing = [outputs_of(name, run.options.output)[0].exists() for name in run.videos]
+    existing = [os.path.lexists(outputs_of(name, run.options.output)[0]) for name in run.videos]
     if any(existing):
         warn(f'{plural(sum(existing), "file")} in {run.options.output} will be replaced.')
 
@@ -1536,7 +1567,11 @@ def take_lock(blob_client: BlobServiceClient) -> RunLock:
     while True:
         try:
             lock = RunLock(container.acquire_lease(_LEASE_SECONDS, lease_id=lease_id))
-            threading.Thread(target=lock.keep, daemon=True).start()
+            try:
+                threading.Thread(target=lock.keep, daemon=True).start()
+            except RuntimeError:  # no more threads: the next run need not wait for a minute
+                lock.release()
+                raise
             return lock
         except HttpResponseError as error:
             if error_code(error) != 'LeaseAlreadyPresent':
@@ -1675,7 +1710,8 @@ def complete_file(run: Run, result: VideoResult) -> Iterator[Any]:
         else:
             problem = f'{size} of {result.output_size} bytes arrived'
         if path == good and not problem:
-            damaged.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # mostly there is none
+                damaged.unlink()
     except OSError as error:
         problem = f'{path}: {error.strerror or error}'
     except AzureError as error:
@@ -1899,13 +1935,21 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     def show(text: str, done: int, total: int) -> None:
         nonlocal next_line
-        bar.update(task, description=text, completed=done, total=total, refresh=True)
-        if not console.is_terminal and time.monotonic() >= next_line:
+        bar.update(task, description=text, completed=done, total=total)
+        if console.is_terminal:
+            stop.bar_rows = len(console.render_lines(bar))
+            with console:  # both at once
+                bar.refresh()
+                console.control(Control(ControlType.CARRIAGE_RETURN))  # a terminal shows ^C there
+        elif time.monotonic() >= next_line:
             warn(text)
             next_line = time.monotonic() + _LOG_SECONDS
 
-    with bar:
-        yield show
+    try:
+        with bar:
+            yield show
+    finally:
+        stop.bar_rows = 0
 
 
 def print_report(run: Run) -> None:
@@ -1947,8 +1991,10 @@ def print_table(run: Run, results: Sequence[VideoResult]) -> None:
             rich.filesize.decimal(result.output_size),
             result.status,
         )
+    if not console.is_terminal:
+        console.width = 160  # a log has no width of its own
     warn('')
-    console.print(table, width=None if console.is_terminal else 160)
+    console.print(table)
 
 
 # --- Errors and remedies --------------------------------------------------------------------------
@@ -2064,15 +2110,14 @@ def describe(error: Any) -> str:
     """Return one message for an expected error: what happened and the way out."""
     if isinstance(error, CreateTasksErrorException):
         return describe([*error.errors, *(task.error for task in error.failure_tasks)][0])
-    if isinstance(error, batchmodels.BatchErrorException):
-        body: Any = error.error
-        return describe_code(BATCH, body.code, body.message, body.values, error.response)
-    if isinstance(error, batchmodels.BatchError):
-        return describe_code(BATCH, error.code, error.message, error.values)
+    response = getattr(error, 'response', None)
+    body: Any = getattr(error, 'error', error)
+    if isinstance(body, batchmodels.BatchError) and body.code:
+        return describe_code(BATCH, body.code, body.message, body.values, response)
     if isinstance(error, ClientException | DeserializationError):
         return describe_no_answer(BATCH, error)
     if error_code(error):
-        return describe_code(STORAGE, error_code(error), error.message, (), error.response)
+        return describe_code(STORAGE, error_code(error), error.message, (), response)
     if isinstance(error, ClientAuthenticationError):
         return describe_sign_in(error.message)
     if isinstance(error, AzureError):
@@ -2104,16 +2149,19 @@ def describe_code(
 
 def describe_no_answer(service: Service, error: object) -> str:
     """Describe a connection that failed, or an answer that is not from Azure."""
-    # Without the names of classes around the reason.
-    text = str(error).partition('\n')[0].rpartition('(Caused by ')[2]
+    # Names of classes stand around the reason.
+    whole = str(error).partition('\n')[0]
+    _, caused, text = whole.rpartition('(Caused by ')
     text = re.sub(r'^Error occurred in request\., \w+: |.*port=\d+\): ', '', text)
-    text = shown(text.strip('"\')'))
-    text += ')' * (text.count('(') - text.count(')'))
+    if caused:
+        text = re.sub(r'.*Error\((\d+, )?["\']', '', text).strip('"\')')
+        text += ')' * (text.count('(') - text.count(')'))
+    text = shown(text)
 
     check = f'Check {service.settings} and the network.'
     if 'certificate' in text.lower():
         check = 'A proxy may inspect TLS: set REQUESTS_CA_BUNDLE to a file with its certificate.'
-    elif 'proxy' in text.lower():
+    elif 'proxy' in whole.lower():
         check += ' Or is it the proxy? Check HTTPS_PROXY, and the name and password in it.'
     return f'{service.name} at {service.url} does not answer. {check} {text}'
 
@@ -2168,6 +2216,7 @@ class Stop:
     signalled: bool = False
     interrupts: int = 0  # how often the user has pressed Ctrl-C
     asking: bool = False  # a question is on the terminal
+    bar_rows: int = 0  # that the bar takes on the terminal, with the cursor in the last of them
     unattended: bool = False  # nobody is there any more to answer one
 
 
@@ -2208,9 +2257,14 @@ def on_signal(number: int, _frame: Any) -> None:
 
 def write_at_once(text: str) -> None:
     """Write to the terminal from a signal handler: print() may be in the middle of a line."""
+    start, end = '\n', '\n'
+    if stop.bar_rows:
+        # The text replaces the bar, and brings back the cursor. The bar will be drawn once more:
+        # it first moves up as many rows as it has, and must not meet the text there.
+        start = '\r' + '\033[A' * (stop.bar_rows - 1) + '\033[J\033[?25h'
+        end = '\n' * stop.bar_rows
     with contextlib.suppress(OSError):
-        restored = '\r\033[J\033[?25h' if os.isatty(2) else ''  # no bar any more, and a cursor
-        os.write(2, f'{restored}\n{text}\n'.encode())
+        os.write(2, f'{start}{text}{end}'.encode())
 
 
 @contextlib.contextmanager
@@ -2272,13 +2326,12 @@ def query_yes_no(question: str, default: str = 'yes', *, answer: str | None = No
     return answer
 
 
-def can_ask(answer: str | None = None) -> bool:
-    """Return whether somebody can see a question, and has not answered it in advance."""
+def can_ask() -> bool:
+    """Return whether somebody can see a question and answer it."""
     try:
-        attended = not stop.unattended and sys.stdin.isatty() and sys.stdout.isatty()
+        return not stop.unattended and sys.stdin.isatty() and sys.stdout.isatty()
     except (AttributeError, ValueError):  # no stream, or a closed one
         return False
-    return attended and answer is None
 
 
 # --- Cleanup --------------------------------------------------------------------------------------
@@ -2328,7 +2381,7 @@ def needed_videos(run: Run) -> list[int]:
         is_converted = result is not None and result.has_verdict
         if blob.name not in run.videos:
             outputs = outputs_of(blob.name, run.options.output)
-            is_converted = any(path.exists() for path in outputs)
+            is_converted = any(os.path.lexists(path) for path in outputs)
         if not is_converted:
             sizes.append(blob.size)
     return sizes
@@ -2366,14 +2419,14 @@ def say_what_is_left(run: Run) -> None:
     }
     left = []
     for kind, look in looks.items():
-        cost = 'It may be, since there was no answer.'
+        said = f'The {kind} may be left: there was no answer.'
         with contextlib.suppress(*EXPECTED_ERRORS):
             existing = none_if_gone(look)
             if existing is None or not is_ours(existing):
                 continue
-            cost = cost_of(run, kind, existing)
+            said = f'The {kind} is left. {cost_of(run, kind, existing)}'
         left.append(kind)
-        warn(f'The {kind} is left. {cost} To delete it:\n{deletion_commands(kind)}')
+        warn(f'{said} To delete it:\n{deletion_commands(kind)}')
 
     say_what_can_be_fetched(run)
     if not {'container', 'pool'} & set(left):

@@ -6,6 +6,8 @@ last line.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import resource
@@ -13,14 +15,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import requests
-from azure.batch.models import ResourceFile
+from azure.batch.batch_auth import SharedKeyCredentials
+from azure.batch.models import ResourceFile, TaskAddCollectionResult, TaskAddResult
+from requests.adapters import HTTPAdapter
 
 import batch_python_tutorial_ffmpeg as sample
 
@@ -74,13 +81,56 @@ def megabytes(maxrss: int) -> float:
 
 def upload(result: Result, folder: str) -> None:
     """The script's upload of all files in a folder."""
-    _, blob_client = sample.create_clients()
+    batch_client, blob_client = sample.create_clients()
     videos = sample.find_videos(Path(folder))
-    blob_client.create_container(sample._INPUT_CONTAINER_NAME)
-    at_once = min(sample._CONNECTIONS, len(videos) * sample.blocks_at_once(len(videos)))
+    options = sample.parse_arguments([])
+    sample.set_limits(options, videos)
+    for container in (sample._INPUT_CONTAINER_NAME, sample._OUTPUT_CONTAINER_NAME):
+        blob_client.create_container(container)
+    now = sample.azure_now(blob_client)
+    lock = sample.take_lock(blob_client)
+    run = sample.Run(options, videos, batch_client, blob_client, lock, now, time.monotonic())
+    at_once = min(sample._CONNECTIONS, len(videos) * options.blocks_at_once)
 
     with measured(result, connections=at_once):
-        sample.upload_videos(blob_client, videos, timedelta(minutes=30))
+        sample.upload_videos(run)
+
+
+def floor_of_uploads(result: Result, folder: str) -> None:
+    """The same blobs with their MD5, put by as many threads that do nothing else."""
+    _, blob_client = sample.create_clients()
+    blob_client.create_container('floor')
+    url, sas = sample.get_container_sas_url(blob_client, 'floor', 'cw').split('?')
+    paths = sorted(Path(folder).iterdir())
+    session = session_for_threads()
+
+    def put(path: Path) -> None:
+        content = path.read_bytes()
+        digest = hashlib.md5(content, usedforsecurity=False).digest()
+        headers = {
+            'x-ms-blob-type': 'BlockBlob',
+            'x-ms-version': '2025-01-05',
+            'Content-MD5': base64.b64encode(digest).decode(),
+        }
+        answer = session.put(f'{url}/{path.name}?{sas}', data=content, headers=headers)
+        answer.raise_for_status()
+
+    with measured(result, connections=sample._CONNECTIONS):
+        run_in_threads(put, paths)
+
+
+def session_for_threads() -> requests.Session:
+    """Return a session with a connection for each thread."""
+    session = requests.Session()
+    session.mount('http://', HTTPAdapter(pool_maxsize=sample._CONNECTIONS))
+    return session
+
+
+def run_in_threads(action: Callable[[Any], None], items: Sequence[Any]) -> None:
+    """Run an action for all items, as many at once as the script does."""
+    with ThreadPoolExecutor(sample._CONNECTIONS) as threads:
+        for _ in threads.map(action, items):
+            pass
 
 
 def tutorial_upload(result: Result, folder: str) -> None:
@@ -114,6 +164,42 @@ def tutorial_add_tasks(result: Result, job_id: str, count: int) -> None:
 
     with measured(result):
         tutorial.add_tasks(batch_client, job_id, files, output_url())
+
+
+def floor_of_adding(result: Result, job_id: str, count: int) -> None:
+    """The same tasks as JSON that is ready, posted in hundreds by as many threads."""
+    batch_client, _ = sample.create_clients()
+    sample.create_job(batch_client, job_id, sample._POOL_ID)
+    bodies = ready_bodies(batch_client, count)
+    session = session_for_threads()
+    key = SharedKeyCredentials(sample._BATCH_ACCOUNT_NAME, sample._BATCH_ACCOUNT_KEY)
+    key.signed_session(session)
+    headers = {'Content-Type': 'application/json; odata=minimalmetadata; charset=utf-8'}
+    version = sample._BATCH_API_VERSION
+    url = f'{sample._BATCH_ACCOUNT_URL}/jobs/{job_id}/addtaskcollection?api-version={version}'
+
+    def post(body: bytes) -> None:
+        date = format_datetime(datetime.now(UTC), usegmt=True)
+        answer = session.post(url, data=body, headers=headers | {'ocp-date': date})
+        answer.raise_for_status()
+
+    with measured(result, connections=sample._CONNECTIONS):
+        run_in_threads(post, bodies)
+
+
+def ready_bodies(batch_client: Any, count: int) -> list[bytes]:
+    """Return what the script sends for so many tasks."""
+    bodies = []
+
+    def keep(_job_id: str, tasks: Sequence[Any]) -> TaskAddCollectionResult:
+        values = [task.serialize() for task in tasks]
+        bodies.append(json.dumps({'value': values}).encode())
+        added = [TaskAddResult(status='success', task_id=task.id) for task in tasks]
+        return TaskAddCollectionResult(value=added)
+
+    with mock.patch.object(batch_client.task, 'add_collection', keep):
+        sample.add_tasks(batch_client, 'none', input_files(count), output_url())
+    return bodies
 
 
 # As long as a real one: the time that a task takes depends on it.
@@ -181,11 +267,11 @@ def wait(result: Result, job_id: str, pool_id: str) -> None:
     batch_client, _ = sample.create_clients()
 
     with measured(result):
-        results = sample.wait_for_tasks_to_complete(
+        why_unfinished = sample.wait_for_tasks_to_complete(
             batch_client, job_id, timedelta(minutes=5), pool_id=pool_id
         )
 
-    for video in results.values():
+    for video in sample.read_results(batch_client, job_id, why_unfinished).values():
         if video.status != 'ok':
             raise RuntimeError(f'task {video.task_id} failed: {video.reason}')
 
@@ -210,8 +296,10 @@ def whole_run(result: Result, folder: str) -> None:
 
 PHASES: dict[str, Callable[..., None]] = {
     'upload': upload,
+    'floor_of_uploads': floor_of_uploads,
     'tutorial_upload': tutorial_upload,
     'add_tasks': add_tasks,
+    'floor_of_adding': floor_of_adding,
     'tutorial_add_tasks': tutorial_add_tasks,
     'poll': poll,
     'tutorial_poll': tutorial_poll,

@@ -32,12 +32,18 @@ KILOBYTES = 100  # of each small file
 
 
 def many_uploads(options: argparse.Namespace) -> Iterator[Row]:
-    """Very many small files, beside the time that they cannot be faster than."""
-    measurements = []
+    """Very many small files, beside the time that they cannot be faster than.
+
+    The limit is what the latency takes. The floor has the same processor under it: the same blobs,
+    put by threads that do nothing else.
+    """
+    measurements, floors = [], []
     with files(options.many_files, KILOBYTES * 1000) as folder:
         for _ in range(options.runs):
             with bench(options.latency) as azure:
                 measurements.append(azure.measure('upload', folder=folder))
+            with bench(options.latency) as azure:
+                floors.append(azure.measure('floor_of_uploads', folder=folder))
 
     ours = median_cost(measurements)
     limit = ours.limit(options.latency, measurements[0].connections)
@@ -50,6 +56,16 @@ def many_uploads(options: argparse.Namespace) -> Iterator[Row]:
         unit='times the limit',
         bound='at most',
         target=2.5,
+    )
+    floor = median_cost(floors)
+    yield Row(
+        phase='the same put by plain requests',
+        ours=ours,
+        theirs=f'{floor} (the floor)',
+        result=ours.seconds / floor.seconds,
+        unit='times the floor',
+        bound='at most',
+        target=1.5,
     )
 
 
@@ -119,16 +135,19 @@ def big_upload(options: argparse.Namespace) -> Iterator[Row]:
 def tasks(options: argparse.Namespace) -> Iterator[Row]:
     """Adding tasks, then asking how they are doing."""
     some = max(1, options.tasks // 4)
-    ours, theirs = [], []
+    ours, theirs, floors = [], [], []
     with bench(options.latency) as azure:
         for run in range(options.runs):
             ours.append(azure.measure('add_tasks', job_id=f'job{run}', count=options.tasks))
+            floor = azure.measure('floor_of_adding', job_id=f'floor{run}', count=options.tasks)
+            floors.append(floor)
             theirs.append(azure.measure('tutorial_add_tasks', job_id=f'tutorial{run}', count=some))
         wait_for_idle_tasks(azure.azure)
         polls = azure.measure('poll', job_id='job0')
         listing = azure.measure('tutorial_poll', job_id='job0')
 
     yield from rows_of_adding(options, ours, theirs, some)
+    yield row_of_floor(ours, floors)
     yield from rows_of_polling(options, polls, listing)
 
 
@@ -202,6 +221,24 @@ def rows_of_adding(
         unit='requests',
         bound='at most',
         target=math.ceil(options.tasks / 100) + 1,
+    )
+
+
+def row_of_floor(ours: Sequence[Measurement], floors: Sequence[Measurement]) -> Row:
+    """The row that says how far the adding is from posting JSON that is ready.
+
+    The difference is the client's: it makes objects of each task, JSON of these, and objects of the
+    answer, in Python and so on one processor.
+    """
+    cost, floor = median_cost(ours), median_cost(floors)
+    return Row(
+        phase='the same posted as ready JSON',
+        ours=cost,
+        theirs=f'{floor} (the floor)',
+        result=cost.seconds / floor.seconds,
+        unit='times the floor',
+        bound='at most',
+        target=10,
     )
 
 

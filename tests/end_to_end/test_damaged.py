@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
 
+from batch_python_tutorial_ffmpeg import _SHOWN_FILES, output_name, outputs_of
 from tests.conftest import MakeVideo
 from tests.media.odd_videos import AS_COVER, COVER, ODD_VIDEOS, SOUND, OddVideo, make
 
@@ -22,35 +22,43 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize('video', DAMAGED, ids=[video.name for video in DAMAGED])
-def test_a_damaged_video_is_called_damaged_and_its_mp3_is_kept(
+def test_a_damaged_video_is_converted_once_and_what_there_is_has_a_name_of_its_own(
     sample: Sample, make_video: MakeVideo, video: OddVideo
 ) -> None:
     make_video('sound.mp4')
     make(video, sample.input)
+    name = f'{video.name}.mp4'
+    good, damaged = outputs_of(name, sample.output)
+    good.parent.mkdir()
+    good.write_bytes(b'of an earlier run')
 
     result = sample.run('--keep')
 
     assert result.returncode == 1
-    assert 'Success' not in result.stdout
-    name = f'{video.name}.mp4'
-    sample.assert_failed(result.stderr, name, 'ffmpeg reported errors', 'damaged')
+    sample.assert_failed(result.stderr, name, '.', 'damaged')
     assert re.search(rf'^{name} damaged: .*\n    \S', result.stderr, re.MULTILINE)  # its own words
-    assert 'Error: 0 of 2 files failed. 1 are damaged.' in result.stderr
-    assert sample.mp3s() == sorted([f'{video.name}.mp3', 'sound.mp3'])
-    assert 0.2 < decode(sample.output / f'{video.name}.mp3').seconds < video.seconds - 0.5
+    assert sample.mp3s() == sorted([good.name, damaged.name, output_name('sound.mp4')])
+    assert good.read_bytes() == b'of an earlier run'
+    assert 0.2 < decode(damaged).seconds < video.seconds - 0.5
+    tasks = sample.azure.batch_client().task.list('LinuxFFmpegJob')
+    assert sorted(task.execution_info.exit_code for task in tasks) == [0, 3]
+    assert {task.execution_info.retry_count for task in tasks} <= {0}
 
 
-def test_a_damaged_video_is_converted_once(sample: Sample) -> None:
-    make(DAMAGED[0], sample.input)
+def test_a_video_that_is_whole_again_replaces_what_there_was_of_the_damaged_one(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    good, damaged = outputs_of('a.mp4', sample.output)
+    damaged.parent.mkdir()
+    damaged.write_bytes(b'of an earlier run')
 
-    assert sample.run('--keep').returncode == 1
+    assert sample.run('-y').returncode == 0
 
-    (task,) = sample.azure.batch_client().task.list('LinuxFFmpegJob')
-    assert task.execution_info.retry_count == 0
-    assert task.execution_info.exit_code == 3
+    assert sample.mp3s() == [good.name]
 
 
-def test_of_thirty_bad_files_each_is_named_once_with_its_reason(
+def test_of_thirty_bad_files_each_is_named_once_and_the_first_have_their_last_words(
     sample: Sample, make_video: MakeVideo
 ) -> None:
     make_video('good.mp4')
@@ -61,16 +69,11 @@ def test_of_thirty_bad_files_each_is_named_once_with_its_reason(
     result = sample.run('-y')
 
     assert result.returncode == 1
-    named = re.findall(r'^(\S+\.mp4) failed: exit code \d+$', result.stderr, re.MULTILINE)
-    with_last_words = re.findall(
-        r'^(\S+\.mp4) failed: .*\n(?:    .*\n)*    .*Invalid data found',
-        result.stderr,
-        re.MULTILINE,
-    )
+    named = re.findall(r'^(\S+\.mp4) failed: ', result.stderr, re.MULTILINE)
+    with_last_words = re.findall(r'^\S+\.mp4 failed: .*\n    \S', result.stderr, re.MULTILINE)
     assert named == names
-    assert len(with_last_words) == 20
-    assert 'Error: 30 of 31 files failed.' in result.stderr
-    assert sample.mp3s() == ['good.mp3']
+    assert len(with_last_words) == _SHOWN_FILES
+    assert sample.mp3s() == [output_name('good.mp4')]
 
 
 TALK = OddVideo(
@@ -85,7 +88,7 @@ def test_cover_title_artist_and_chapters_are_in_the_mp3(sample: Sample) -> None:
 
     result = sample.run('-y')
 
-    shown = properties(sample.output / 'talk.mp3')
+    shown = properties(sample.output / output_name('talk.mp4'))
     assert result.returncode == 0, result.stderr
     assert re.search(r'Video: .*\(attached pic\)', shown)
     assert re.search(r'title +: Prélude', shown)
@@ -107,7 +110,6 @@ def test_a_long_time_limit_is_the_only_one(sample: Sample, make_video: MakeVideo
     result = sample.run('--keep', '--timeout', '600')
 
     assert result.returncode == 0, result.stderr
-    assert 'timeout in 10:00:00...' in result.stdout
     client = sample.azure.batch_client()
     job = client.job.get('LinuxFFmpegJob')
     (task,) = client.task.list('LinuxFFmpegJob')
@@ -116,15 +118,31 @@ def test_a_long_time_limit_is_the_only_one(sample: Sample, make_video: MakeVideo
     assert no_limit is None or no_limit.days > 365
 
 
-def test_an_mp3_name_that_the_disk_refuses_is_named(sample: Sample, make_video: MakeVideo) -> None:
-    video = make_video('a.mp4')
+def test_a_name_as_long_as_the_disk_allows_is_converted_and_then_not_missing(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    name = f'{"b" * 251}.mp4'
+    make_video(name)
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert sample.mp3s() == [output_name(name)]
+    sample.azure.requests.clear()
+    assert sample.run('--missing').returncode == 0
+    assert not sample.has_contacted_azure()
+
+
+def test_an_mp3_name_that_the_disk_refuses_is_named_and_the_others_are_converted(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
     name = 'b' * 250
-    shutil.copy(video, video.with_name(f'{name}.mp4'))
+    make_video(f'{name}.mp4')
     sample.change('_OUTPUT_FORMAT', "{'extension': '.mpeg3', 'ffmpeg_options': '-f mp3'}")
 
     result = sample.run('-y')
 
     assert result.returncode == 1
-    reason = re.escape(f'not downloaded: {sample.output / name}.mpeg3: File name too long')
-    assert re.search(f'^{name}.mp4 failed: {reason}$', result.stderr, re.MULTILINE), result.stderr
+    assert re.search(f'^{name}.mp4 failed: .*File name too long$', result.stderr, re.MULTILINE)
     assert sample.mp3s() == ['a.mpeg3']

@@ -6,28 +6,30 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from batch_python_tutorial_ffmpeg import output_name
 from tests.conftest import MakeVideo
 
 from .conftest import Sample
 
+B = output_name('b.mp4')
+OTHERS = [output_name('a.mp4'), output_name('c.mp4')]
 
-def assert_only_b_failed(sample: Sample, *words: str) -> str:
-    """Run the sample on a.mp4, b.mp4 and c.mp4, and return stderr.
 
-    It must name b.mp4 with these words, and the other two must arrive.
+def assert_only_b_failed(sample: Sample, reason: str, *, has_verdict: bool) -> None:
+    """Run the sample on a.mp4, b.mp4 and c.mp4.
+
+    It must give this reason (a pattern) for b.mp4, and the other two must arrive. If ffmpeg has not
+    spoken, the next run may need the videos again, and nobody is here to ask.
     """
-    result = sample.run('-y')
+    result = sample.run()
 
     assert result.returncode == 1
     assert 'Success' not in result.stdout
-    assert sample.mp3s() == ['a.mp3', 'c.mp3']
-    sample.assert_failed(result.stderr, 'b.mp4', '.')
-    assert 'Error: 1 of 3 files failed.' in result.stderr
-    assert 'run again with --missing.' in result.stderr
-    for word in words:
-        assert word in result.stderr
-    assert sample.nothing_is_left()
-    return result.stderr
+    assert sample.mp3s() == OTHERS
+    sample.assert_failed(result.stderr, 'b.mp4', reason)
+    assert ('--missing' in result.stderr) == (not has_verdict)
+    assert ('input' in sample.containers()) == (not has_verdict)
+    assert (sample.jobs(), sample.pools()) == ([], [])
 
 
 @pytest.fixture(autouse=True)
@@ -36,22 +38,22 @@ def good_videos(make_video: MakeVideo) -> None:
         make_video(name)
 
 
-def test_a_text_file_among_the_videos_fails_alone_with_ffmpegs_last_words(sample: Sample) -> None:
+def test_a_text_file_among_the_videos_fails_alone(sample: Sample) -> None:
     (sample.input / 'b.mp4').write_text('this is no video\n' * 100)
 
-    assert_only_b_failed(sample, 'exit code', 'Invalid data found')
+    assert_only_b_failed(sample, r'exit code \d+$', has_verdict=True)
 
 
 def test_an_empty_file_fails_alone(sample: Sample) -> None:
     (sample.input / 'b.mp4').write_bytes(b'')
 
-    assert_only_b_failed(sample, 'exit code', 'Invalid data found')
+    assert_only_b_failed(sample, 'exit code', has_verdict=True)
 
 
 def test_a_video_without_sound_fails_alone(sample: Sample, make_video: MakeVideo) -> None:
     make_video('b.mp4', audible=False)
 
-    assert_only_b_failed(sample, 'exit code', ': no audio track', 'does not contain any stream')
+    assert_only_b_failed(sample, r'exit code \d+: no audio track', has_verdict=True)
 
 
 def test_a_task_that_is_ended_by_the_service_fails_alone_with_its_code(sample: Sample) -> None:
@@ -65,7 +67,7 @@ def test_a_task_that_is_ended_by_the_service_fails_alone_with_its_code(sample: S
 
     assert result.returncode == 1
     sample.assert_failed(result.stderr, 'b.mp4', 'TaskEnded: ')
-    assert sample.mp3s() == ['a.mp3', 'c.mp3']
+    assert sample.mp3s() == OTHERS
 
 
 def list_tasks(sample: Sample) -> list[str]:
@@ -75,19 +77,17 @@ def list_tasks(sample: Sample) -> list[str]:
 
 
 def test_an_output_that_cannot_be_uploaded_fails_alone_with_its_code(sample: Sample) -> None:
-    fault = sample.azure.refuse_upload('b.mp3')
+    fault = sample.azure.refuse_upload(B)
 
-    assert_only_b_failed(sample, 'FileUpload')
+    assert_only_b_failed(sample, 'FileUpload', has_verdict=False)
     fault.check()
 
 
-@pytest.mark.parametrize(('empty', 'word'), [(False, 'missing'), (True, 'empty')])
-def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(
-    sample: Sample, empty: bool, word: str
-) -> None:
-    fault = sample.azure.lose_output('b.mp3', empty=empty)
+@pytest.mark.parametrize('empty', [False, True], ids=['missing', 'empty'])
+def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(sample: Sample, empty: bool) -> None:
+    fault = sample.azure.lose_output(B, empty=empty)
 
-    assert_only_b_failed(sample, f'its MP3 is {word}')
+    assert_only_b_failed(sample, '.', has_verdict=False)
     fault.check()
 
 
@@ -95,30 +95,30 @@ def test_an_mp3_of_an_earlier_run_does_not_hide_a_missing_one(sample: Sample) ->
     with sample.azure.blob_service_client() as client:
         old = (
             client.create_container('output')
-            .upload_blob('b.mp3', b'from an earlier run')
+            .upload_blob(B, b'from an earlier run')
             .get_blob_properties()
         )
     sample.azure.wait_until(lambda: datetime.now(UTC) - old.last_modified > timedelta(seconds=1))
-    sample.azure.lose_output('b.mp3')
+    sample.azure.lose_output(B)
 
-    assert_only_b_failed(sample, 'its MP3 is missing')
+    assert_only_b_failed(sample, '.', has_verdict=False)
 
 
 def test_an_mp3_that_cannot_be_written_is_named_and_leaves_nothing_half_written(
     sample: Sample,
 ) -> None:
-    (sample.output / 'b.mp3').mkdir(parents=True)
+    (sample.output / B).mkdir(parents=True)
 
     result = sample.run('-y')
 
     assert result.returncode == 1
     sample.assert_failed(result.stderr, 'b.mp4', 'not downloaded: ')
-    assert sample.mp3s() == ['a.mp3', 'c.mp3']
+    assert sample.mp3s() == OTHERS
 
 
 def test_a_download_that_stays_cut_is_named_and_leaves_nothing_half_written(sample: Sample) -> None:
     fault = sample.azure.cut_requests(
-        'GET', 'output/b.mp3', count=None, service='storage', where='mid-body'
+        'GET', f'output/{B}', count=None, service='storage', where='mid-body'
     )
 
     result = sample.run('-y')
@@ -126,5 +126,5 @@ def test_a_download_that_stays_cut_is_named_and_leaves_nothing_half_written(samp
     fault.check()
     assert result.returncode == 1
     sample.assert_failed(result.stderr, 'b.mp4', 'not downloaded: ')
-    assert sample.mp3s() == ['a.mp3', 'c.mp3']
+    assert sample.mp3s() == OTHERS
     assert sample.nothing_is_left()

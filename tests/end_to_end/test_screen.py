@@ -6,168 +6,217 @@ import re
 
 import pytest
 
+from batch_python_tutorial_ffmpeg import output_name
 from tests.conftest import MakeVideo
 from tests.local_azure.faults import Fault
-from tests.screen import CTRL_C, ENTER
+from tests.screen import BARS, CTRL_C, ENTER, Screen
 
 from .conftest import OpenScreen, Sample
 
-SIZES = [(80, 24), (120, 40)]
-BAR = r' \[#*\.*\]'
-LEFT = r'(, \d+:\d\d:\d\d left)?'
-TRANSCRIPT = (
-    'Sample start: ',
-    'Container [input] created.',
-    'Container [output] created.',
-    *(f'Uploading file {name}.mp4 to container [input]...' for name in 'abc'),
-    'Creating pool [LinuxFFmpegPool]...',
-    'Creating job [LinuxFFmpegJob]...',
-    'Adding 3 tasks to job [LinuxFFmpegJob]...',
-    "Monitoring all tasks for 'Completed' state, timeout in 00:30:00...",
-    'Success! All tasks completed successfully within the specified timeout period.',
-    'Downloading 3 files from container [output] to ',
-    'Deleting container [input]...',
-    'Sample end: ',
-    'Elapsed time: ',
-    'Delete job? [Y/n]',
-)
-UPLOADS = slice(3, 6)  # their lines in the transcript
+COUNTS = 'Tasks: 2 of 3 done, 0 queued, 1 running, 0 failed; 3 nodes: 2 idle, 1 running'
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def videos(make_video: MakeVideo) -> None:
     for name in 'abc':
         make_video(f'{name}.mp4')
 
 
 @pytest.fixture
-def endless(sample: Sample) -> Fault:
+def endless(sample: Sample, videos: None) -> Fault:  # noqa: ARG001 - the videos of the run
     """Lets the task of b.mp4 run until the fault is removed."""
     return sample.azure.hang_requests(
         'GET', '/input/b.mp4', count=None, service='storage', source='node'
     )
 
 
-@pytest.mark.parametrize(('width', 'height'), SIZES)
-def test_a_run_is_seen_at_a_glance(
-    width: int, height: int, open_screen: OpenScreen, endless: Fault, sample: Sample
+def answer_questions(screen: Screen, *kinds: str) -> int:
+    """Answer the questions about these with Enter, and return the exit code."""
+    for kind in kinds:
+        screen.wait_for(rf'^Delete {kind}\?')
+        screen.type(ENTER)
+    return screen.finish()
+
+
+def wait_for_counts(screen: Screen) -> str:
+    """Wait until all counts of COUNTS are on the screen, in however many rows beside the bar."""
+    words = [re.escape(word) for word in COUNTS.split()]
+    return screen.wait_for(r'\W+'.join(words))
+
+
+def has_a_bar(text: str) -> bool:
+    """Whether anything of a bar is there."""
+    return any(bar in text for bar in BARS) or '━' in text
+
+
+# --- The bar --------------------------------------------------------------------------------------
+
+
+def test_each_step_that_takes_long_has_a_bar_that_goes_away(
+    open_screen: OpenScreen, endless: Fault, sample: Sample
 ) -> None:
-    sample.azure.set_latency(0.2)
     sample.azure.slow_nodes(start_task=3)
     upload = sample.azure.hang_requests('PUT', '/input/c.mp4', service='storage')
     download = sample.azure.hang_requests('GET', '/output/', service='storage')
 
-    screen = open_screen(width=width, height=height)
+    screen = open_screen()
 
-    screen.wait_for(rf'^Uploading: [\d.]+ (bytes|kB) of 38\.\d kB{LEFT}{BAR}$')
+    screen.wait_for(r'^Uploading: [\d.]+ (bytes|kB) of 38\.\d kB +━')
     upload.remove()
-    screen.wait_for(
-        r'^Tasks: 0 of 3 done, 3 queued, 0 running, 0 failed \[\.+\]\n'
-        r'5 nodes: 5 in start task$'
-    )
-    screen.wait_for(  # the state that lasts: the two lines are not of the same moment
-        rf'^Tasks: 2 of 3 done, 0 queued, 1 running, 0 failed{LEFT}{BAR}\n'
-        r'5 nodes: 4 idle, 1 running$'
-    )
+    screen.wait_for(r'^Tasks: 0 of 3 done, .*━')
+    screen.wait_for(r'^Tasks: 2 of 3 done, .*━')
     endless.remove()
-    screen.wait_for(rf'^Downloading: \d of 3{LEFT}{BAR}$')
+    screen.wait_for(r'^Downloading: \d of 3 files +━')
     download.remove()
-    screen.wait_for(r'^Delete job\? \[Y/n\]')
-    whole = screen.look_back()
-    places = [whole.index(text) for text in TRANSCRIPT]
-    places[UPLOADS] = sorted(places[UPLOADS])  # a line is printed when its upload begins
-    assert places == sorted(places)
-    assert not re.search('Uploading:|Tasks:|Downloading:| nodes: ', whole)
-    screen.type(ENTER)
-    screen.wait_for(r'^Delete pool\? \[Y/n\]')
-    screen.type(ENTER)
-    assert screen.finish() == 0
-
-
-@pytest.mark.parametrize(('width', 'height'), SIZES)
-def test_the_table_at_the_end_fits_the_screen(
-    width: int, height: int, open_screen: OpenScreen, sample: Sample
-) -> None:
-    (sample.input / 'b.mp4').write_text('no video')
-
-    shown = open_screen(width=width, height=height).wait_for(r'^Delete job\? \[Y/n\]')
-
-    rows = shown[shown.index('File ') :].splitlines()
-    node_times_and_sizes = r' +\w{6}_p +\d+\.\d s +\d+\.\d s +[\d.]+ \w+ +[\d.]+ \w+  '
-    assert rows[0].split() == [
-        'File',
-        '(3',
-        'of',
-        '3)',
-        'Node',
-        'Wait',
-        'Run',
-        'In',
-        'Out',
-        'Result',
-    ]
-    assert re.fullmatch(f'b.mp4{node_times_and_sizes}failed', rows[1])
-    assert any(re.match('b.mp4 failed: exit code ', row) for row in rows)
-    a, c = (row for row in rows if row.endswith('  ok'))
-    assert re.fullmatch(f'a.mp4{node_times_and_sizes}ok', a)
-    assert re.fullmatch(f'c.mp4{node_times_and_sizes}ok', c)
-    totals = (
-        r'Work: \d+\.\d s in \d+\.\d s(, \d\.\d times as fast as one node)?\. '
-        r'Pool: \d+\.\d\d node-hours\.'
-    )
-    assert any(re.fullmatch(totals, row) for row in rows)
-    error = 'Error: 1 of 3 files failed. To convert only those that have no MP3 yet'
-    assert error[:width] in rows or any(row.startswith(error) for row in rows)
+    screen.wait_for(r'^Delete job\?')
+    assert not has_a_bar(screen.look_back())
+    assert answer_questions(screen, 'job', 'pool') == 0
 
 
 @pytest.mark.usefixtures('endless')
-def test_the_counts_stay_whole_in_a_narrow_terminal(open_screen: OpenScreen) -> None:
-    screen = open_screen(width=40, height=24)
+@pytest.mark.parametrize('width', [40, 80])
+def test_all_counts_are_seen(open_screen: OpenScreen, width: int) -> None:
+    screen = open_screen(width=width)
 
-    shown = screen.wait_for('5 nodes: 4 idle, 1 running')
+    shown = wait_for_counts(screen)
 
-    words = ' '.join(shown.split())
-    assert 'Tasks: 2 of 3 done, 0 queued, 1 running, 0 failed' in words
-    assert max(len(line) for line in shown.splitlines()) <= 40
+    assert '━' in shown
 
 
 @pytest.mark.usefixtures('endless')
-@pytest.mark.parametrize('reflow', [False, True])
-def test_a_terminal_that_is_resized_shows_the_bars_once(
-    open_screen: OpenScreen, reflow: bool
-) -> None:
-    screen = open_screen(width=100, height=24)
-    screen.wait_for('5 nodes: 4 idle, 1 running')
+def test_a_terminal_that_is_resized_shows_the_bar_once(open_screen: OpenScreen) -> None:
+    screen = open_screen(width=100)
+    wait_for_counts(screen)
 
     for width in (50, 120, 70):
-        screen.resize(width, 24, reflow=reflow)
+        screen.resize(width, 24)
+        wait_for_counts(screen)  # `Screen` finds no bar twice
 
-    screen.wait_for(rf'^Tasks: 2 of 3 done, 0 queued, 1 running, 0 failed{LEFT}')
     screen.type(CTRL_C)
-    screen.wait_for(r'^Delete job\? \[Y/n\]')
-    whole = screen.look_back()
-    assert not re.search('Tasks:| nodes: ', whole), whole
-    screen.type(ENTER)
-    screen.wait_for(r'^Delete pool\? \[Y/n\]')
-    screen.type(ENTER)
-    assert screen.finish() == 130
+    screen.wait_for(r'^Delete container\?')
+    assert not has_a_bar(screen.look_back())
+    assert answer_questions(screen, 'container', 'job', 'pool') == 130
+
+
+def test_a_bar_that_the_terminal_has_wrapped_takes_no_line_of_the_transcript_away(
+    open_screen: OpenScreen, endless: Fault
+) -> None:
+    screen = open_screen('-y', width=100)
+    wait_for_counts(screen)
+    before = screen.look_back().partition(BARS[1])[0].split()
+
+    screen.resize(60, 24, reflow=True)
+
+    endless.remove()
+    assert screen.finish() == 0
+    assert before
+    assert ''.join(screen.look_back().split()).startswith(''.join(before))
+
+
+# --- Interrupts -----------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures('endless')
-def test_ctrl_c_leaves_no_torn_bar(open_screen: OpenScreen, sample: Sample) -> None:
-    screen = open_screen()
-    screen.wait_for('^Tasks: ')
-    screen.wait_for('^5 nodes: 4 idle, 1 running$')
+@pytest.mark.parametrize('width', [40, 80, 120])
+def test_what_ctrl_c_says_takes_the_place_of_the_bar(
+    open_screen: OpenScreen, sample: Sample, width: int
+) -> None:
+    screen = open_screen(width=width)
+    wait_for_counts(screen)
 
     screen.type(CTRL_C)
 
-    shown = screen.wait_for(r'^Delete job\? \[Y/n\]')
-    lines = [line for line in shown.splitlines() if line]
-    place = lines.index('Interrupted: cleaning up. Once more leaves at once.')
-    assert lines[place - 1].startswith('Monitoring all tasks')
-    assert not re.search('Tasks:| nodes: ', shown)
-    screen.type(ENTER)
-    screen.wait_for(r'^Delete pool\? \[Y/n\]')
-    screen.type(ENTER)
+    shown = screen.wait_for(r'^Delete container\?').replace('\n', '')
+    assert not has_a_bar(shown)
+    assert re.search(r'timeout in [\d:]+\.\.\.Interrupted: .*Delete container\?', shown)
+    assert answer_questions(screen, 'container', 'job', 'pool') == 130
+    assert (sample.jobs(), sample.pools(), sample.mp3s()) == ([], [], [])
+
+
+@pytest.mark.usefixtures('endless')
+def test_ctrl_c_twice_says_what_is_left_and_brings_back_the_cursor(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    screen = open_screen(width=200)
+    wait_for_counts(screen)
+    hanging = sample.azure.hang_requests('GET', '/taskcounts', count=None)
+    sample.azure.wait_until(lambda: hanging.hits)
+
+    screen.type(CTRL_C)
+    screen.wait_for('^Interrupted')  # at once, while there is no answer
+    screen.type(CTRL_C)
+
     assert screen.finish() == 130
-    assert sample.nothing_is_left()
+    shown = screen.look_back()
+    assert not has_a_bar(shown)
+    assert '  az batch pool delete ' in shown
+    assert screen.output.rindex('\x1b[?25h') > screen.output.rindex('\x1b[?25l')
+
+
+# --- The table ------------------------------------------------------------------------------------
+
+NAMES = (
+    'a.mp4',
+    '会議の録画.mp4',
+    f'{"the name of one video, which is long, " * 4}1.mp4',
+    f'{"長い会議の録画" * 7}.mp4',
+)
+
+
+@pytest.mark.parametrize('width', [80, 130])
+def test_the_table_shows_each_name_whole_and_each_result_in_its_column(
+    open_screen: OpenScreen, make_video: MakeVideo, width: int
+) -> None:
+    for name in NAMES:
+        make_video(name)
+
+    screen = open_screen(width=width, height=50)
+
+    shown = screen.wait_for(r'^Delete job\?')
+    heading, *rows = shown[shown.index('File (4 of 4)') :].partition('\n\n')[0].splitlines()
+    assert heading.split()[-4:] == ['Time', 'In', 'Out', 'Result']
+    assert len(re.findall(r' s +[\d.]+ kB +[\d.]+ kB  ok$', '\n'.join(rows), re.MULTILINE)) == 4
+    in_first_column = ''.join(re.sub(r' +[\d.]+ s +.*', '', row) for row in rows)
+    for name in NAMES:
+        assert name.replace(' ', '') in in_first_column.replace(' ', '')
+    assert answer_questions(screen, 'job', 'pool') == 0
+
+
+# --- Other terminals ------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures('videos')
+def test_a_terminal_that_cannot_move_its_cursor_gets_plain_lines(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    sample.shell = 'TERM=dumb exec "$@"'
+
+    screen = open_screen('-y')
+
+    assert screen.finish() == 0
+    assert '\x1b' not in screen.output
+
+
+@pytest.mark.usefixtures('endless')
+def test_who_wants_no_colors_gets_none(
+    open_screen: OpenScreen, endless: Fault, sample: Sample
+) -> None:
+    sample.environment = {'NO_COLOR': '1'}
+
+    screen = open_screen('-y')
+
+    wait_for_counts(screen)
+    endless.remove()
+    assert screen.finish() == 0
+    assert '\x1b[2K' in screen.output
+    assert not re.search(r'\x1b\[[\d;]*3[0-8][\d;]*m', screen.output)
+
+
+@pytest.mark.usefixtures('videos')
+def test_a_terminal_that_does_not_tell_its_size_is_no_obstacle(
+    open_screen: OpenScreen, sample: Sample
+) -> None:
+    screen = open_screen('-y', width=0, height=0)
+
+    assert screen.finish() == 0
+    assert sample.mp3s() == [output_name(f'{name}.mp4') for name in 'abc']

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from pathlib import Path
 
 import pytest
 
+from batch_python_tutorial_ffmpeg import output_name
 from tests.conftest import MakeVideo
-from tests.screen import CTRL_C, CTRL_D, ENTER, Screen
+from tests.screen import CTRL_D, ENTER, Screen
 
 from .conftest import OpenScreen, Sample
 
-DELETE_JOB = r'Delete job\? \[Y/n\]'
-DELETE_POOL = r'Delete pool\? \[Y/n\]'
+DELETE_JOB = r'^Delete job\? \[Y/n\]'
+DELETE_POOL = r'^Delete pool\? \[Y/n\]'
+DELETE_OLD_JOB = r'^Delete it and go on\? \[y/N\]'
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+MP3S = [output_name('a.mp4')]
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +25,18 @@ def video(make_video: MakeVideo) -> None:
     make_video('a.mp4')
 
 
-def sleeps(screen: Screen) -> bool:
-    """Whether the sample sleeps, which after a question means that it waits for the answer."""
-    status = Path(f'/proc/{screen.process.pid}/stat').read_text()
-    state = status.rpartition(')')[2].split()[0]
-    return state == 'S'
+def send(screen: Screen, number: signal.Signals, sample: Sample) -> None:
+    """Send a signal when the sample waits for an answer: a person takes longer than that."""
+
+    def sleeps() -> bool:
+        status = Path(f'/proc/{screen.process.pid}/stat').read_text()
+        return status.rpartition(')')[2].split()[0] == 'S'
+
+    sample.azure.wait_until(sleeps)
+    screen.process.send_signal(number)
+
+
+# --- Questions ------------------------------------------------------------------------------------
 
 
 def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(
@@ -36,7 +46,7 @@ def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(
 
     screen.wait_for(DELETE_JOB)
     screen.type(f'maybe{ENTER}')
-    screen.wait_for("Please answer 'yes' or 'no'")
+    screen.wait_for(r'(?s)^Delete job\? .* maybe\n.*^Delete job\? ')  # once more
     screen.type(f'n{ENTER}')
     screen.wait_for(DELETE_POOL)
     screen.type(ENTER)
@@ -44,14 +54,6 @@ def test_the_questions_are_asked_and_no_keeps_while_yes_deletes(
     assert screen.finish() == 0
     assert sample.jobs() == ['LinuxFFmpegJob']
     assert sample.pools() == []
-
-
-def test_a_terminal_of_unknown_size_gets_plain_lines(open_screen: OpenScreen) -> None:
-    screen = open_screen('-y', width=0, height=0)
-
-    assert screen.finish() == 0
-    assert ' nodes: ' in screen.output
-    assert '\x1b' not in screen.output
 
 
 def test_the_end_of_input_answers_with_the_default(open_screen: OpenScreen, sample: Sample) -> None:
@@ -70,95 +72,68 @@ def test_an_old_job_is_asked_about_and_yes_goes_on(open_screen: OpenScreen, samp
     assert sample.run('--keep').returncode == 0
     screen = open_screen()
 
-    shown = screen.wait_for(r'Delete it and go on\? \[y/N\]')
-    assert 'Job [LinuxFFmpegJob] exists: 1 tasks done, 0 not done.' in shown
-    screen.type(f'y{ENTER}')
-    screen.wait_for(DELETE_JOB)
-    screen.type(f'y{ENTER}')
-    screen.wait_for(DELETE_POOL)
-    screen.type(f'y{ENTER}')
+    for question in (DELETE_OLD_JOB, DELETE_JOB, DELETE_POOL):
+        screen.wait_for(question)
+        screen.type(f'y{ENTER}')
 
     assert screen.finish() == 0
     assert sample.nothing_is_left()
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_of_the_system_at_the_first_question_answers_both_with_the_default(
+@pytest.mark.parametrize('number', SIGNALS)
+def test_a_signal_at_the_first_question_answers_both_with_the_default(
     open_screen: OpenScreen, sample: Sample, number: signal.Signals
 ) -> None:
     screen = open_screen()
 
     screen.wait_for(DELETE_JOB)
-    sample.azure.wait_until(lambda: sleeps(screen))
-    screen.process.send_signal(number)
+    send(screen, number, sample)
 
     assert screen.finish() == 130
-    assert re.search(rf'^{DELETE_JOB} yes \(interrupted\)$', screen.look_back(), re.MULTILINE)
     assert sample.nothing_is_left()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_at_the_last_question_answers_it_with_the_default(
-    open_screen: OpenScreen, sample: Sample, number: signal.Signals
+    open_screen: OpenScreen, sample: Sample
 ) -> None:
     screen = open_screen()
 
     screen.wait_for(DELETE_JOB)
     screen.type(ENTER)
     screen.wait_for(DELETE_POOL)
-    sample.azure.wait_until(lambda: sleeps(screen))
-    screen.process.send_signal(number)
+    send(screen, signal.SIGINT, sample)
 
     assert screen.finish() == 130
-    assert re.search(rf'^{DELETE_POOL} yes \(interrupted\)$', screen.look_back(), re.MULTILINE)
     assert sample.nothing_is_left()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_at_the_question_about_an_old_job_touches_nothing_and_says_what_bills(
+@pytest.mark.parametrize('number', SIGNALS)
+def test_a_signal_at_the_question_about_an_old_job_touches_nothing(
     open_screen: OpenScreen, sample: Sample, number: signal.Signals
 ) -> None:
     assert sample.run('--keep').returncode == 0
-    screen = open_screen(width=200, height=40)
+    screen = open_screen()
 
-    screen.wait_for(r'Delete it and go on\? \[y/N\]')
-    sample.azure.wait_until(lambda: sleeps(screen))
-    screen.process.send_signal(number)
+    screen.wait_for(DELETE_OLD_JOB)
+    send(screen, number, sample)
 
     assert screen.finish() == 130
-    shown = screen.look_back()
-    assert re.search(r'^Delete it and go on\? \[y/N\] no \(interrupted\)$', shown, re.MULTILINE)
-    assert re.search('^  az batch job delete --job-id LinuxFFmpegJob --yes', shown, re.MULTILINE)
-    assert re.search('^Pool .LinuxFFmpegPool. exists. Its nodes bill until', shown, re.MULTILINE)
-    assert re.search('^  az batch pool delete --pool-id Linux', shown, re.MULTILINE)
+    assert '  az batch job delete ' in screen.look_back()
     assert (sample.jobs(), sample.pools()) == (['LinuxFFmpegJob'], ['LinuxFFmpegPool'])
 
 
-def test_ctrl_c_at_a_question_answers_it_with_the_default(
-    open_screen: OpenScreen, sample: Sample
-) -> None:
-    screen = open_screen()
-
-    screen.wait_for(DELETE_JOB)
-    sample.azure.wait_until(lambda: sleeps(screen))  # as long as a person takes at least
-    screen.type(CTRL_C)
-    screen.wait_for(r'Interrupted: cleaning up\.')
-    screen.wait_for(DELETE_POOL)
-    screen.type(f'y{ENTER}')
-
-    assert screen.finish() == 130
-    assert sample.nothing_is_left()
+# --- Logs and pipes -------------------------------------------------------------------------------
 
 
-def test_a_log_has_plain_lines_only(sample: Sample) -> None:
+def test_a_log_has_plain_lines_that_tell_how_far_the_run_is(sample: Sample) -> None:
+    sample.change('_LOG_SECONDS', '0.5')
     sample.azure.slow_nodes(start_task=3)
 
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
     assert (result.stdout + result.stderr).replace('\n', '').isprintable()
-    polls = [line for line in result.stderr.splitlines() if ' nodes: ' in line]
-    assert len(polls) == len(set(polls)) >= 1
+    assert '\nTasks: 0 of 1 done, ' in result.stderr
 
 
 def test_a_log_beside_a_terminal_has_plain_lines_only(
@@ -175,30 +150,6 @@ def test_a_log_beside_a_terminal_has_plain_lines_only(
     assert 'a.mp4' not in screen.output.replace('Uploading file a.mp4', '')
 
 
-@pytest.mark.parametrize(
-    ('method', 'path', 'line'),
-    [
-        ('PUT', '/input/b.mp4', r'^Uploading: [\d.]+ kB of [\d.]+ kB(, 0:00:\d\d left)?$'),
-        ('GET', '/output/b.mp3', r'^Downloading: 1 of 2, 0:00:\d\d left$'),
-    ],
-)
-def test_a_log_gets_plain_lines_during_long_transfers(
-    sample: Sample, make_video: MakeVideo, method: str, path: str, line: str
-) -> None:
-    make_video('b.mp4')
-    log = sample.output.parent / 'log.txt'
-    sample.shell = f'exec "$@" 2>{log.name}'
-    transfer = sample.azure.hang_requests(method, path, service='storage')
-    process = sample.start('-y')
-
-    sample.azure.wait_until(lambda: log.exists() and re.search(line, log.read_text(), re.MULTILINE))
-    transfer.remove()
-    result = sample.finish(process)
-
-    assert result.returncode == 0, log.read_text()
-    assert (result.stdout + log.read_text()).replace('\n', '').isprintable()
-
-
 @pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-'])
 def test_a_closed_stream_is_no_obstacle(sample: Sample, closed: str) -> None:
     sample.shell = f'exec "$@" {closed}'
@@ -206,11 +157,11 @@ def test_a_closed_stream_is_no_obstacle(sample: Sample, closed: str) -> None:
     result = sample.run()
 
     assert result.returncode == 0, result.stderr
-    assert sample.mp3s() == ['a.mp3']
+    assert sample.mp3s() == MP3S
     assert sample.nothing_is_left()
 
 
-@pytest.mark.parametrize('pipe', ['| head -n 1', '2>&1 | head -n 1', '| true'])
+@pytest.mark.parametrize('pipe', ['| head -n 1', '2>&1 | head -n 1'])
 def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(
     sample: Sample, pipe: str
 ) -> None:
@@ -219,9 +170,8 @@ def test_a_reader_that_goes_away_stops_neither_the_work_nor_the_cleanup(
     result = sample.run()
 
     assert result.returncode == 0, result.stderr
-    assert 'Traceback' not in result.stdout + result.stderr
     assert 'BrokenPipe' not in result.stdout + result.stderr
-    assert sample.mp3s() == ['a.mp3']
+    assert sample.mp3s() == MP3S
     assert sample.nothing_is_left()
 
 
@@ -237,15 +187,12 @@ class Cell:
 sys.ps1 = 'In [1]: '
 sys.stdin, sys.stdout, sys.stderr = None, Cell(sys.stdout), Cell(sys.stderr)
 script, sys.argv = sys.argv[1], sys.argv[1:]
-try:
-    runpy.run_path(script, run_name='__main__')
-except SystemExit as end:
-    print('exit code', end.code)
-print('the notebook goes on')
+names = runpy.run_path(script, run_name='__main__')
+print('exit code', names['exit_code'])
 """
 
 
-def test_a_notebook_whose_streams_are_no_files_runs_the_sample(
+def test_a_notebook_whose_streams_are_no_files_runs_the_sample_and_goes_on(
     sample: Sample, tmp_path: Path
 ) -> None:
     notebook = tmp_path / 'notebook.py'
@@ -255,6 +202,6 @@ def test_a_notebook_whose_streams_are_no_files_runs_the_sample(
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert result.stdout.endswith('exit code 0\nthe notebook goes on\n')
+    assert result.stdout.endswith('exit code 0\n')
     assert 'a.mp4' in result.stderr
-    assert sample.mp3s() == ['a.mp3']
+    assert sample.mp3s() == MP3S

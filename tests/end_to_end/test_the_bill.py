@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -265,7 +266,7 @@ def start_until_outage(
     sample.change('_RETRY', 'sample._RETRY.new(total=1)')  # a request is given up after two tries
     held = sample.hold_task()
     process = sample.start_until_held(held, '-y')
-    kinds = {
+    kinds: dict[str, Callable[..., RequestFault]] = {
         '503': sample.azure.fail_requests,
         'cut': sample.azure.cut_requests,
         'HTML 502': sample.azure.html_requests,

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .mocks import VIDEOS, Azure, BatchMock, StorageMock
+from .mocks import VIDEOS, Azure, BatchMock, StorageMock, take_mocks_back
 from .service_objects import BEGAN, STORAGE_URL
 from .web import Web, serve
 
@@ -40,15 +41,13 @@ Videos = Callable[[Iterable[str]], Path]
 
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made-up credentials, and nothing that the script remembers of an earlier test."""
     for name, value in SETTINGS.items():
         monkeypatch.setattr(sample, name, value)
-    sample.key_and_expiry.cache_clear()
+    sample.user_delegation_key.cache_clear()
     sample._warned.clear()
-    sample.stop.reset()
-    yield
-    sample.screen.show()
+    vars(sample.stop).update(vars(sample.Stop()))
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +132,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def interrupt() -> None:
+    """Let the run know that it has to stop, as the signal handler does."""
+    sample.stop.reason = sample.InterruptedRunError()
+
+
 # --- Clients --------------------------------------------------------------------------------------
 
 
@@ -144,6 +148,7 @@ def no_thread_is_left() -> Iterator[None]:
         if thread.name.startswith('ThreadPoolExecutor'):
             thread.join(timeout=30)
             assert not thread.is_alive(), f'{thread.name} is still at work'
+    take_mocks_back()
 
 
 @pytest.fixture
@@ -168,7 +173,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 @pytest.fixture
 def batch_client(web: Web) -> Any:  # noqa: ARG001 - it has to be there
     """A real client of Batch."""
-    return sample.create_batch_client(None)
+    return sample.create_clients()[0]
 
 
 # --- Files and terminal ---------------------------------------------------------------------------
@@ -206,6 +211,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Typed:
         def reply(prompt: str) -> str:
             prompts.append(prompt)
             typed = next(script)
+            if isinstance(typed, KeyboardInterrupt):
+                sample.stop.unattended = True  # as the signal handler notes
             if isinstance(typed, BaseException):
                 raise typed
             return typed
@@ -226,11 +233,15 @@ def new_run(batch: BatchMock, storage: StorageMock, videos: Videos, output: Path
     """Returns a run at its beginning, with mocked clients, of these options and videos."""
 
     def make(*argv: str, names: Iterable[str] = VIDEOS) -> sample.Run:
-        options = sample.parse_arguments(['--output', str(output), *argv])
+        options = sample.parse_arguments(argv)
+        options.output = output
         folder = videos(names)
         paths = {name: folder / name for name in names}
-        began = BEGAN.astimezone().replace(tzinfo=None)  # local, as a user reads it
-        return sample.Run(options, paths, batch.client, storage.client, began)
+        sample.set_limits(options, paths)
+        lock = create_autospec(sample.RunLock, instance=True)
+        lock.is_lost.return_value = False
+        clients = (batch.client, storage.client)
+        return sample.Run(options, paths, *clients, lock, BEGAN, stopwatch=1000.0)
 
     return make
 

@@ -22,16 +22,18 @@ from azure.storage.blob import (
 import batch_python_tutorial_ffmpeg as sample
 
 from .service_objects import (
-    BEGAN,
+    OURS,
     STORAGE_URL,
-    THIS_RUN,
     batch_error,
     blob_properties,
     container_properties,
+    image,
     items,
     job,
     node_counts,
     pool,
+    raw_answer,
+    storage_answer,
     storage_error,
     succeeded,
     task_counts,
@@ -62,13 +64,31 @@ class Unscripted:
         pytest.fail(f'the test has no answer for {self._request}')
 
 
+# To make a mock of a client takes longer than most tests. So the next test gets those of the last
+# one, wiped.
+_in_use: list[tuple[type, Any]] = []
+_spare: dict[type, list[Any]] = {}
+
+
 def mock_of(kind: type) -> Any:
     """Return a mock of an instance. Its methods check their arguments, and answer `Unscripted`."""
-    mock = create_autospec(kind, instance=True)
+    spare = _spare.setdefault(kind, [])
+    mock = spare.pop() if spare else create_autospec(kind, instance=True)
     for name, member in vars(kind).items():
         if inspect.isfunction(member) and not name.startswith('_'):
-            getattr(mock, name).return_value = Unscripted(f'{kind.__name__}.{name}')
+            method = getattr(mock, name)
+            method.side_effect = None
+            method.return_value = Unscripted(f'{kind.__name__}.{name}')
+    mock.reset_mock()
+    _in_use.append((kind, mock))
     return mock
+
+
+def take_mocks_back() -> None:
+    """Let the next test have the mocks of this one."""
+    while _in_use:
+        kind, mock = _in_use.pop()
+        _spare[kind].append(mock)
 
 
 class BatchMock:
@@ -176,7 +196,7 @@ class Azure:
         self.batch = batch
         self.storage = storage
         self.made: set[str] = set()
-        self.metadata = THIS_RUN
+        self.metadata = OURS
         self.lease = mock_of(BlobLeaseClient)
 
         self._add_job_and_pool()
@@ -186,7 +206,10 @@ class Azure:
         batch.tasks[:] = [succeeded(name) for name in VIDEOS]
         batch.job.get_task_counts.return_value = task_counts(completed=len(VIDEOS))
         batch.account.list_pool_node_counts.return_value = node_counts(idle=5)
-        batch.compute_node.list.return_value = [models.ComputeNode(allocation_time=BEGAN)] * 5
+        batch.account.list_supported_images.return_value = [image(sample._POOL_IMAGE['sku'])]
+        storage.container(INPUT).list_blobs.side_effect = lambda **_: [
+            blob_properties(name, 9) for name in VIDEOS if INPUT in self.made
+        ]
 
         storage.container(OUTPUT).acquire_lease.return_value = self.lease
         storage.container(OUTPUT).list_blobs.return_value = [
@@ -210,6 +233,7 @@ class Azure:
             'pool',
             lambda: pool(metadata=items(self.metadata)),
             batch_error('PoolNotFound', status=404),
+            raw=raw_answer,
         )
 
     def _add_container(self, name: str) -> None:
@@ -237,11 +261,17 @@ class Azure:
         return unmake
 
     def _if_made(
-        self, thing: str, describe: Callable[[], Any], missing: Exception
+        self,
+        thing: str,
+        describe: Callable[[], Any],
+        missing: Exception,
+        raw: Callable[[Any], Any] = lambda found: found,
     ) -> Callable[..., Any]:
-        def get(*_: object, **__: object) -> Any:
+        def get(*_: object, **options: Any) -> Any:
+            if 'raw_response_hook' in options:
+                options['raw_response_hook'](storage_answer())
             if thing not in self.made:
                 raise missing
-            return describe()
+            return raw(describe()) if options.get('raw') else describe()
 
         return get

@@ -7,7 +7,10 @@ import inspect
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 from azure.batch import models
@@ -19,6 +22,7 @@ from azure.storage.blob import (
     UserDelegationKey,
 )
 from msrest import Deserializer
+from msrest.pipeline import ClientRawResponse
 from msrest.universal_http.requests import RequestsClientResponse
 
 import batch_python_tutorial_ffmpeg as sample
@@ -26,13 +30,12 @@ import batch_python_tutorial_ffmpeg as sample
 BEGAN = datetime(2026, 11, 22, 15, 20, 21, tzinfo=UTC)  # where the fake clock starts
 STORAGE_URL = 'https://mystorage.blob.core.windows.net'
 
-# The metadata of what this run has created, and of what others have.
-THIS_RUN = {
+# The metadata of what the sample has created, and of what others have.
+OURS = {
     'createdby': 'batch_python_tutorial_ffmpeg',
-    'run': sample._RUN_ID,
     'output': f'{STORAGE_URL}/output',
 }
-EARLIER_RUN = THIS_RUN | {'run': 'an earlier one'}
+OTHER_OUTPUT = OURS | {'output': 'https://other.blob.core.windows.net/output'}
 SOMEBODY = {'createdby': 'somebody else'}
 
 # Both services end their messages with lines like these.
@@ -82,14 +85,6 @@ def batch_error(
     return models.BatchErrorException(_DESERIALIZE, response)
 
 
-def proxy_error() -> models.BatchErrorException:
-    """Return what azure-batch raises when something else than Batch has answered."""
-    page = http_response(
-        502, b'<html>Bad gateway</html>', reason='Bad Gateway', Content_Type='text/html'
-    )
-    return models.BatchErrorException(_DESERIALIZE, page)
-
-
 def storage_error(code: str, message: str = 'Refused.', status: int = 0) -> HttpResponseError:
     """Return what azure-storage-blob raises; it has an enum for some codes, not for all."""
     kind = HttpResponseError
@@ -117,10 +112,21 @@ def container_properties(
 
 
 def blob_properties(
-    name: str, size: int, last_modified: datetime = BEGAN + timedelta(minutes=5)
+    name: str,
+    size: int,
+    last_modified: datetime = BEGAN + timedelta(minutes=5),
+    metadata: dict[str, str] | None = None,
 ) -> BlobProperties:
     """Return a blob as Storage lists it."""
-    return BlobProperties(**{'name': name, 'Content-Length': size, 'Last-Modified': last_modified})
+    blob = BlobProperties(**{'name': name, 'Content-Length': size, 'Last-Modified': last_modified})
+    blob.metadata = metadata or {}
+    return blob
+
+
+def sas_of(url: str | None) -> dict[str, str]:
+    """Return the fields of the SAS in a URL."""
+    query = parse_qs(urlsplit(url or '').query)
+    return {name: values[0] for name, values in query.items()}
 
 
 def user_delegation_key() -> UserDelegationKey:
@@ -154,11 +160,43 @@ def pool(**changes: Any) -> models.CloudPool:
         'target_low_priority_nodes': 5,
         'current_dedicated_nodes': 0,
         'current_low_priority_nodes': 5,
+        'last_modified': BEGAN,
+        'allocation_state_transition_time': BEGAN + timedelta(seconds=30),
+        'vm_size': sample._POOL_VM_SIZE.lower(),  # as Batch shows it
+        'virtual_machine_configuration': models.VirtualMachineConfiguration(
+            image_reference=models.ImageReference(**sample._POOL_IMAGE),
+            node_agent_sku_id=sample._POOL_NODE_AGENT_SKU_ID,
+        ),
+        'start_task': models.StartTask(command_line=sample._START_TASK_COMMAND),
+        'metadata': items(OURS),
     }
     return models.CloudPool(**(attributes | changes))
 
 
-def job(metadata: dict[str, str] = THIS_RUN, state: str = 'active') -> models.CloudJob:
+def raw_answer(found: Any, seconds: float = 60) -> ClientRawResponse:
+    """Return an answer with its headers, as `raw=True` gives it, so long after the beginning."""
+    date = format_datetime(BEGAN + timedelta(seconds=seconds), usegmt=True)
+    return ClientRawResponse(found, http_response(200, Date=date))
+
+
+def storage_answer(moment: datetime = BEGAN) -> Any:
+    """Return what azure-storage-blob gives to a `raw_response_hook`: an answer of this moment."""
+    headers = {'Date': format_datetime(moment, usegmt=True)}
+    return SimpleNamespace(http_response=SimpleNamespace(headers=headers))
+
+
+def image(sku: str, end: datetime | None = None) -> models.ImageInformation:
+    """Return an image that Batch supports."""
+    return models.ImageInformation(
+        node_agent_sku_id=sample._POOL_NODE_AGENT_SKU_ID,
+        image_reference=models.ImageReference(publisher='canonical', offer='ubuntu', sku=sku),
+        os_type='linux',
+        verification_type='verified',
+        batch_support_end_of_life=end,
+    )
+
+
+def job(metadata: dict[str, str] = OURS, state: str = 'active') -> models.CloudJob:
     """Return a job as Batch describes it."""
     return models.CloudJob(
         id=sample._JOB_ID, state=models.JobState(state), metadata=items(metadata)

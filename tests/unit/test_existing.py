@@ -1,213 +1,482 @@
-"""What exists already: whose it is, and waiting until it is gone."""
+"""What is there before a run, and what is left after it: what is ours, and what is not."""
 
 from __future__ import annotations
 
-from unittest.mock import Mock
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
-from azure.batch import models
-from azure.core.exceptions import ServiceRequestError
+from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Clock
+from .conftest import Clock, RunMain, Typed, interrupt
+from .mocks import INPUT, OUTPUT, Azure, StorageMock
 from .service_objects import (
-    EARLIER_RUN,
+    OTHER_OUTPUT,
+    OURS,
     SOMEBODY,
     STORAGE_URL,
-    THIS_RUN,
     batch_error,
-    container_properties,
-    items,
+    blob_properties,
+    image,
     job,
-    pool,
-    proxy_error,
     storage_error,
+    task_counts,
+    unfinished,
 )
 
-# --- Metadata -------------------------------------------------------------------------------------
+
+def assert_nothing_was_touched(azure: Azure, *made: str) -> None:
+    assert azure.made == {OUTPUT, *made}
+    azure.batch.pool.add.assert_not_called()
+    assert not any(blob.upload_blob.called for blob in azure.storage.blobs.values())
+    azure.lease.release.assert_called_once()
 
 
-def test_run_metadata_names_the_sample_the_run_and_where_its_mp3s_go() -> None:
-    metadata = sample.run_metadata()
-
-    assert metadata['createdby'] == 'batch_python_tutorial_ffmpeg'
-    assert metadata['output'] == f'{STORAGE_URL}/output'
-    assert len(metadata['run']) == 32
-
-
-def test_run_metadata_is_the_same_with_a_slash_at_the_end_of_the_url(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize('metadata', [{}, SOMEBODY, OTHER_OUTPUT])
+@pytest.mark.parametrize('thing', ['job', 'pool', INPUT])
+def test_what_is_not_ours_stops_the_run_before_anything_is_sent(
+    azure: Azure, run_main: RunMain, thing: str, metadata: dict[str, str]
 ) -> None:
-    without = sample.run_metadata()
+    azure.made.add(thing)
+    azure.metadata = metadata
+
+    exit_code = run_main('-y')
+
+    assert exit_code == 1
+    assert_nothing_was_touched(azure, thing)
+
+
+def test_an_image_that_batch_does_not_have_stops_the_run_before_anything_is_sent(
+    azure: Azure, run_main: RunMain
+) -> None:
+    images = azure.batch.account.list_supported_images
+    images.return_value = [image('another')]
+
+    assert run_main('-y') == 1
+
+    assert_nothing_was_touched(azure)
+    assert sample._POOL_NODE_AGENT_SKU_ID in images.call_args.args[0].filter
+
+
+def test_what_an_earlier_run_has_left_is_used_again(azure: Azure, run_main: RunMain) -> None:
+    azure.made |= {INPUT, OUTPUT, 'pool'}
+    azure.metadata = OURS | {'added by': 'somebody'}
+
+    assert run_main('-y') == 0
+
+    azure.batch.pool.enable_auto_scale.assert_called_once()
+    assert azure.made == {OUTPUT}
+
+
+@pytest.mark.parametrize(
+    ('argv', 'old_tasks', 'goes_on'),
+    [
+        (['-y'], task_counts(completed=2), True),
+        (['-y'], task_counts(active=2), True),
+        (['--keep'], task_counts(completed=2), True),
+        (['--keep'], task_counts(active=2), False),
+        (['--keep'], task_counts(running=2), False),
+        ([], task_counts(completed=2), False),
+    ],
+    ids=['yes', 'yes, unfinished', 'keep', 'keep, queued', 'keep, running', 'nobody there'],
+)
+def test_an_old_job_is_replaced_only_by_agreement(
+    azure: Azure, run_main: RunMain, argv: list[str], old_tasks: Any, goes_on: bool
+) -> None:
+    azure.made.add('job')
+    first = old_tasks
+    later = azure.batch.job.get_task_counts.return_value
+    azure.batch.job.get_task_counts.side_effect = [first, *[later] * 9]
+
+    exit_code = run_main(*argv)
+
+    assert (exit_code == 0) == goes_on
+    if not goes_on:
+        assert_nothing_was_touched(azure, 'job')
+
+
+@pytest.mark.parametrize(('reply', 'exit_code'), [('y', 0), ('', 1), ('n', 1)])
+def test_somebody_who_is_there_is_asked_about_an_old_job(
+    azure: Azure, run_main: RunMain, typed: Typed, reply: str, exit_code: int
+) -> None:
+    azure.made.add('job')
+    prompts = typed(reply, '', '')
+
+    assert run_main() == exit_code
+
+    assert prompts[0] == 'Delete it and go on? [y/N] '
+
+
+@pytest.mark.parametrize('code', ['JobNotFound', 'JobBeingDeleted'])
+def test_an_old_job_that_goes_while_the_user_thinks_is_deleted_enough(
+    azure: Azure, run_main: RunMain, code: str
+) -> None:
+    azure.made.add('job')
+    delete = azure.batch.job.delete.side_effect
+
+    def delete_too_late(*_: object) -> None:
+        azure.batch.job.delete.side_effect = delete
+        azure.made.discard('job')
+        raise batch_error(code)
+
+    azure.batch.job.delete.side_effect = delete_too_late
+
+    assert run_main('-y') == 0
+
+
+def test_a_slash_at_the_end_of_the_url_makes_no_other_account(
+    azure: Azure, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    azure.made.add(INPUT)
     monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', f'{STORAGE_URL}/')
 
-    assert sample.run_metadata() == without
+    assert run_main('-y') == 0
 
 
-def test_batch_metadata_is_the_same_in_the_form_of_batch() -> None:
-    assert {item.name: item.value for item in sample.batch_metadata()} == sample.run_metadata()
+def test_a_job_that_is_being_deleted_is_not_asked_about(azure: Azure, run_main: RunMain) -> None:
+    jobs = iter([job(state='deleting')])
+    get = azure.batch.job.get.side_effect
+    azure.batch.job.get.side_effect = lambda *arguments: next(jobs, None) or get(*arguments)
+
+    assert run_main('--keep') == 0
 
 
-@pytest.mark.parametrize(
-    ('metadata', 'ours', 'of_this_run'),
-    [
-        pytest.param(THIS_RUN, True, True, id='this-run'),
-        pytest.param(EARLIER_RUN, True, False, id='earlier-run'),
-        pytest.param(SOMEBODY, False, False, id='somebody-else'),
-        pytest.param({'run': THIS_RUN['run']}, False, False, id='run-only'),
-        pytest.param({'createdby': THIS_RUN['createdby']}, True, False, id='no-run'),
-        pytest.param({}, False, False, id='empty'),
-        pytest.param(None, False, False, id='none'),
-    ],
-)
-def test_is_ours_reads_the_metadata_of_either_service(
-    metadata: dict[str, str] | None, ours: bool, of_this_run: bool
+def test_files_that_will_be_replaced_are_counted(
+    azure: Azure, run_main: RunMain, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    in_storage = container_properties(metadata)
-    in_batch = pool(metadata=None if metadata is None else items(metadata))
+    output.mkdir()
+    (output / 'a.mp3').write_bytes(b'old')
+    (output / 'other.mp3').write_bytes(b'old')
 
-    assert sample.is_ours(in_storage) is ours
-    assert sample.is_ours(in_batch) is ours
-    assert sample.is_ours(in_storage, this_run=True) is of_this_run
-    assert sample.is_ours(in_batch, this_run=True) is of_this_run
+    run_main('-y')
 
-
-# --- find -----------------------------------------------------------------------------------------
+    assert f'1 file in {output} will be replaced.' in capsys.readouterr().err
+    assert azure.made == {OUTPUT}
 
 
-def test_find_returns_what_there_is() -> None:
-    get = Mock(return_value='thing')
-
-    assert sample.none_if_gone(get, 'id', retry_total=1) == 'thing'
-    get.assert_called_once_with('id', retry_total=1)
+# --- --check --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    'error',
-    [
-        batch_error('PoolNotFound', status=404),
-        batch_error('JobNotFound', status=404),
-        storage_error('ContainerNotFound'),
-        batch_error('PoolBeingDeleted'),
-        batch_error('JobBeingDeleted'),
-        storage_error('ContainerBeingDeleted'),
-    ],
-    ids=sample.error_code,
-)
-def test_find_returns_none_for_what_is_gone_or_going(error: Exception) -> None:
-    assert sample.none_if_gone(Mock(side_effect=error)) is None
-
-
-@pytest.mark.parametrize(
-    'error',
-    [
-        batch_error('AuthenticationFailed', status=403),
-        batch_error('NodeNotFound', status=404),
-        storage_error('AuthorizationFailure'),
-        storage_error('BlobNotFound'),
-        proxy_error(),
-        ServiceRequestError('no connection'),
-        sample.SampleError('given up'),
-    ],
-    ids=lambda error: sample.error_code(error) or type(error).__name__,
-)
-def test_find_raises_every_other_error(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised:
-        sample.none_if_gone(Mock(side_effect=error))
-
-    assert raised.value is error
-
-
-# --- create_or_find -------------------------------------------------------------------------------
-
-
-def test_create_or_find_returns_none_for_something_new(clock: Clock) -> None:
-    create = Mock()
-    get = Mock()
-
-    assert sample.create_or_find('Pool [p]', create, get) is None
-    assert (create.call_count, get.call_count, clock.sleeps) == (1, 0, [])
-
-
-@pytest.mark.parametrize(
-    'error',
-    [
-        batch_error('PoolExists'),
-        batch_error('JobExists'),
-        storage_error('ContainerAlreadyExists'),
-    ],
-    ids=sample.error_code,
-)
-def test_create_or_find_returns_what_exists(error: Exception, clock: Clock) -> None:
-    existing = pool()
-    create = Mock(side_effect=error)
-    get = Mock(return_value=existing)
-
-    assert sample.create_or_find('Pool [p]', create, get) is existing
-    assert clock.sleeps == []
-
-
-@pytest.mark.parametrize(
-    ('error', 'existing'),
-    [
-        pytest.param(
-            batch_error('PoolBeingDeleted'), pool(state=models.PoolState.deleting), id='pool'
-        ),
-        pytest.param(batch_error('JobExists'), job(state='deleting'), id='job'),
-        pytest.param(batch_error('PoolBeingDeleted'), None, id='pool-gone-by-now'),
-        pytest.param(storage_error('ContainerBeingDeleted'), None, id='container'),
-    ],
-)
-def test_create_or_find_waits_while_the_old_thing_is_deleted(
-    error: Exception, existing: object, clock: Clock, capsys: pytest.CaptureFixture[str]
+def test_check_creates_nothing(
+    azure: Azure, run_main: RunMain, output: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    create = Mock(side_effect=[error, error, error, None])
-    get = Mock(return_value=existing)
-    if existing is None:
-        get.side_effect = storage_error('ContainerNotFound')
+    end = datetime(2027, 6, 30, tzinfo=UTC)
+    azure.batch.account.list_supported_images.return_value = [image('server-gen1', end)]
 
-    assert sample.create_or_find('Pool [p]', create, get) is None
-    assert create.call_count == 4
-    assert 3 <= clock.elapsed <= 30  # it does not ask without a pause
-    assert capsys.readouterr().err.count('Pool [p] is still being deleted') == 1
+    assert run_main('--check') == 0
 
-
-def test_create_or_find_does_not_wait_for_ever(clock: Clock) -> None:
-    create = Mock(side_effect=batch_error('PoolBeingDeleted'))
-    get = Mock(return_value=job(state='deleting'))
-
-    with pytest.raises(sample.SampleError) as raised:
-        sample.create_or_find('Pool [p]', create, get)
-
-    message = 'Pool [p] is still being deleted after 0:10:00. Try again later.'
-    assert str(raised.value) == message
-    assert clock.elapsed == pytest.approx(600, abs=5)
+    assert azure.made == set()
+    assert not output.exists()
+    shown = capsys.readouterr().out
+    assert '2027-06-30' in shown
+    assert '3 Spot nodes (STANDARD_A1_v2), for at most 1 hour 5 minutes each' in shown
 
 
-def test_create_or_find_stops_waiting_when_the_run_has_to_stop(clock: Clock) -> None:
-    create = Mock(side_effect=batch_error('PoolBeingDeleted'))
-    get = Mock(return_value=job(state='deleting'))
-    clock.on_sleep.append(stop)
+@pytest.mark.parametrize(
+    ('thing', 'metadata'), [('job', OURS), ('job', SOMEBODY), ('pool', SOMEBODY), (INPUT, SOMEBODY)]
+)
+def test_check_finds_what_is_in_the_way(
+    azure: Azure, run_main: RunMain, thing: str, metadata: dict[str, str]
+) -> None:
+    azure.made.add(thing)
+    azure.metadata = metadata
+
+    assert run_main('--check') == 1
+
+    assert azure.made == {thing}
+
+
+def test_check_finds_the_pool_that_would_be_used_and_a_wrong_clock(
+    azure: Azure, run_main: RunMain, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.made.add('pool')
+    clock.elapsed = 3600
+
+    assert run_main('--check') == 0
+
+    shown = capsys.readouterr()
+    assert 'Pool: exists' in shown.out
+    assert 'clock' in shown.err
+
+
+# --- One run at a time ----------------------------------------------------------------------------
+
+
+def run_renewals(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """Let the thread that renews the lease not start; return what it would run."""
+    targets: list[Callable[[], None]] = []
+
+    class NoThread:
+        def __init__(self, target: Callable[[], None], **_: object) -> None:
+            targets.append(target)
+
+        def start(self) -> None:
+            """Do not start."""
+
+    monkeypatch.setattr(threading, 'Thread', NoThread)
+    return targets
+
+
+def test_a_run_waits_a_minute_for_the_lock_of_another(
+    storage: StorageMock, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_renewals(monkeypatch)
+    acquire = storage.container(OUTPUT).acquire_lease
+    acquire.side_effect = storage_error('LeaseAlreadyPresent')
+
+    with pytest.raises(sample.SampleError):
+        sample.take_lock(storage.client)
+
+    assert clock.elapsed > sample._LEASE_SECONDS
+    assert {call.args for call in acquire.call_args_list} == {(sample._LEASE_SECONDS,)}
+    assert len({call.kwargs['lease_id'] for call in acquire.call_args_list}) == 1
+
+
+def test_a_signal_ends_the_wait_for_the_lock(storage: StorageMock, clock: Clock) -> None:
+    storage.container(OUTPUT).acquire_lease.side_effect = storage_error('LeaseAlreadyPresent')
+    clock.on_sleep.append(interrupt)
 
     with pytest.raises(sample.InterruptedRunError):
-        sample.create_or_find('Pool [p]', create, get)
-
-    assert clock.elapsed < 1
+        sample.take_lock(storage.client)
 
 
-def stop() -> None:
-    sample.stop.reason = sample.InterruptedRunError()
+def test_a_lock_that_becomes_free_is_taken(
+    storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = run_renewals(monkeypatch)
+    busy = storage_error('LeaseAlreadyPresent')
+    storage.container(OUTPUT).acquire_lease.side_effect = [busy, busy, 'a lease']
+
+    lock = sample.take_lock(storage.client)
+
+    assert lock.lease == 'a lease'
+    assert targets == [lock.keep]
+
+
+def test_another_refusal_of_the_lock_is_no_wait(storage: StorageMock, clock: Clock) -> None:
+    storage.container(OUTPUT).acquire_lease.side_effect = storage_error('AuthorizationFailure')
+
+    with pytest.raises(HttpResponseError):
+        sample.take_lock(storage.client)
+
+    assert clock.elapsed == 0
 
 
 @pytest.mark.parametrize(
-    'error',
-    [batch_error('PoolQuotaReached'), proxy_error(), ServiceRequestError('no route')],
-    ids=['quota', 'proxy', 'no route'],
+    ('answer', 'lost'),
+    [
+        (None, False),
+        (ServiceRequestError('no answer'), False),
+        (storage_error('ServerBusy', status=503), False),
+        (storage_error('LeaseIdMismatchWithLeaseOperation', status=409), True),
+        (storage_error('ContainerNotFound', status=404), True),
+        (storage_error('LeaseLost', status=412), True),
+    ],
+    ids=['renewed', 'no answer', '503', '409', '404', '412'],
 )
-def test_create_or_find_raises_every_other_error(error: Exception, clock: Clock) -> None:
-    with pytest.raises(type(error)) as raised:
-        sample.create_or_find('Pool [p]', Mock(side_effect=error), Mock())
+def test_a_lock_is_lost_only_if_the_service_says_so(
+    azure: Azure, answer: Exception | None, lost: bool
+) -> None:
+    azure.lease.renew.side_effect = answer
+    lock = sample.RunLock(azure.lease)
 
-    assert raised.value is error
-    assert clock.sleeps == []
+    assert lock.is_lost() == lost
+    assert (sample.stop.reason is not None) == lost
+
+
+def test_the_lease_is_renewed_well_within_its_time_until_it_is_released(
+    azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = sample.RunLock(azure.lease)
+    waits: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        waits.append(seconds)
+        return len(waits) > 3
+
+    monkeypatch.setattr(lock.released, 'wait', wait)
+    azure.lease.renew.return_value = None
+
+    lock.keep()
+
+    assert azure.lease.renew.call_count == 3
+    assert max(waits) <= sample._LEASE_SECONDS / 2
+
+
+@pytest.mark.parametrize('lost', [False, True])
+def test_a_lock_is_given_back_unless_it_was_lost(azure: Azure, lost: bool) -> None:
+    lock = sample.RunLock(azure.lease, lost=lost)
+
+    lock.release()
+
+    assert azure.lease.release.called != lost
+    assert lock.released.is_set()  # ends the thread
+
+
+# --- What is left ---------------------------------------------------------------------------------
+
+
+def test_what_is_left_is_named_with_what_it_costs_and_its_command(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.batch.tasks[0] = unfinished('a.mp4')
+
+    run_main('--keep', '--timeout', '1')
+
+    err = capsys.readouterr().err
+    assert '3 files (27 bytes) bill' in err
+    assert 'az storage container delete -n input --account-name mystorage' in err
+    assert 'az batch job delete --job-id LinuxFFmpegJob' in err
+    assert 'az batch pool delete --pool-id LinuxFFmpegPool' in err
+    assert 'Nothing that bills is left' not in err
+
+
+@pytest.mark.parametrize(
+    ('changed', 'options'),
+    [
+        ({}, '--account-name mystorage'),
+        ({'_STORAGE_ACCOUNT_KEY': ''}, '--account-name mystorage --auth-mode login'),
+        (
+            {'_STORAGE_ACCOUNT_URL': 'https://localhost:1/mystorage'},
+            '--account-name mystorage --blob-endpoint https://localhost:1/mystorage',
+        ),
+    ],
+    ids=['key', 'signed in', 'another endpoint'],
+)
+def test_the_commands_are_for_the_accounts_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], options: str
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setattr(sample, name, value)
+
+    commands = sample.deletion_commands('job', 'pool', 'container').splitlines()
+
+    batch = '--account-name mybatch --account-endpoint https://mybatch.westeurope.batch.azure.com'
+    assert [command.strip() for command in commands] == [
+        f'az batch job delete --job-id LinuxFFmpegJob --yes {batch}',
+        f'az batch pool delete --pool-id LinuxFFmpegPool --yes {batch}',
+        f'az storage container delete -n input {options}',
+    ]
+
+
+def show_formula(azure: Azure, formula: str) -> None:
+    """Let the pool have this formula."""
+    get = azure.batch.pool.get.side_effect
+
+    def get_with_formula(*arguments: object, **options: object) -> Any:
+        found = get(*arguments, **options)
+        getattr(found, 'output', found).auto_scale_formula = formula
+        return found
+
+    azure.batch.pool.get.side_effect = get_with_formula
+
+
+@pytest.fixture
+def in_kolkata() -> Iterator[None]:
+    """The time zone of this machine is five and a half hours ahead."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('TZ', 'Asia/Kolkata')
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures('in_kolkata')
+def test_the_end_of_a_kept_pools_bill_is_said_in_local_time(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_formula(azure, '$TargetDedicatedNodes = time() < time("2026-11-22T16:50:21Z") ? 1 : 0;')
+
+    run_main('--keep')
+
+    assert 'bill until 2026-11-22 22:20' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('formula', 'words'),
+    [
+        ('$TargetDedicatedNodes = time() < time("2026-11-22T16:50:21Z") ? 1 : 0;', 'bill until 20'),
+        ('$TargetDedicatedNodes = time() < time("2026-11-22T15:00:00Z") ? 1 : 0;', 'gone'),
+        ('$TargetDedicatedNodes = 5;', 'bill until it is deleted'),
+        (None, 'bill until it is deleted'),
+    ],
+    ids=['ends later', 'has ended', 'never ends', 'none'],
+)
+def test_what_a_kept_pool_costs_is_read_from_its_formula(
+    azure: Azure, run_main: RunMain, capsys: Any, formula: Any, words: str
+) -> None:
+    show_formula(azure, formula)
+
+    run_main('--keep')
+
+    assert words in capsys.readouterr().err
+
+
+def test_a_look_that_gets_no_answer_says_that_something_may_be_left(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.batch.job.add.side_effect = batch_error('InternalError')
+    pool_add = azure.batch.pool.add.side_effect
+
+    def add(sent: Any) -> None:
+        pool_add(sent)
+        azure.batch.pool.get.side_effect = batch_error('InternalError')
+
+    azure.batch.pool.add.side_effect = add
+
+    assert run_main('-y') == 1
+
+    err = capsys.readouterr().err
+    assert 'The pool may be left' in err
+    assert 'Nothing that bills is left' not in err
+
+
+def test_outputs_that_have_not_arrived_can_be_fetched(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    azure.storage.put_output('a.mp3', OSError(28, 'No space left on device'))
+
+    assert run_main('-y') == 1
+
+    err = capsys.readouterr().err
+    assert '1 output of this run' in err
+    assert 'az storage blob download-batch --source output' in err
+    assert '--missing' not in err
+
+
+def test_outputs_of_others_are_not_named(
+    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blobs = azure.storage.container(OUTPUT).list_blobs
+    blobs.return_value = [*blobs.return_value, blob_properties('other.mp3', 9)]
+    azure.storage.put_output('a.mp3', OSError(28, 'No space left on device'))
+
+    run_main('-y')
+
+    assert '1 output of this run' in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures('azure')
+def test_outputs_that_have_all_arrived_are_not_named(
+    run_main: RunMain, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main('-y') == 0
+
+    assert 'download-batch' not in capsys.readouterr().err
+
+
+def test_outputs_that_cannot_be_listed_are_no_further_error(
+    azure: Azure, run_main: RunMain
+) -> None:
+    container = azure.storage.container(OUTPUT)
+    container.list_blobs.side_effect = storage_error('ContainerNotFound')
+
+    assert run_main('-y') == 1
+
+    assert azure.made == {OUTPUT}

@@ -1,283 +1,517 @@
-"""Storage: containers with our metadata, one upload, and SAS that grant no more than needed."""
+"""Containers, uploads, SAS, the clock of Azure, and outputs that arrive complete."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import errno
+import os
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from azure.storage.blob import ContainerSasPermissions
+from azure.core.exceptions import AzureError, ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import STORAGE_KEY, Clock, Videos
-from .mocks import INPUT, OUTPUT, StorageMock
+from .conftest import Clock, NewRun
+from .mocks import INPUT, MP3S, OUTPUT, StorageMock
 from .service_objects import (
     BEGAN,
-    EARLIER_RUN,
-    SOMEBODY,
-    STORAGE_URL,
-    THIS_RUN,
+    OURS,
+    blob_properties,
     container_properties,
+    sas_of,
+    storage_answer,
     storage_error,
     user_delegation_key,
 )
+from .web import Answer, Web, json_answer
 
-HALF_AN_HOUR = timedelta(minutes=30)
-LATER = BEGAN + timedelta(minutes=1)
-
-
-def query(url: str) -> dict[str, str]:
-    """Return what a URL with a SAS says after the question mark."""
-    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+EXPIRY = datetime(2026, 11, 23, 16, tzinfo=UTC)
 
 
-def expiry(url: str) -> datetime:
-    return datetime.fromisoformat(query(url)['se'])
+def answer_clock(storage: StorageMock, moment: datetime = BEGAN) -> None:
+    """Let the output container answer at this moment of Azure's clock."""
+
+    def get(**options: Any) -> Any:
+        options.get('raw_response_hook', lambda _: None)(storage_answer(moment))
+        return container_properties(OURS)
+
+    storage.container(OUTPUT).get_container_properties.side_effect = get
 
 
-# --- create_container -----------------------------------------------------------------------------
+# --- Containers -----------------------------------------------------------------------------------
 
 
-def container(storage: StorageMock, name: str, metadata: dict[str, str] | None = None) -> Any:
-    """Let a container exist, if it has metadata; otherwise it will be new."""
-    container = storage.container(name)
-    container.get_container_properties.return_value = container_properties(
-        THIS_RUN if metadata is None else metadata, LATER
-    )
-    if metadata is not None:
-        container.create_container.side_effect = storage_error('ContainerAlreadyExists')
-    return container
+def test_a_container_is_created_with_the_metadata_of_the_sample(storage: StorageMock) -> None:
+    sample.create_container(storage.client, 'input')
+
+    storage.container('input').create_container.assert_called_once_with(metadata=OURS)
 
 
-def test_create_container_puts_the_metadata_of_this_run_on_it(
-    storage: StorageMock, capsys: pytest.CaptureFixture[str]
+def test_a_container_that_exists_is_used(storage: StorageMock) -> None:
+    create = storage.container('output').create_container
+    create.side_effect = storage_error('ContainerAlreadyExists')
+
+    assert 'used again' in sample.create_container(storage.client, 'output')
+
+
+def test_a_container_that_is_being_deleted_is_waited_for(storage: StorageMock) -> None:
+    create = storage.container('input').create_container
+    create.side_effect = [storage_error('ContainerBeingDeleted')] * 3 + [None]
+
+    sample.create_container(storage.client, 'input')
+
+    assert create.call_count == 4
+
+
+# --- Uploads --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / 'a.b.mp4'
+    path.write_bytes(b'a video')
+    return path
+
+
+def test_an_uploaded_file_becomes_a_resource_file_that_may_only_be_read(
+    storage: StorageMock, video: Path
 ) -> None:
-    new = container(storage, INPUT)
+    sent = []
+    upload = storage.blob('input', 'sub/a.b.mp4').upload_blob
+    upload.side_effect = lambda data, **_: sent.append(data.read())
 
-    sample.create_container(storage.client, INPUT)
-
-    new.create_container.assert_called_once_with(metadata=THIS_RUN)
-    assert sample.creation_time(storage.client, INPUT) == LATER  # of the service's clock
-    assert capsys.readouterr().out == 'Container [input] created.\n'
-
-
-def test_create_container_takes_over_one_of_an_earlier_run(
-    storage: StorageMock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    old = container(storage, INPUT, EARLIER_RUN)
-
-    sample.create_container(storage.client, INPUT)
-
-    old.set_container_metadata.assert_called_once_with(THIS_RUN)
-    assert 'Container [input] exists and is used again.' in capsys.readouterr().out
-
-
-def test_creation_time_of_a_container_that_was_taken_over_is_that_of_doing_so(
-    storage: StorageMock,
-) -> None:
-    """Blobs that are older are of the earlier run."""
-    old = container(storage, INPUT, EARLIER_RUN)
-    old.get_container_properties.return_value = container_properties(EARLIER_RUN, BEGAN)
-
-    def take_over(metadata: dict[str, str]) -> None:
-        old.get_container_properties.return_value = container_properties(metadata, LATER)
-
-    old.set_container_metadata.side_effect = take_over
-
-    sample.create_container(storage.client, INPUT)
-
-    assert sample.creation_time(storage.client, INPUT) == LATER
-
-
-def test_create_container_leaves_the_metadata_of_somebody_else(storage: StorageMock) -> None:
-    somebodys = container(storage, OUTPUT, SOMEBODY)
-
-    sample.create_container(storage.client, OUTPUT)
-
-    somebodys.set_container_metadata.assert_not_called()
-
-
-def test_create_container_of_this_run_is_no_surprise(
-    storage: StorageMock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The lock has made the output container; or the answer to the first try was lost."""
-    existing = container(storage, OUTPUT, THIS_RUN)
-
-    sample.create_container(storage.client, OUTPUT)
-
-    existing.set_container_metadata.assert_not_called()
-    assert capsys.readouterr().out == 'Container [output] created.\n'
-
-
-def test_create_container_waits_until_the_old_one_is_gone(
-    storage: StorageMock, clock: Clock
-) -> None:
-    going = storage_error('ContainerBeingDeleted')
-    gone = storage_error('ContainerNotFound')
-    new = storage.container(INPUT)
-    new.create_container.side_effect = [going, going, going, {}]
-    new.get_container_properties.side_effect = [
-        gone,
-        gone,
-        gone,
-        container_properties(THIS_RUN, LATER),
-    ]
-
-    sample.create_container(storage.client, INPUT)
-
-    assert sample.creation_time(storage.client, INPUT) == LATER
-    assert new.create_container.call_count == 4
-    assert clock.elapsed > 0
-
-
-# --- upload_file_to_container ---------------------------------------------------------------------
-
-
-def test_upload_file_sends_its_content_and_replaces_what_an_earlier_run_left(
-    storage: StorageMock, videos: Videos
-) -> None:
-    uploaded = []
-
-    def upload(data: Any, **options: Any) -> None:
-        uploaded.append((data.read(), options))
-
-    storage.blob(INPUT, 'a.mp4').upload_blob.side_effect = upload
-
-    sample.upload_file_to_container(storage.client, INPUT, videos(['a.mp4']) / 'a.mp4')
-
-    ((content, options),) = uploaded
-    assert content == b'a video: a.mp4'
-    assert options == {'overwrite': True, 'validate_content': True}
-
-
-@pytest.mark.parametrize('kind', [str, Path])
-def test_upload_file_names_the_blob_after_the_file(
-    kind: type, storage: StorageMock, videos: Videos
-) -> None:
-    path = kind(videos(['sub/b.mp4']) / 'sub' / 'b.mp4')
-
-    resource_file = sample.upload_file_to_container(storage.client, INPUT, path)
-
-    storage.blob(INPUT, 'b.mp4').upload_blob.assert_called_once()
-    assert resource_file.file_path == 'b.mp4'
-
-
-def test_upload_file_takes_another_name_and_options_for_the_upload(
-    storage: StorageMock, videos: Videos
-) -> None:
-    path = videos(['sub/b.mp4']) / 'sub' / 'b.mp4'
-
-    resource_file = sample.upload_file_to_container(
-        storage.client, INPUT, path, blob_name='sub/b.mp4', max_concurrency=3
+    resource = sample.upload_file_to_container(
+        storage.client, 'input', video, blob_name='sub/a.b.mp4', sas_expiry=EXPIRY
     )
 
-    upload = storage.blob(INPUT, 'sub/b.mp4').upload_blob
-    assert upload.call_args.kwargs['max_concurrency'] == 3
-    assert resource_file.file_path == 'sub/b.mp4'
+    assert sent == [b'a video']
+    assert upload.call_args.kwargs['overwrite'] is True
+    assert upload.call_args.kwargs['validate_content'] is True
+    assert resource.file_path == 'sub/a.b.mp4'
+    assert resource.http_url.startswith(storage.blob('input', 'sub/a.b.mp4').url + '?')
+    sas = sas_of(resource.http_url)
+    assert (sas['sr'], sas['sp'], sas['se']) == ('b', 'r', '2026-11-23T16:00:00Z')
 
 
-def test_upload_file_returns_a_url_that_reads_this_one_blob_only(
-    storage: StorageMock, videos: Videos
+def test_a_file_without_name_and_expiry_keeps_its_own_and_gets_that_of_the_settings(
+    storage: StorageMock, video: Path
 ) -> None:
-    path = videos(['a.mp4']) / 'a.mp4'
+    resource = sample.upload_file_to_container(storage.client, 'input', video)
 
-    resource_file = sample.upload_file_to_container(storage.client, INPUT, path)
-
-    sas = query(resource_file.http_url)
-    assert resource_file.http_url.startswith(f'{STORAGE_URL}/input/a.mp4?')
-    assert (sas['sp'], sas['sr']) == ('r', 'b')
-    assert sas['sig']
-
-
-# --- get_container_sas_url ------------------------------------------------------------------------
+    lasts = BEGAN + sample._UPLOAD_TIME + sample._JOB_TIMEOUT
+    assert resource.file_path == 'a.b.mp4'
+    assert sas_of(resource.http_url)['se'] == f'{lasts:%Y-%m-%dT%H:%M:%SZ}'
+    url = sample.get_container_sas_url(storage.client, 'output', 'w')
+    assert sas_of(url)['se'] == f'{lasts:%Y-%m-%dT%H:%M:%SZ}'
 
 
-@pytest.mark.parametrize('permissions', ['cw', ContainerSasPermissions(create=True, write=True)])
-def test_container_sas_grants_what_is_asked_for_on_the_container(
-    permissions: Any, storage: StorageMock
-) -> None:
-    url = sample.get_container_sas_url(storage.client, OUTPUT, permissions)
+def test_a_file_that_is_there_is_signed_and_not_sent(storage: StorageMock, video: Path) -> None:
+    resource = sample.upload_file_to_container(storage.client, 'input', video, is_there=True)
 
-    sas = query(url)
-    assert url.startswith(f'{STORAGE_URL}/output?')
-    assert (sas['sp'], sas['sr']) == ('cw', 'c')
+    storage.blob('input', 'a.b.mp4').upload_blob.assert_not_called()
+    assert 'sig' in sas_of(resource.http_url)
 
 
-# --- key_and_expiry -------------------------------------------------------------------------------
+def test_the_container_sas_grants_what_is_asked_for(storage: StorageMock) -> None:
+    url = sample.get_container_sas_url(storage.client, 'output', 'cw', expiry=EXPIRY)
+
+    sas = sas_of(url)
+    assert url.startswith(storage.container('output').url + '?')
+    assert (sas['sr'], sas['sp'], sas['se']) == ('c', 'cw', '2026-11-23T16:00:00Z')
 
 
-@pytest.mark.parametrize(
-    ('options', 'lifetime'),
-    [
-        ({}, timedelta(hours=2) + HALF_AN_HOUR + HALF_AN_HOUR),
-        ({'timeout': timedelta(hours=20)}, timedelta(hours=22) + HALF_AN_HOUR),
-    ],
-    ids=['default', 'given'],
-)
-def test_every_sas_ends_when_all_time_limits_have_passed(
-    options: dict[str, Any],
-    lifetime: timedelta,
-    storage: StorageMock,
-    videos: Videos,
-    clock: Clock,
-) -> None:
-    """Uploads, tasks and the margin, from the first SAS on: they are asked for again and again."""
-    path = videos(['a.mp4']) / 'a.mp4'
-
-    blob_url = sample.upload_file_to_container(storage.client, INPUT, path, **options).http_url
-    clock.sleep(600)
-    container_url = sample.get_container_sas_url(storage.client, OUTPUT, 'w', **options)
-
-    assert expiry(blob_url) == expiry(container_url) == BEGAN + lifetime
-
-
-def test_a_sas_is_signed_with_the_key_of_the_account_if_there_is_one(
-    storage: StorageMock,
-) -> None:
-    signed_with = sample.key_and_expiry(storage.client, HALF_AN_HOUR)
-
-    assert signed_with['account_key'] == STORAGE_KEY
-    assert signed_with['expiry'].utcoffset() == timedelta(0)
-    storage.client.get_user_delegation_key.assert_not_called()
-
-
-@pytest.mark.parametrize(
-    ('timeout', 'lifetime'),
-    [
-        (timedelta(minutes=30), timedelta(hours=3)),
-        (timedelta(days=6), timedelta(days=6, hours=2.5)),
-    ],
-    ids=['half an hour', 'the longest'],
-)
-def test_a_sas_without_a_key_is_signed_with_a_user_delegation_key(
-    timeout: timedelta,
-    lifetime: timedelta,
-    storage: StorageMock,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
-    key = user_delegation_key()
-    storage.client.get_user_delegation_key.return_value = key
-
-    signed_with = sample.key_and_expiry(storage.client, timeout)
-
-    expires = BEGAN + lifetime
-    begins = BEGAN - timedelta(minutes=15)  # the clock of this machine may be fast
-    storage.client.get_user_delegation_key.assert_called_once_with(begins, expires)
-    assert signed_with == {'user_delegation_key': key, 'expiry': expires}
-
-
-def test_a_user_delegation_key_lives_seven_days_at_most(
+def test_without_an_account_key_a_sas_is_signed_by_a_delegation_key(
     storage: StorageMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
-    monkeypatch.setattr(sample, '_UPLOAD_TIMEOUT', timedelta(days=6))
+    answer_clock(storage)
+    storage.client.get_user_delegation_key.return_value = user_delegation_key()
 
-    signed_with = sample.key_and_expiry(storage.client, timedelta(days=6))
+    urls = [
+        sample.get_container_sas_url(storage.client, 'output', 'cw', expiry=EXPIRY)
+        for _ in range(2)
+    ]
 
-    begins, expires = storage.client.get_user_delegation_key.call_args.args
-    assert expires - begins == timedelta(days=7)
-    assert signed_with['expiry'] == expires
+    assert all('skoid' in sas_of(url) for url in urls)
+    start, end = storage.client.get_user_delegation_key.call_args.args
+    assert start < BEGAN  # the clocks of Azure's own machines differ a little
+    assert end == EXPIRY
+    storage.client.get_user_delegation_key.assert_called_once()
+
+
+def test_a_delegation_key_lives_no_longer_than_seven_days(
+    storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
+    answer_clock(storage)
+    storage.client.get_user_delegation_key.return_value = user_delegation_key()
+
+    sample.user_delegation_key(storage.client, BEGAN + timedelta(days=8))
+
+    start, end = storage.client.get_user_delegation_key.call_args.args
+    assert end - start == timedelta(days=7)
+
+
+def upload(run: sample.Run, storage: StorageMock, *there: Any, now: datetime = BEGAN) -> Any:
+    """Upload the videos of a run, where these blobs are there already."""
+    answer_clock(storage, now)
+    show_blobs(storage, *there)
+    return sample.upload_videos(run)
+
+
+def show_blobs(storage: StorageMock, *blobs: Any) -> None:
+    """Let the input container hold these. It lists their metadata only if asked to."""
+
+    def list_blobs(include: list[str]) -> list[Any]:
+        return list(blobs) if 'metadata' in include else []
+
+    storage.container(INPUT).list_blobs.side_effect = list_blobs
+
+
+def blob_of(run: sample.Run, name: str, **changes: str) -> Any:
+    metadata = sample.file_metadata(run.videos[name]) | changes
+    return blob_properties(name, 9, metadata=metadata)
+
+
+def sent(storage: StorageMock) -> list[str]:
+    return sorted(name for (_, name), blob in storage.blobs.items() if blob.upload_blob.called)
+
+
+def test_the_uploads_come_back_in_the_order_of_the_videos(
+    new_run: NewRun, storage: StorageMock
+) -> None:
+    run = new_run(names=['b.mp4', 'a.mp4'])
+
+    files = upload(run, storage)
+
+    assert [file.file_path for file in files] == ['b.mp4', 'a.mp4']
+    assert sent(storage) == ['a.mp4', 'b.mp4']
+    lasts = BEGAN + sample._UPLOAD_TIME + run.options.timeout
+    assert {sas_of(file.http_url)['se'] for file in files} == {f'{lasts:%Y-%m-%dT%H:%M:%SZ}'}
+
+
+def test_a_video_that_is_there_is_not_sent_again(
+    new_run: NewRun, storage: StorageMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(names=['a.mp4', 'b.mp4', 'c.mp4', 'd.mp4'])
+    changed = blob_of(run, 'b.mp4', filemodified='1')
+    other_size = blob_of(run, 'c.mp4', filesize='1')
+
+    files = upload(run, storage, blob_of(run, 'a.mp4'), changed, other_size)
+
+    assert sent(storage) == ['b.mp4', 'c.mp4', 'd.mp4']
+    assert len(files) == 4
+    assert 'file a.mp4' not in capsys.readouterr().out
+
+
+def test_what_one_run_has_sent_the_next_one_finds(new_run: NewRun, storage: StorageMock) -> None:
+    run = new_run(names=['a.mp4', 'b.mp4'])
+    upload(run, storage)
+    uploads = {name: storage.blob(INPUT, name).upload_blob for name in run.videos}
+    blobs = [
+        blob_properties(name, 9, metadata=uploads[name].call_args.kwargs['metadata'])
+        for name in run.videos
+    ]
+    moment = run.videos['b.mp4'].stat().st_mtime_ns
+    os.utime(run.videos['b.mp4'], ns=(moment, moment + 1000))  # a microsecond later
+
+    upload(run, storage, *blobs)
+
+    assert [uploads[name].call_count for name in run.videos] == [1, 2]
+
+
+def test_of_few_files_several_blocks_travel_at_once(new_run: NewRun, storage: StorageMock) -> None:
+    run = new_run(names=['a.mp4'])
+
+    upload(run, storage)
+
+    options = storage.blob(INPUT, 'a.mp4').upload_blob.call_args.kwargs
+    assert options['max_concurrency'] == run.options.blocks_at_once > 1
+
+
+def test_signed_in_all_uploads_share_one_key_that_is_asked_for_before(
+    new_run: NewRun, storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_KEY', '')
+    asking = []
+
+    def give_key(*_: object) -> Any:
+        asking.append(threading.current_thread())
+        return user_delegation_key()
+
+    storage.client.get_user_delegation_key.side_effect = give_key
+
+    upload(new_run(), storage)
+
+    assert asking == [threading.main_thread()]
+
+
+def test_a_blob_of_another_video_is_nothing_to_this_run(
+    new_run: NewRun, storage: StorageMock
+) -> None:
+    run = new_run(names=['a.mp4'])
+
+    upload(run, storage, blob_properties('other.mp4', 9))
+
+    assert sent(storage) == ['a.mp4']
+
+
+def test_after_a_day_of_uploads_everything_is_signed_anew(
+    new_run: NewRun, storage: StorageMock
+) -> None:
+    run = new_run(names=['a.mp4'])
+    answer_clock(storage)
+    upload_blob = storage.blob(INPUT, 'a.mp4').upload_blob
+    show_blobs(storage)
+
+    def take_a_day(*_: object, **__: object) -> None:
+        answer_clock(storage, BEGAN + timedelta(hours=25))
+        show_blobs(storage, blob_of(run, 'a.mp4'))
+
+    upload_blob.side_effect = take_a_day
+
+    files = sample.upload_videos(run)
+
+    upload_blob.assert_called_once()
+    lasts = BEGAN + timedelta(hours=25) + sample._UPLOAD_TIME + run.options.timeout
+    assert sas_of(files[0].http_url)['se'] == f'{lasts:%Y-%m-%dT%H:%M:%SZ}'
+
+
+def test_a_video_that_changes_during_its_upload_is_refused(
+    new_run: NewRun, storage: StorageMock
+) -> None:
+    run = new_run(names=['a.mp4'])
+
+    def change(*_: object, **__: object) -> None:
+        os.utime(run.videos['a.mp4'], ns=(1, 1))
+
+    storage.blob(INPUT, 'a.mp4').upload_blob.side_effect = change
+
+    with pytest.raises(sample.SampleError, match='changed'):
+        upload(run, storage)
+
+
+def test_an_error_of_the_disk_names_the_file(new_run: NewRun, storage: StorageMock) -> None:
+    run = new_run(names=['a.mp4'])
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+    storage.blob(INPUT, 'a.mp4').upload_blob.side_effect = error
+
+    with pytest.raises(sample.SampleError, match=r'a\.mp4'):
+        upload(run, storage)
+
+
+def test_an_upload_ends_when_the_run_has_to_stop(new_run: NewRun, storage: StorageMock) -> None:
+    run = new_run(names=['a.mp4'])
+
+    def upload_blob(*_: object, progress_hook: Any, **__: object) -> None:
+        sample.stop.reason = sample.InterruptedRunError()
+        progress_hook(1, 2)
+        pytest.fail('the upload has gone on')
+
+    storage.blob(INPUT, 'a.mp4').upload_blob.side_effect = upload_blob
+
+    with pytest.raises(sample.InterruptedRunError):
+        upload(run, storage)
+
+
+# --- The clock ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('off', [timedelta(hours=-3), timedelta(0), timedelta(hours=2)])
+def test_the_time_is_that_of_azure(
+    storage: StorageMock, off: timedelta, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer_clock(storage, BEGAN + off)
+
+    assert sample.azure_now(storage.client) == BEGAN + off
+
+    assert ('clock' in capsys.readouterr().err) == (off != timedelta(0))
+
+
+def test_the_time_is_known_before_there_is_a_container(storage: StorageMock) -> None:
+    def get(*, raw_response_hook: Any) -> None:
+        raw_response_hook(storage_answer())
+        raise storage_error('ContainerNotFound')
+
+    storage.container(OUTPUT).get_container_properties.side_effect = get
+
+    assert sample.azure_now(storage.client) == BEGAN
+
+
+# --- Downloads ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_with_results(new_run: NewRun, storage: StorageMock) -> sample.Run:
+    """A run whose three videos were converted."""
+    run = new_run()
+    for name in run.videos:
+        output = sample.output_name(name)
+        storage.put_output(output, MP3S[output])
+        run.results[name] = sample.VideoResult(
+            name, status='ok', has_verdict=True, output_size=len(MP3S[output])
+        )
+    return run
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()
+    )
+
+
+def test_outputs_arrive_under_their_names(run_with_results: sample.Run, output: Path) -> None:
+    sample.download_outputs(run_with_results)
+
+    assert files_in(output) == sorted(MP3S)
+    assert run_with_results.arrived == set(run_with_results.videos)
+
+
+def test_few_outputs_arrive_in_several_blocks_at_once(
+    run_with_results: sample.Run, storage: StorageMock
+) -> None:
+    sample.download_outputs(run_with_results)
+
+    options = storage.blob(OUTPUT, 'a.mp3').download_blob.call_args.kwargs
+    assert options['max_concurrency'] == run_with_results.options.blocks_at_once > 1
+
+
+def test_files_of_one_folder_that_arrive_at_once_do_not_mix(
+    run_with_results: sample.Run, output: Path
+) -> None:
+    first, second = (run_with_results.results[name] for name in ('a.mp4', 'b.c.mp4'))
+
+    with (
+        sample.complete_file(run_with_results, first) as a,
+        sample.complete_file(run_with_results, second) as b,
+    ):
+        a.write(MP3S['a.mp3'])
+        b.write(MP3S['b.c.mp3'])
+
+    assert {name: (output / name).read_bytes() for name in files_in(output)} == {
+        name: MP3S[name] for name in ('a.mp3', 'b.c.mp3')
+    }
+
+
+@pytest.mark.parametrize(
+    'content',
+    [b'ID', ServiceRequestError('cut'), OSError(errno.ENOSPC, 'No space left on device')],
+    ids=['too short', 'cut', 'disk full'],
+)
+def test_what_does_not_arrive_complete_leaves_nothing_and_fails_alone(
+    run_with_results: sample.Run, storage: StorageMock, output: Path, content: Any
+) -> None:
+    storage.put_output('a.mp3', content)
+
+    sample.download_outputs(run_with_results)
+
+    assert files_in(output) == sorted(set(MP3S) - {'a.mp3'})
+    result = run_with_results.results['a.mp4']
+    assert (result.status, result.has_verdict) == ('failed', True)
+    assert 'a.mp4' not in run_with_results.arrived
+
+
+def test_a_failed_download_keeps_the_files_of_an_earlier_run(
+    run_with_results: sample.Run, storage: StorageMock, output: Path
+) -> None:
+    output.mkdir()
+    names = ['a.damaged.mp3', 'a.mp3']
+    for name in names:
+        (output / name).write_bytes(b'of an earlier run')
+    storage.put_output('a.mp3', b'ID')
+
+    sample.download_outputs(run_with_results)
+
+    assert all((output / name).read_bytes() == b'of an earlier run' for name in names)
+
+
+def test_a_damaged_output_is_called_so_and_replaces_no_good_one(
+    run_with_results: sample.Run, output: Path
+) -> None:
+    output.mkdir()
+    (output / 'a.mp3').write_bytes(b'of an earlier run')
+    run_with_results.results['a.mp4'].status = 'damaged'
+
+    sample.download_outputs(run_with_results)
+
+    assert (output / 'a.mp3').read_bytes() == b'of an earlier run'
+    assert (output / 'a.damaged.mp3').read_bytes() == MP3S['a.mp3']
+
+
+def test_a_good_output_removes_the_damaged_one(run_with_results: sample.Run, output: Path) -> None:
+    output.mkdir()
+    (output / 'a.damaged.mp3').write_bytes(b'of an earlier run')
+
+    sample.download_outputs(run_with_results)
+
+    assert files_in(output) == sorted(MP3S)
+
+
+def test_failed_videos_are_not_downloaded(run_with_results: sample.Run, output: Path) -> None:
+    run_with_results.results['a.mp4'].status = 'failed'
+
+    sample.download_outputs(run_with_results)
+
+    assert files_in(output) == sorted(set(MP3S) - {'a.mp3'})
+
+
+def test_a_name_as_long_as_the_disk_allows_arrives(
+    new_run: NewRun, storage: StorageMock, output: Path
+) -> None:
+    name = 'x' * 251 + '.mp4'
+    run = new_run(names=[name])
+    storage.put_output(sample.output_name(name), b'ID3')
+    run.results[name] = sample.VideoResult(name, status='ok', output_size=3)
+
+    sample.download_outputs(run)
+
+    assert files_in(output) == [sample.output_name(name)]
+    assert run.results[name].status == 'ok'
+
+
+# --- What the real client sends -------------------------------------------------------------------
+
+CREATED = Answer(201, b'', {'Content-Type': 'application/xml', 'ETag': '"0x1"',
+    'Last-Modified': 'Sun, 22 Nov 2026 15:20:21 GMT', 'x-ms-request-server-encrypted': 'true',
+    'Date': 'Sun, 22 Nov 2026 15:20:21 GMT'})  # fmt: skip
+
+
+def test_a_large_file_travels_in_blocks_with_their_checksums(web: Web, tmp_path: Path) -> None:
+    video = tmp_path / 'large.mp4'
+    video.write_bytes(bytes(2 * sample._BLOCK_SIZE + 1))
+    web.otherwise = CREATED
+
+    sample.upload_file_to_container(sample.create_clients()[1], 'input', video)
+
+    *blocks, commit = web.requests
+    sizes = [len(request.body) for request in blocks]
+    assert sorted(sizes) == [1, sample._BLOCK_SIZE, sample._BLOCK_SIZE]
+    assert all('Content-MD5' in request.headers for request in blocks)
+    assert 'comp=blocklist' in commit.path
+
+
+def test_storage_that_has_never_answered_is_given_up_early(web: Web, clock: Clock) -> None:
+    web.otherwise = json_answer(503, {})
+
+    with pytest.raises(AzureError):
+        sample.create_container(sample.create_clients()[1], 'input')
+
+    assert len(web.requests) == 5
+    assert clock.elapsed < 30
+
+
+def test_a_url_may_end_with_a_slash(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', f'{web.url}/')
+    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', f'{web.url}/')
+    web.answers = [json_answer(200, {}), CREATED]
+
+    batch_client, blob_client = sample.create_clients()
+    batch_client.pool.get('p')
+    sample.create_container(blob_client, 'input')
+
+    paths = [request.path.partition('?')[0] for request in web.requests]
+    assert paths == ['/pools/p', '/input']
+    assert web.requests[1].headers['x-ms-meta-output'] == f'{web.url}/output'
