@@ -337,6 +337,34 @@ def test_what_is_left_is_named_with_what_it_costs_and_its_command(
     assert 'Nothing that bills is left' not in err
 
 
+@pytest.mark.parametrize(
+    ('changed', 'options'),
+    [
+        ({}, '--account-name mystorage'),
+        ({'_STORAGE_ACCOUNT_KEY': ''}, '--account-name mystorage --auth-mode login'),
+        (
+            {'_STORAGE_ACCOUNT_URL': 'https://localhost:1/mystorage'},
+            '--account-name mystorage --blob-endpoint https://localhost:1/mystorage',
+        ),
+    ],
+    ids=['key', 'signed in', 'another endpoint'],
+)
+def test_the_commands_are_for_the_accounts_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], options: str
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setattr(sample, name, value)
+
+    commands = sample.deletion_commands('job', 'pool', 'container').splitlines()
+
+    batch = '--account-name mybatch --account-endpoint https://mybatch.westeurope.batch.azure.com'
+    assert [command.strip() for command in commands] == [
+        f'az batch job delete --job-id LinuxFFmpegJob --yes {batch}',
+        f'az batch pool delete --pool-id LinuxFFmpegPool --yes {batch}',
+        f'az storage container delete -n input {options}',
+    ]
+
+
 def show_formula(azure: Azure, formula: str) -> None:
     """Let the pool have this formula."""
     get = azure.batch.pool.get.side_effect
