@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -24,7 +25,6 @@ ROOT = SCRIPT.parent
 README = (ROOT / 'README.md').read_text('utf-8')
 TESTS_README = (ROOT / 'tests' / 'README.md').read_text('utf-8')
 SCRIPT_TEXT = SCRIPT.read_text('utf-8')
-LONGEST_README = 1100  # words
 
 FENCED = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
@@ -39,9 +39,8 @@ def section(heading: str) -> str:
     return README.partition(f'\n## {heading}\n')[2].partition('\n## ')[0]
 
 
-FAILURES = section('When it fails')
 OPTIONS = section('Options')
-SHELL_BLOCKS = blocks(README, '') + blocks(TESTS_README, '')
+SHELL_BLOCKS = ''.join(blocks(README, '') + blocks(TESTS_README, ''))
 
 # A function that the README names, and an excerpt of it below.
 SCRIPT_LINK = rf'\[`(\w+)`\]\({SCRIPT.name}\)'
@@ -54,22 +53,24 @@ PLAIN = f'python {SCRIPT.name}'
 INSTALL = 'python3 -m venv .venv && . .venv/bin/activate && pip install -r'
 TRY_IT = f'{INSTALL} tests/local_azure/requirements.txt && python -m tests.local_azure'
 OWN_VIDEOS = 'python -m tests.local_azure --input ~/Videos --output ~/Music'
+SERVE = 'python -m tests.local_azure --serve > azure.env'
+OWN_COPY = '. azure.env && python my_copy.py'
 PICTURES = 'python -m tests.media.make_pictures'
 TRIED_BELOW = {
     TRY_IT,  # its last part
     OWN_VIDEOS,
     PICTURES,
+    SERVE,
+    OWN_COPY,
     PLAIN,
     f'{PLAIN} --check',
     'python -m tests.local_azure --entra -y',
 }
-SELECTIONS = ('python -m pytest tests/unit/test_tasks.py', 'python -m pytest -k preempted')
-TRIED_ELSEWHERE = {
-    'python -m tests.local_azure --watch': 'tests/conformance/test_demonstration.py',
-    'python -m tests.local_azure --serve': 'tests/conformance/test_demonstration.py',
-    f'{INSTALL} tests/requirements.txt && python -m pytest': '.ci/run',
-}
+SELECTION = re.compile(r'python -m pytest (?:(?P<file>[\w./]+)|-k (?P<word>\w+))')
 NOT_TRIED = {
+    'python -m tests.local_azure --watch',  # tests/conformance has tests of this one,
+    'python -m tests.local_azure --serve',  # and of this one
+    f'{INSTALL} tests/requirements.txt && python -m pytest',  # .ci/run runs it
     f'{INSTALL} requirements.txt',  # needs a package index
     'python -m tests.benchmark',  # takes minutes, as the next two do
     'python -m tests.end_to_end.random_interrupts 200',
@@ -92,7 +93,7 @@ import {SCRIPT.stem} as sample
 sample.check_settings(sample.parse_arguments([]))
 """
 
-MP3S = [f'LowPriVMs-{number}.mp3' for number in range(1, 6)]
+MP3S = [sample_script.output_name(f'LowPriVMs-{number}.mp4') for number in range(1, 6)]
 
 
 @pytest.fixture
@@ -132,17 +133,11 @@ def names(folder: Path) -> list[str]:
 
 
 def test_every_command_is_tried_or_known_not_to_be() -> None:
-    commands = set(''.join(SHELL_BLOCKS).splitlines()) - {''}
+    commands = set(SHELL_BLOCKS.splitlines()) - {''}
     on_azure = set(filter(ON_AZURE.match, commands))
+    selections = set(filter(SELECTION.fullmatch, commands))
 
-    assert commands - on_azure == {*TRIED_BELOW, *SELECTIONS, *TRIED_ELSEWHERE, *NOT_TRIED}
-
-
-@pytest.mark.parametrize(('command', 'where'), TRIED_ELSEWHERE.items())
-def test_commands_that_are_tried_elsewhere_are_known_there(command: str, where: str) -> None:
-    text = (ROOT / where).read_text('utf-8')
-
-    assert command.split()[-1] in text
+    assert commands - on_azure - selections == TRIED_BELOW | NOT_TRIED
 
 
 def test_the_plain_run_and_the_check_do_what_they_say(azure: LocalAzure, copy: Path) -> None:
@@ -163,6 +158,25 @@ def test_the_plain_run_and_the_check_do_what_they_say(azure: LocalAzure, copy: P
 def test_the_local_azure_converts_the_five_videos(copy: Path, command: str) -> None:
     result = run(command, copy)
 
+    assert result.returncode == 0, result.stderr
+    assert names(copy / 'OutputFiles') == MP3S
+
+
+def test_a_copy_of_the_script_runs_with_the_variables_of_a_local_azure(copy: Path) -> None:
+    shutil.copy(copy / SCRIPT.name, copy / 'my_copy.py')
+    serve = [sys.executable, *SERVE.split()[1:-2]]
+    variables = copy / SERVE.split()[-1]
+    with (
+        variables.open('w') as file,
+        subprocess.Popen(serve, cwd=copy, stdout=file, stderr=subprocess.PIPE, text=True) as server,
+    ):
+        assert server.stderr
+        while server.stderr.readline() != 'Ready.\n':
+            assert server.poll() is None
+
+        result = run(OWN_COPY, copy)
+
+        server.send_signal(signal.SIGINT)
     assert result.returncode == 0, result.stderr
     assert names(copy / 'OutputFiles') == MP3S
 
@@ -196,15 +210,21 @@ def test_the_pictures_are_of_a_real_run(copy: Path) -> None:
     assert 'lecture-12.mp4' in end_text
 
 
-@pytest.mark.parametrize('command', SELECTIONS, ids=['file', 'word'])
-def test_a_selection_of_tests_selects_some(command: str) -> None:
-    result = run(f'{command} --collect-only -q -n 0 -p no:cacheprovider', ROOT)
+def test_a_selection_of_tests_selects_some() -> None:
+    selections = list(filter(None, map(SELECTION.fullmatch, SHELL_BLOCKS.splitlines())))
+    texts = [path.read_text('utf-8') for path in (ROOT / 'tests').rglob('test_*.py')]
 
-    assert result.returncode == 0, result.stdout
+    assert selections
+    for selection in selections:
+        if selection['file']:
+            assert (ROOT / selection['file']).exists(), selection[0]
+        else:
+            name = rf'^def test_\w*{selection["word"]}'
+            assert any(re.search(name, text, re.MULTILINE) for text in texts), selection[0]
 
 
 def test_the_commands_for_azure_give_settings_that_the_script_accepts(tmp_path: Path) -> None:
-    commands = filter(ON_AZURE.match, SHELL_BLOCKS)
+    commands = [block for block in blocks(README, '') if ON_AZURE.match(block)]
     check = f"cd '{ROOT}'; python -c '{SETTINGS_ARE_ACCEPTED}'"
 
     # -u: a variable that stands in a command and is set nowhere is an error.
@@ -288,13 +308,6 @@ def test_the_example_of_a_test_is_the_one_above() -> None:
 # --- Words, links and tables ----------------------------------------------------------------------
 
 
-def test_the_readme_is_short() -> None:
-    prose = FENCED.sub('', README)
-    words = re.findall(r'\S*\w\S*', prose)
-
-    assert len(words) <= LONGEST_README
-
-
 def anchors(path: Path) -> set[str]:
     """Return the anchors that GitHub gives to the headings of a document."""
     headings = re.findall('^#+ (.*)$', path.read_text('utf-8'), re.MULTILINE)
@@ -325,10 +338,17 @@ def test_files_that_the_tests_readme_names_exist() -> None:
 
 
 def test_the_options_are_those_of_the_help() -> None:
-    described = re.findall(r'^\| `(-.+?)` \| (.+) \|$', OPTIONS, re.MULTILINE)
+    described = re.findall(r'^\| `(-.+?)` \| (.+) \| (.*?) ?\|$', OPTIONS, re.MULTILINE)
+    described = [(option, text, default.replace('`', '')) for option, text, default in described]
     options = help_of_the_script().partition('\noptions:\n')[2]
-    real = re.findall(r'^  (-\S+(?: [A-Z]+)?) {2,}(.+)$', options, re.MULTILINE)
 
+    real = []
+    for option, text in re.findall(r'^  (-\S+(?: [A-Z]+)?) {2,}(.+)$', options, re.MULTILINE):
+        default = re.search(r' \(default: (.+)\)', text)
+        if default:
+            real.append((option, text.replace(default[0], ''), default[1]))
+        else:
+            real.append((option, text, ''))
     assert described == real
 
 
@@ -342,15 +362,6 @@ def test_the_exit_codes_are_those_of_the_help() -> None:
 
 def test_the_variables_of_the_settings_are_those_that_the_script_reads() -> None:
     described = re.findall(r'^\| `(_\w+)` \| `(AZURE_\w+)` \|$', OPTIONS, re.MULTILINE)
-    reads = re.findall(r"^(_\w+) = setting\(\s*'(\w+)'", SCRIPT_TEXT, re.MULTILINE)
+    reads = re.findall(r"^(_\w+) = os.getenv\(\s*'(\w+)'", SCRIPT_TEXT, re.MULTILINE)
 
     assert described == reads
-
-
-def test_the_messages_that_are_explained_are_known_to_the_script() -> None:
-    first_column = re.findall(r'^\| (`.*?) \|', FAILURES, re.MULTILINE)
-    messages = re.findall('`(.+?)`', ''.join(first_column))
-
-    assert messages
-    for message in messages:
-        assert message.lower() in SCRIPT_TEXT.lower()

@@ -25,7 +25,7 @@ def videos(make_video: MakeVideo) -> None:
 @pytest.fixture
 def endless(sample: Sample, videos: None) -> Fault:  # noqa: ARG001 - the videos of the run
     """Lets the task of b.mp4 run until the fault is removed."""
-    return sample.azure.hang_requests(
+    return sample.azure.hold_requests(
         'GET', '/input/b.mp4', count=None, service='storage', source='node'
     )
 
@@ -56,8 +56,8 @@ def test_each_step_that_takes_long_has_a_bar_that_goes_away(
     open_screen: OpenScreen, endless: Fault, sample: Sample
 ) -> None:
     sample.azure.slow_nodes(start_task=3)
-    upload = sample.azure.hang_requests('PUT', '/input/c.mp4', service='storage')
-    download = sample.azure.hang_requests('GET', '/output/', service='storage')
+    upload = sample.azure.hold_requests('PUT', '/input/c.mp4', service='storage')
+    download = sample.azure.hold_requests('GET', '/output/', service='storage')
 
     screen = open_screen()
 
