@@ -66,12 +66,14 @@ TRIED_BELOW = {
     f'{PLAIN} --check',
     'python -m tests.local_azure --entra -y',
 }
-SELECTION = re.compile(r'python -m pytest (?:(?P<file>[\w./]+)|-k (?P<word>\w+))')
+SELECTION = re.compile(r'python -m pytest( tests/[\w./]+)?( -k \w+)?')
 NOT_TRIED = {
     'python -m tests.local_azure --watch',  # tests/conformance has tests of this one,
     'python -m tests.local_azure --serve',  # and of this one
     f'{INSTALL} tests/requirements.txt && python -m pytest',  # .ci/run runs it
     f'{INSTALL} requirements.txt',  # needs a package index
+    'python -m pytest --lf -n 2',  # this very run may have failed tests
+    'python -m tests.azure_cli',  # needs azure-cli
     'python -m tests.benchmark',  # takes minutes, as the next two do
     'python -m tests.end_to_end.random_interrupts 200',
     'python -m tests.end_to_end.random_offsets 20',
@@ -210,17 +212,18 @@ def test_the_pictures_are_of_a_real_run(copy: Path) -> None:
     assert 'lecture-12.mp4' in end_text
 
 
-def test_a_selection_of_tests_selects_some() -> None:
-    selections = list(filter(None, map(SELECTION.fullmatch, SHELL_BLOCKS.splitlines())))
-    texts = [path.read_text('utf-8') for path in (ROOT / 'tests').rglob('test_*.py')]
+def test_selections_of_tests_select_some() -> None:
+    commands = list(filter(SELECTION.fullmatch, SHELL_BLOCKS.splitlines()))
 
-    assert selections
-    for selection in selections:
-        if selection['file']:
-            assert (ROOT / selection['file']).exists(), selection[0]
-        else:
-            name = rf'^def test_\w*{selection["word"]}'
-            assert any(re.search(name, text, re.MULTILINE) for text in texts), selection[0]
+    assert commands
+    for command in commands:
+        if 'tests/' in command:
+            result = run(f'{command} --collect-only -q -n 0 -p no:cacheprovider', ROOT)
+            assert result.returncode == 0, result.stdout
+        else:  # to collect all tests takes long
+            word = command.rpartition(' ')[2]
+            tests = ''.join(path.read_text('utf-8') for path in (ROOT / 'tests').rglob('test_*.py'))
+            assert re.search(rf'^def test_\w*{word}', tests, re.MULTILINE), command
 
 
 def test_the_commands_for_azure_give_settings_that_the_script_accepts(tmp_path: Path) -> None:
