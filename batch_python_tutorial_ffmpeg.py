@@ -21,8 +21,8 @@ What exists in Azure, for how long, and what bills:
     output container    by size          you delete it
     nodes               by the minute    the pool is deleted; at the latest, Batch removes them half
                                          an hour (and five minutes) after the time limit
-    pool without nodes  nothing          you agree to delete it
-    job and tasks       nothing          you agree to delete the job
+    pool without nodes  nothing          you agree to delete it, or nobody is there to ask
+    job and tasks       nothing          you agree to delete it, or nobody is there to ask
 
 The nodes end by a formula that the pool has from its creation. So this machine may crash at any
 moment: what is left bills for storage, and for nodes until the time in that formula. The next run
@@ -142,7 +142,7 @@ _JOB_ID = 'LinuxFFmpegJob'
 # about two minutes.
 _JOB_TIMEOUT = timedelta(minutes=30)
 _TIMEOUT_PER_GIGABYTE = timedelta(minutes=6)  # of video that one node has to convert
-_MARGIN = timedelta(minutes=30)  # from the time limit until Batch itself ends the job and the nodes
+_MARGIN = timedelta(minutes=30)  # beyond the time limit, until Batch itself ends job and nodes
 _UPLOAD_TIME = timedelta(days=1)  # for which a SAS lasts beyond the time limit
 
 # Another format is '.m4a' with the options '-vn -c:a aac'.
@@ -205,7 +205,7 @@ def convert_videos(options: argparse.Namespace, videos: dict[str, Path]) -> int:
     try:
         started = azure_now(blob_client)
         run = Run(options, videos, batch_client, blob_client, lock, started, stopwatch)
-        # A pool or container of somebody else ends the run. An old job is deleted, if you agree.
+        # A pool or container of somebody else ends the run. So does an old job that you keep.
         make_room(run)
 
         say(create_container(blob_client, _INPUT_CONTAINER_NAME))
@@ -405,7 +405,7 @@ def get_container_sas_url(
 # many there are is decided by the pool's formula, which Batch evaluates when the pool is created
 # and every five minutes from then on. Ours says: so many nodes until `nodes_end`, and none after.
 # So the bill ends even if this program dies, at the latest five minutes after that time. (The job
-# has ended by then as well, by its own time limit.)
+# ends at about that time, too, by a limit of its own.)
 #
 # Low-priority (Spot) nodes cost a fraction of dedicated ones. In return Azure may take one away at
 # any time, and Batch then runs its task again on another.
@@ -804,7 +804,8 @@ def clean_up(run: Run) -> None:
     """Delete the videos in Azure and, if the user agrees, the job and the pool."""
     if run.lock.is_lost():
         run.cleaned_up = False
-        warn('Nothing is deleted, since another run may use it. It bills. When that run has ended:')
+        warn('Nothing is deleted, since another run may use it. Its nodes and files bill.')
+        warn('When that run has ended:')
         warn(deletion_commands('job', 'pool', 'container'))
         return
 
@@ -1990,8 +1991,10 @@ def print_table(run: Run, results: Sequence[VideoResult]) -> None:
             rich.filesize.decimal(result.output_size),
             result.status,
         )
+    if not console.is_terminal:
+        console.width = 160  # a log has no width of its own
     warn('')
-    console.print(table, width=None if console.is_terminal else 160)
+    console.print(table)
 
 
 # --- Errors and remedies --------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_every_batch_request_survives_a_passing_fault(sample: Sample, fault: str
     assert_survived(sample, fault, BATCH_REQUESTS, 'batch')
 
 
-@pytest.mark.parametrize('fault', ['408', '429', '503', 'cut after'])
+@pytest.mark.parametrize('fault', FAULTS)
 def test_every_storage_request_survives_a_passing_fault(sample: Sample, fault: str) -> None:
     assert_survived(sample, fault, STORAGE_REQUESTS, 'storage')
 

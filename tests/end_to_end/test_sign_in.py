@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 from urllib.parse import parse_qs
 
 import pytest
@@ -14,7 +13,7 @@ from tests.conftest import MakeVideo
 from tests.local_azure import LocalAzure
 from tests.local_azure.faults import Service
 
-from .conftest import Sample
+from .conftest import Sample, mp3s_of
 
 KEYS = ('AZURE_BATCH_ACCESS_KEY', 'AZURE_STORAGE_KEY')
 BATCH_ROLE = '--role "Azure Batch Data Contributor" --assignee <you>'
@@ -46,11 +45,10 @@ def signers(sample: Sample) -> set[str]:
 
 
 def assert_refused(sample: Sample, *words: str) -> None:
-    """Run the sample: one message with these words, exit code 1, nothing made."""
-    stderr = sample.assert_refused(*words)
+    """Run the sample: one message with these words, exit code 1, nothing left."""
+    sample.assert_refused(*words)
 
     sample.azure.faults.clear()
-    assert stderr.startswith('Error: ')
     assert sample.nothing_is_left()
 
 
@@ -61,7 +59,7 @@ def test_the_clips_are_converted_without_any_key(sample: Sample, clips: Path) ->
 
     assert not set(KEYS) & set(sample.azure.environment)
     assert result.returncode == 0, result.stderr
-    assert sample.mp3s() == [f'LowPriVMs-{number}.mp3' for number in range(1, 6)]
+    assert sample.mp3s() == mp3s_of(*(f'LowPriVMs-{number}.mp4' for number in range(1, 6)))
     assert signers(sample) == {'user delegation key'}
     assert sample.nothing_is_left()
 
@@ -74,7 +72,7 @@ def test_each_service_chooses_its_own_way(key: str, sample: Sample, make_video: 
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert sample.mp3s() == ['a.mp3']
+    assert sample.mp3s() == mp3s_of('a.mp4')
     assert signers(sample) == {
         'account key' if key == 'AZURE_STORAGE_KEY' else 'user delegation key'
     }
@@ -85,32 +83,23 @@ def test_a_run_longer_than_the_life_of_a_token_succeeds(
 ) -> None:
     make_video('a.mp4')
     sample.azure.token_life = timedelta(seconds=3)
-    sample.azure.slow_nodes(
-        start_task=12
-    )  # seconds: beyond the life of a token and what a service allows on top
+    # Seconds: beyond the life of a token and what a service allows on top.
+    sample.azure.slow_nodes(start_task=12)
 
     result = sample.run('-y')
 
     tokens = [request for request in sample.azure.requests if request.service == 'identity']
     assert result.returncode == 0, result.stderr
-    assert sample.mp3s() == ['a.mp3']
+    assert sample.mp3s() == mp3s_of('a.mp4')
     assert tokens[-1].started - tokens[0].started > 2 * sample.azure.token_life.total_seconds()
 
 
 @pytest.mark.parametrize('service', ['batch', 'storage'])
-@pytest.mark.parametrize('kind', ['audience', 'expired', 'signature'])
-def test_a_bad_token_is_said(
-    kind: Literal['audience', 'expired', 'signature'],
-    service: Service,
-    sample: Sample,
-    make_video: MakeVideo,
-) -> None:
+def test_a_bad_token_is_said(service: Service, sample: Sample, make_video: MakeVideo) -> None:
     make_video('a.mp4')
-    sample.azure.bad_tokens(kind, service=service)
+    sample.azure.bad_tokens('signature', service=service)
 
-    assert_refused(
-        sample, 'Server failed to authenticate the request', 'an expired or forbidden sign-in'
-    )
+    assert_refused(sample, f'{service.capitalize()} account', 'az login')
 
 
 @pytest.mark.parametrize(
@@ -124,7 +113,7 @@ def test_a_missing_role_is_said_with_the_command_that_gives_it(
     make_video('a.mp4')
     denied = sample.azure.deny_role(service)
 
-    assert_refused(sample, 'a role is missing', 'az role assignment create', role)
+    assert_refused(sample, 'az role assignment create', role)
     denied.check()
 
 
@@ -141,22 +130,22 @@ def forbid_entra(azure: LocalAzure) -> None:
 
 
 @pytest.mark.parametrize(
-    ('forbid', 'key', 'words'),
+    ('forbid', 'key', 'word'),
     [
         (
             forbid_keys_of_batch,
             'AZURE_BATCH_ACCESS_KEY',
-            ['SharedKey is not allowed for this account'],
+            'SharedKey is not allowed for this account',
         ),
-        (forbid_keys_of_storage, 'AZURE_STORAGE_KEY', ['Leave _STORAGE_ACCOUNT_KEY empty']),
-        (forbid_entra, '', ['AAD is not allowed for this account']),
+        (forbid_keys_of_storage, 'AZURE_STORAGE_KEY', 'Leave _STORAGE_ACCOUNT_KEY empty'),
+        (forbid_entra, '', 'AAD is not allowed for this account'),
     ],
     ids=['keys of Batch', 'keys of Storage', 'Entra'],
 )
 def test_a_way_to_sign_in_that_the_account_forbids_is_said(
     forbid: Callable[[LocalAzure], None],
     key: str,
-    words: list[str],
+    word: str,
     sample: Sample,
     make_video: MakeVideo,
 ) -> None:
@@ -164,7 +153,7 @@ def test_a_way_to_sign_in_that_the_account_forbids_is_said(
     sample.environment = {key: sample.azure.keys[key]} if key else {}
     forbid(sample.azure)
 
-    assert_refused(sample, *words)
+    assert_refused(sample, word)
 
 
 def test_nobody_signed_in_is_said(sample: Sample, make_video: MakeVideo, tmp_path: Path) -> None:
@@ -175,4 +164,4 @@ def test_nobody_signed_in_is_said(sample: Sample, make_video: MakeVideo, tmp_pat
         'HOME': str(tmp_path),
     }
 
-    assert_refused(sample, 'Not signed in. Run "az login", or set a key.')
+    assert_refused(sample, 'Not signed in')

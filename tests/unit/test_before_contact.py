@@ -50,6 +50,7 @@ def refusal(run_main: RunMain, capsys: pytest.CaptureFixture[str], *argv: str) -
         ('_BATCH_ACCOUNT_URL', 'https://xxxx.westeurope.batch.azure.com'),
         ('_BATCH_ACCOUNT_URL', 'http://mybatch.westeurope.batch.azure.com'),
         ('_BATCH_ACCOUNT_URL', 'mybatch.westeurope.batch.azure.com'),
+        ('_BATCH_ACCOUNT_URL', 'http://127.0.0.1.example'),
         ('_STORAGE_ACCOUNT_NAME', 'st'),
         ('_STORAGE_ACCOUNT_URL', 'https://'),
         ('_INPUT_CONTAINER_NAME', 'a--b'),
@@ -146,18 +147,22 @@ def test_the_variable_that_a_wrong_value_came_from_is_named(
     assert 'AZURE_BATCH_ACCOUNT' in refusal(run_main, capsys)
 
 
-@pytest.mark.parametrize('character', list('/#@?[]'))
+@pytest.mark.parametrize(
+    ('variable', 'character'),
+    [*(('HTTPS_PROXY', one) for one in '/#@?[]'), ('HTTP_PROXY', '#'), ('ALL_PROXY', '#')],
+)
 def test_a_proxy_whose_password_breaks_its_url_is_refused_without_showing_it(
     run_main: RunMain,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    variable: str,
     character: str,
 ) -> None:
-    monkeypatch.setenv('HTTPS_PROXY', f'http://me:pass{character}word@proxy.local:3128')
+    monkeypatch.setenv(variable, f'http://me:pass{character}word@proxy.local:3128')
 
     message = refusal(run_main, capsys)
 
-    assert 'HTTPS_PROXY' in message
+    assert variable in message
     assert 'word@' not in message
 
 
@@ -252,11 +257,24 @@ def test_the_time_limit_is_for_what_one_node_has_to_convert(tmp_path: Path) -> N
     assert limits([], [10**9] * 5, tmp_path)[2] == timedelta(minutes=36)
 
 
+@pytest.mark.parametrize(('videos', 'blocks'), [(1, 8), (4, 8), (5, 6), (32, 1), (1000, 1)])
+def test_the_fewer_files_there_are_the_more_blocks_of_each_travel_at_once(
+    tmp_path: Path, videos: int, blocks: int
+) -> None:
+    options = sample.parse_arguments(['--timeout', '1'])
+
+    sample.set_limits(options, {str(number): tmp_path for number in range(videos)})
+
+    assert options.blocks_at_once == blocks
+
+
 # --- Videos ---------------------------------------------------------------------------------------
 
 
 def test_videos_are_found_in_all_folders_by_their_names(videos: Videos) -> None:
-    folder = videos(['a.mp4', 'b.MP4', 'sub/deep/ä b.mp4', 'c.mov', '.hidden.mp4', '.trash/d.mp4'])
+    names = ['sub/deep/ä b.mp4', 'b.MP4', 'a.mp4']
+    no_videos = ['c.mov', '.hidden.mp4', '.trash/d.mp4', '$RECYCLE.BIN/e.mp4', '@eaDir/f.mp4']
+    folder = videos([*names, *no_videos])
 
     found = sample.find_videos(folder)
 
@@ -274,9 +292,12 @@ def test_videos_are_found_in_all_folders_by_their_names(videos: Videos) -> None:
         ['a.mp4', 'a.mp3/b.mp4'],
         ['line\nbreak.mp4'],
         ['\x1b[2J.mp4'],
+        ['\x9b2J.mp4'],
+        ['no utf-8 \udcff.mp4'],
         ['back\\slash.mp4'],
         ['Vol. 1./a.mp4'],
-        ['/'.join(['d' * 200] * 6) + '/a.mp4'],
+        ['a.mp4', 'A.MP3/b.mp4'],
+        ['d' * 1021 + '.mp4'],
     ],
     ids=repr,
 )
@@ -286,6 +307,7 @@ def test_names_that_would_be_lost_or_changed_are_refused(names: list[str]) -> No
 
 
 def test_odd_names_that_azure_keeps_pass() -> None:
+    sample.check_names(['d' * 1020 + '.mp4'])
     sample.check_names(["it's.mp4", '%20?#&.mp4', '日本.mp4', 'a\u00a0b.mp4', 'a.b.mp4', 'a.mp4'])
 
 
@@ -304,6 +326,16 @@ def test_a_link_to_nowhere_is_refused(videos: Videos) -> None:
     (folder / 'gone.mp4').symlink_to(folder / 'nowhere.mp4')
 
     with pytest.raises(sample.UsageError, match=r'gone\.mp4'):
+        sample.find_videos(folder)
+
+
+def test_a_video_that_may_not_be_read_is_refused(
+    videos: Videos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = videos(['a.mp4', 'closed.mp4'])
+    monkeypatch.setattr(os, 'access', lambda path, _mode: path.name != 'closed.mp4')
+
+    with pytest.raises(sample.UsageError, match=r'closed\.mp4'):
         sample.find_videos(folder)
 
 
@@ -377,14 +409,35 @@ def test_a_file_is_no_output_folder(videos: Videos, tmp_path: Path) -> None:
         sample.check_outputs(sample.find_videos(videos(VIDEOS)), tmp_path / 'file' / 'sub')
 
 
-def test_an_output_that_is_one_of_the_videos_is_refused(
+def test_a_link_to_nowhere_is_no_output_folder(tmp_path: Path) -> None:
+    (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+
+    with pytest.raises(sample.UsageError, match='--output'):
+        sample.check_outputs({}, tmp_path / 'link')
+
+
+@pytest.mark.parametrize('folder', ['there', 'new', 'new/folder'])
+def test_an_output_folder_may_be_there_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    (tmp_path / 'there').mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    sample.check_outputs({}, Path(folder))
+
+    assert not (tmp_path / 'new').exists()
+
+
+def test_an_output_that_is_one_of_the_videos_is_refused_however_it_is_called(
     videos: Videos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample, '_OUTPUT_FORMAT', {'extension': '.mp4', 'ffmpeg_options': ''})
     folder = videos(VIDEOS)
+    link = folder.with_name('link')
+    link.symlink_to(folder)
 
     with pytest.raises(sample.UsageError, match='replace'):
-        sample.check_outputs(sample.find_videos(folder), folder)
+        sample.check_outputs(sample.find_videos(link), folder)
 
 
 # --- --missing ------------------------------------------------------------------------------------
@@ -394,12 +447,13 @@ def test_an_output_that_is_one_of_the_videos_is_refused(
     ('made', 'age', 'is_left_out'),
     [
         ('a.mp3', -10, True),
+        ('a.mp3', 0, True),
         ('a.mp3', 10, False),
         ('a.damaged.mp3', -10, True),
         ('a.damaged.mp3', 10, False),
         ('other.mp3', -10, False),
     ],
-    ids=['newer', 'older', 'newer damaged', 'older damaged', 'of another'],
+    ids=['newer', 'as old', 'older', 'newer damaged', 'older damaged', 'of another'],
 )
 def test_a_video_is_left_out_if_it_was_converted_since_it_changed(
     videos: Videos, output: Path, made: str, age: int, is_left_out: bool
@@ -413,6 +467,13 @@ def test_a_video_is_left_out_if_it_was_converted_since_it_changed(
     missing = sample.leave_out_converted(found, output)
 
     assert list(missing) == (['b.mp4'] if is_left_out else ['a.mp4', 'b.mp4'])
+
+
+def test_a_folder_in_the_place_of_an_output_is_no_output(videos: Videos, output: Path) -> None:
+    found = sample.find_videos(videos(['a.mp4']))
+    (output / 'a.mp3').mkdir(parents=True)
+
+    assert list(sample.leave_out_converted(found, output)) == ['a.mp4']
 
 
 def test_if_nothing_is_missing_nothing_is_contacted(

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from azure.batch import models
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ResourceNotFoundError
 from msrest.exceptions import ClientRequestError
+from requests.adapters import HTTPAdapter
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Clock
+from .conftest import Clock, interrupt
 from .web import Answer, Web, json_answer
 
 PAGE = Answer(200, b'<html>Sign in to the network</html>', {'Content-Type': 'text/html'})
@@ -42,7 +43,7 @@ def failing(kind: str) -> Answer:
     return json_answer(int(kind), {'code': 'Busy', 'message': {'value': 'Later.'}}, Retry_After='1')
 
 
-TEMPORARY = ['408', '429', '500', '503', 'cut', 'a page', 'a page of a gateway']
+TEMPORARY = ['408', '429', '500', '502', '503', '504', 'cut', 'a page', 'a page of a gateway']
 calls: dict[str, Callable[[Any], Any]] = {
     'GET': lambda client: client.pool.get('p'),
     'POST': lambda client: client.task.add_collection('j', [models.TaskAddParameter(
@@ -89,6 +90,38 @@ def test_a_service_that_has_never_answered_is_given_up_early(
     assert clock.elapsed < 30
 
 
+def test_the_client_of_storage_adds_no_tries_of_its_own(web: Web, blob_client: Any) -> None:
+    web.otherwise = failing('503')
+
+    with pytest.raises(AzureError):
+        list(blob_client.get_container_client('input').list_blobs())
+
+    assert len(web.requests) == 5
+
+
+@pytest.mark.parametrize('service', ['Batch', 'Storage'])
+def test_a_service_that_hangs_is_given_up_sooner_until_it_has_answered_once(
+    web: Web, batch_client: Any, blob_client: Any, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    limits = []
+    send = HTTPAdapter.send
+
+    def send_and_note(adapter: HTTPAdapter, *arguments: Any, **options: Any) -> Any:
+        limits.append(options['timeout'])
+        return send(adapter, *arguments, **options)
+
+    monkeypatch.setattr(HTTPAdapter, 'send', send_and_note)
+    web.otherwise = POOL if service == 'Batch' else NO_BLOBS
+
+    for _ in range(2):
+        if service == 'Batch':
+            batch_client.pool.get('p')
+        else:
+            list(blob_client.get_container_client('input').list_blobs())
+
+    assert limits == [(5, 10), (10, 60)]
+
+
 def test_a_service_that_has_answered_once_is_given_a_minute(
     web: Web, batch_client: Any, clock: Clock
 ) -> None:
@@ -122,6 +155,15 @@ def test_a_refusal_is_not_repeated(web: Web, batch_client: Any) -> None:
     assert len(web.requests) == 1
 
 
+def test_a_refusal_without_a_body_is_one_of_storage(web: Web, blob_client: Any) -> None:
+    web.otherwise = Answer(404, b'', {'x-ms-error-code': 'ContainerNotFound'})
+
+    with pytest.raises(ResourceNotFoundError):
+        blob_client.get_container_client('input').get_container_properties()
+
+    assert len(web.requests) == 1
+
+
 def test_an_answer_that_is_no_error_of_batch_gives_one_message(web: Web, batch_client: Any) -> None:
     web.otherwise = Answer(403, b'Forbidden by the proxy', {'Content-Type': 'text/plain'})
 
@@ -131,14 +173,34 @@ def test_an_answer_that_is_no_error_of_batch_gives_one_message(web: Web, batch_c
     assert 'proxy' in sample.describe(refused.value)
 
 
-def test_the_version_of_the_service_is_the_one_of_the_settings(web: Web, batch_client: Any) -> None:
-    web.answers = [POOL, json_answer(202, {})]
+@pytest.mark.parametrize(
+    'request_of',
+    [
+        lambda client: list(client.account.list_supported_images()),
+        lambda client: list(client.compute_node.list('p')),
+        lambda client: client.file.get_from_task('j', 't', 'stderr.txt'),
+        lambda client: client.job.delete('j'),
+        lambda client: client.pool.get('p'),
+        lambda client: list(client.task.list('j')),
+    ],
+    ids=['account', 'compute_node', 'file', 'job', 'pool', 'task'],
+)
+def test_all_requests_have_the_version_of_the_script(
+    web: Web, batch_client: Any, request_of: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(models.BatchErrorException):
+        request_of(batch_client)
 
-    batch_client.pool.get('p')
-    batch_client.job.delete('j')
+    assert web.requests[0].path.endswith(f'api-version={sample._BATCH_API_VERSION}')
 
-    version = f'api-version={sample._BATCH_API_VERSION}'
-    assert all(version in request.path for request in web.requests)
+
+def test_the_client_of_batch_keeps_its_connection(web: Web, batch_client: Any) -> None:
+    web.otherwise = POOL
+
+    for _ in range(5):
+        batch_client.pool.get('p')
+
+    assert (len(web.requests), web.connections) == (5, 1)
 
 
 def test_many_uploads_use_as_many_connections_as_may_be_under_way(
@@ -206,21 +268,33 @@ def test_a_token_is_asked_for_once_by_one_thread() -> None:
     assert len(identity.asked) == 1
 
 
-def test_each_service_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    identity = Identity()
-    token = sample.Token(identity)
+def test_each_service_has_a_token_of_its_own() -> None:
+    token = sample.Token(Identity())
 
     assert token.for_batch() == {'tokenType': 'Bearer', 'accessToken': 'token 1'}
     assert token.get_token('https://storage.azure.com/.default').token == 'token 2'
     assert token.for_batch()['accessToken'] == 'token 1'
 
-    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', 'https://x.chinanorth.batch.chinacloudapi.cn')
-    token.for_batch()
-    assert [scopes[0] for scopes in identity.asked] == [
-        'https://batch.core.windows.net/.default',
-        'https://storage.azure.com/.default',
-        'https://batch.chinacloudapi.cn/.default',
-    ]
+
+@pytest.mark.parametrize(
+    ('host', 'resource'),
+    [
+        ('x.westeurope.batch.azure.com', 'batch.core.windows.net'),
+        ('x.chinanorth.batch.chinacloudapi.cn/', 'batch.chinacloudapi.cn'),
+        ('x.usgovvirginia.batch.usgovcloudapi.net', 'batch.core.usgovcloudapi.net'),
+        ('x.usgovvirginia.batch.azure.us/', 'batch.core.usgovcloudapi.net'),
+        ('127.0.0.1:10000', 'batch.core.windows.net'),
+    ],
+)
+def test_the_token_for_batch_is_of_the_cloud_of_the_account(
+    monkeypatch: pytest.MonkeyPatch, host: str, resource: str
+) -> None:
+    identity = Identity()
+    monkeypatch.setattr(sample, '_BATCH_ACCOUNT_URL', f'https://{host}')
+
+    sample.Token(identity).for_batch()
+
+    assert identity.asked == [(f'https://{resource}/.default',)]
 
 
 @pytest.mark.parametrize(('lives', 'asked'), [(301, 1), (299, 2)])
@@ -302,6 +376,13 @@ def test_progress_is_shown_up_to_the_end() -> None:
     sample.in_parallel(lambda number: number, range(50), shown.append)
 
     assert shown[-1] == 50
+
+
+def test_work_does_not_go_on_when_the_run_has_to_stop() -> None:
+    interrupt()
+
+    with pytest.raises(sample.InterruptedRunError):
+        sample.in_parallel(lambda number: number, range(3))
 
 
 def test_the_first_error_ends_the_work() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ import batch_python_tutorial_ffmpeg as sample
 from .conftest import Clock, NewRun, RunMain, Typed
 from .mocks import OUTPUT, Azure
 from .terminal import Terminal
+
+CLOSED = io.StringIO()
+CLOSED.close()
 
 
 class Broken(io.StringIO):
@@ -51,15 +55,30 @@ def test_a_run_that_cannot_print_converts_all_and_cleans_up(
     assert azure.made == {OUTPUT}
 
 
+@pytest.mark.parametrize(
+    ('encoding', 'name', 'shown'),
+    [('ascii', 'ä.mp4', b'\\xe4.mp4'), ('utf-8', '\udcff.mp4', b'\\udcff.mp4')],
+    ids=['not ascii', 'not utf-8'],
+)
+@pytest.mark.parametrize('stream', ['stdout', 'stderr'])
 def test_names_that_the_terminal_does_not_know_are_escaped(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, stream: str, encoding: str, name: str, shown: bytes
 ) -> None:
-    stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
-    monkeypatch.setattr(sys, 'stdout', stream)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, stream, io.TextIOWrapper(written, encoding=encoding))
 
-    sample.say('Uploading file ä.mp4...')
+    (sample.say if stream == 'stdout' else sample.warn)(f'Uploading file {name}...')
 
-    assert stream.buffer.getvalue() == b'Uploading file \\xe4.mp4...\n'
+    assert written.getvalue() == b'Uploading file ' + shown + b'...\n'
+
+
+def test_a_line_is_in_the_log_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    log = tmp_path / 'log'
+    with log.open('w') as stream:
+        monkeypatch.setattr(sys, 'stdout', stream)
+        sample.say('a line')
+
+        assert log.read_text() == 'a line\n'
 
 
 def test_the_transcript_goes_to_stdout_and_all_else_to_stderr(
@@ -82,9 +101,9 @@ def test_a_warning_that_is_the_same_comes_once(capsys: pytest.CaptureFixture[str
 
 
 @contextlib.contextmanager
-def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+def on_terminal(monkeypatch: pytest.MonkeyPatch, kind: str = 'xterm') -> Iterator[Terminal]:
     """Let stdout and stderr be a terminal of 60 columns."""
-    monkeypatch.setenv('TERM', 'xterm')
+    monkeypatch.setenv('TERM', kind)
     with Terminal(60) as terminal, monkeypatch.context() as patch:
         patch.setattr(sys, 'stdout', terminal.stream)
         patch.setattr(sys, 'stderr', terminal.stream)
@@ -108,6 +127,38 @@ def test_on_a_terminal_a_bar_stands_below_the_transcript_and_goes(
     assert during[1].startswith('Tasks: 2 of 4 done')
     assert len(during) == 2
     assert afterwards == ['a line of the transcript']
+
+
+def test_a_transcript_that_goes_to_a_file_is_not_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = io.StringIO()
+    with on_terminal(monkeypatch) as terminal:
+        monkeypatch.setattr(sys, 'stdout', file)
+        sample.say('the transcript')
+        rows = terminal.rows
+
+    assert file.getvalue() == 'the transcript\n'
+    assert rows == []
+
+
+def test_a_line_that_is_copied_from_a_terminal_has_no_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with on_terminal(monkeypatch) as terminal:
+        sample.say('word ' * 20 + 'end')
+        rows = terminal.rows
+
+    assert [len(row) for row in rows] == [59, 43]  # 60 columns, of which the last is a space
+
+
+def test_where_the_cursor_cannot_move_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    with on_terminal(monkeypatch, kind='dumb') as terminal:
+        with sample.progress() as show:
+            show('Tasks: 1 of 4 done', 1, 4)
+        rows = terminal.rows
+
+    assert rows == []
 
 
 def test_a_long_status_goes_on_in_the_next_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +214,29 @@ def test_a_report_without_anything_wrong_is_no_error(finished: sample.Run) -> No
     sample.print_report(finished)
 
 
+def test_a_table_in_a_file_has_long_names_in_one_row(
+    new_run: NewRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = 'x' * 100 + '.mp4'
+    run = new_run(names=[name])
+    run.results[name] = sample.VideoResult(name, status='ok', has_verdict=True)
+
+    sample.print_report(run)
+
+    assert name in capsys.readouterr().err
+
+
+def test_a_video_that_is_gone_meanwhile_has_its_row_as_well(
+    finished: sample.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished.videos['00.mp4'].unlink()
+
+    with pytest.raises(sample.SampleError):
+        sample.print_report(finished)
+
+    assert '00.mp4' in capsys.readouterr().err
+
+
 def test_long_names_of_the_table_go_on_in_the_next_row(
     new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +264,9 @@ def test_long_names_of_the_table_go_on_in_the_next_row(
         ([''], 'yes', 'yes'),
         ([''], 'no', 'no'),
         (['what?', 'perhaps', 'n'], 'yes', 'no'),
-        ([EOFError()], 'yes', 'yes'),
+        ([EOFError()], 'no', 'no'),
+        ([OSError(5, 'Input/output error')], 'yes', 'yes'),
+        ([UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'invalid')], 'yes', 'yes'),
     ],
 )
 def test_a_question_is_asked_until_it_is_answered(
@@ -204,20 +280,66 @@ def test_a_question_is_asked_until_it_is_answered(
 
 
 @pytest.mark.parametrize('default', ['yes', 'no'])
-def test_where_nobody_is_there_the_default_is_the_answer_and_said(
-    default: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize('name', ['stdin', 'stdout'])
+@pytest.mark.parametrize(
+    'stream', [None, io.StringIO('y\n'), CLOSED], ids=['none', 'file', 'closed']
+)
+def test_where_nobody_is_there_the_default_is_the_answer(
+    typed: Typed,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: io.StringIO | None,
+    name: str,
+    default: str,
 ) -> None:
+    prompts = typed()
+    monkeypatch.setattr(sys, name, stream)
+
     assert sample.query_yes_no('Delete job?', default) == default
 
-    assert f'] {default} (' in capsys.readouterr().out
+    assert prompts == []
 
 
-def test_a_signal_at_a_question_answers_it_and_the_following_ones(typed: Typed) -> None:
-    prompts = typed(KeyboardInterrupt())
+def interrupted_by(number: signal.Signals) -> Callable[[str], str]:
+    """Return an input() during which a signal arrives."""
 
-    assert sample.query_yes_no('Delete job?') == 'yes'
-    assert sample.query_yes_no('Delete pool?') == 'yes'
-    assert prompts == ['Delete job? [Y/n] ']
+    def reply(_prompt: str) -> str:
+        signal.raise_signal(number)
+        return 'the signal has raised nothing'
+
+    return reply
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_at_a_question_answers_it_and_the_following_ones(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    typed()
+    monkeypatch.setattr(builtins, 'input', interrupted_by(number))
+
+    with sample.signals_noted():
+        assert sample.query_yes_no('Delete job?') == 'yes'
+        assert sample.query_yes_no('Delete container?', 'no') == 'no'
+
+
+def test_after_ctrl_c_in_the_steps_the_questions_are_asked(typed: Typed) -> None:
+    prompts = typed('n')
+
+    with sample.signals_noted():
+        signal.raise_signal(signal.SIGINT)
+
+        assert sample.query_yes_no('Delete job?') == 'no'
+
+    assert len(prompts) == 1
+
+
+def test_a_signal_after_a_question_raises_nothing(typed: Typed) -> None:
+    typed('y')
+
+    with sample.signals_noted():
+        sample.query_yes_no('Delete job?')
+        signal.raise_signal(signal.SIGTERM)
+
+    assert sample.stop.signalled
 
 
 # --- Signals --------------------------------------------------------------------------------------
@@ -255,19 +377,6 @@ def test_only_a_second_ctrl_c_leaves_at_once(
     assert sample.stop.signalled
 
 
-def test_what_may_be_left_is_said_when_leaving_at_once(
-    left: list[int], capfd: pytest.CaptureFixture[str]
-) -> None:
-    with sample.signals_noted():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-
-    err = capfd.readouterr().err
-    assert left
-    assert sum(f'az batch {kind} delete' in err for kind in ('job', 'pool')) == 2
-    assert 'az storage container delete' in err
-
-
 def test_a_signal_raises_nothing_until_the_run_comes_to_it() -> None:
     with sample.signals_noted():
         signal.raise_signal(signal.SIGINT)
@@ -284,18 +393,6 @@ def test_a_pause_ends_soon_after_a_signal(clock: Clock) -> None:
             sample.pause(3600)
 
     assert clock.elapsed <= sample._SLICE
-
-
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_question(left: list[int], number: signal.Signals) -> None:
-    with sample.signals_noted():
-        sample.stop.asking = True
-
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(number)
-
-        assert not sample.can_ask()
-    assert left == []
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGHUP])
@@ -318,9 +415,45 @@ def test_a_signal_that_was_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_the_output_folder_is_where_the_options_say(run_main: RunMain, azure: Azure,
-    output: Path) -> None:  # fmt: skip
-    run_main('-y')
+def test_a_signal_on_a_terminal_that_is_gone_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_number: int, _text: bytes) -> None:
+        raise OSError(5, 'Input/output error')
 
-    assert sorted(path.name for path in output.iterdir()) == ['a.mp3', 'b.c.mp3', 'sub']
-    assert azure.made == {OUTPUT}
+    monkeypatch.setattr(os, 'write', write)
+
+    with sample.signals_noted():
+        signal.raise_signal(signal.SIGHUP)
+
+    assert sample.stop.signalled
+
+
+def test_what_a_signal_says_stands_above_the_bar_whatever_its_height(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = 'Tasks: 1 of 4 done, 2 queued, 1 running, 0 failed; 5 nodes: 4 idle, 1 running'
+    write = os.write
+    with on_terminal(monkeypatch) as terminal, sample.signals_noted():
+        monkeypatch.setattr(os, 'write', lambda _, data: write(terminal.stream.fileno(), data))
+        with sample.progress() as show:
+            sample.say('the transcript')
+            show(text, 1, 4)
+            signal.raise_signal(signal.SIGINT)
+            show(text, 2, 4)
+            during = terminal.rows
+        sample.say('and on')
+        afterwards = terminal.rows
+
+    said = 'Interrupted: cleaning up. Ctrl-C once more leaves at once.'
+    assert during[:2] == ['the transcript', said]
+    assert sum(row.startswith('Tasks: ') for row in during) == 1
+    assert afterwards == ['the transcript', said, 'and on']
+
+
+def test_the_handlers_are_put_back_after_an_error() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    with pytest.raises(ZeroDivisionError), sample.signals_noted():
+        during = signal.getsignal(signal.SIGTERM)
+        raise ZeroDivisionError
+
+    assert signal.getsignal(signal.SIGTERM) == before != during

@@ -132,11 +132,16 @@ class Autoscaling:
         self._shared.later(_evaluations_of(pool), seconds, self._evaluate_again, pool)
 
     def _evaluate_again(self, pool: Pool) -> None:
-        """Moves no ETag, as all that the service does by itself."""
+        """Moves no ETag, as all that the service does by itself.
+
+        A resize that has ended with errors is tried again: a pool that forgets to is called stuck
+        (microsoft/ga4gh-tes issue 313); one beyond its quota tries further (Azure/batch-shipyard
+        issue 239).
+        """
         scale = pool.autoscale
         assert scale  # disabling cancels the plan
         self._evaluate(pool, scale)
-        self._resizing.follow_formula(pool)
+        self._resizing.follow_formula(pool, try_again=True)
         self._plan_evaluation(pool, scale.interval)
 
     def _evaluate(self, pool: Pool, scale: AutoScale) -> None:

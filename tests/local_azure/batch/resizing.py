@@ -41,12 +41,16 @@ class Resizing:
         seconds = self._shared.delays.allocation
         self._shared.later(pool, seconds, self._steady, pool, 'ResizeStopped')
 
-    def follow_formula(self, pool: Pool) -> None:
-        """Resizes a pool to what its formula gave last, as soon as it is steady."""
+    def follow_formula(self, pool: Pool, *, try_again: bool = False) -> None:
+        """Resizes a pool to what its formula gave last, as soon as it is steady.
+
+        `try_again`: also if the pool has tried to, and its resize has ended with errors.
+        """
         if pool.autoscale is None or pool.allocation is not AllocationState.steady:
             return
         wanted = pool.autoscale.wanted
-        if wanted and wanted.targets != pool.targets:
+        has_failed = try_again and bool(pool.resize_errors)
+        if wanted and (wanted.targets != pool.targets or has_failed):
             pool.targets = wanted.targets
             pool.dealloc = wanted.deallocation
             self.begin(pool)
