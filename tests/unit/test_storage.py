@@ -458,10 +458,10 @@ def test_failed_videos_are_not_downloaded(run_with_results: sample.Run, output: 
     assert files_in(output) == sorted(set(MP3S) - {'a.mp3'})
 
 
-def test_a_name_as_long_as_the_disk_allows_arrives(
+def test_a_name_as_long_as_the_disk_allows_arrives_in_its_folder(
     new_run: NewRun, storage: StorageMock, output: Path
 ) -> None:
-    name = 'x' * 251 + '.mp4'
+    name = 'sub/folder/' + 'x' * 251 + '.mp4'
     run = new_run(names=[name])
     storage.put_output(sample.output_name(name), b'ID3')
     run.results[name] = sample.VideoResult(name, status='ok', output_size=3)

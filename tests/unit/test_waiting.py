@@ -160,25 +160,6 @@ def test_the_wait_ends_after_the_time_limit(batch: BatchMock, clock: Clock) -> N
     assert clock.elapsed == pytest.approx(TIMEOUT.total_seconds(), abs=10)
 
 
-@pytest.mark.parametrize(
-    ('nodes', 'advice'),
-    [
-        ({'preempted': 5}, '--dedicated'),
-        ({'unusable': 5}, '--vm-size'),
-        ({'running': 4, 'preempted': 1}, '--timeout'),
-    ],
-)
-def test_the_advice_after_the_time_limit_fits_the_nodes(
-    batch: BatchMock, nodes: dict[str, int], advice: str
-) -> None:
-    batch.job.get_task_counts.return_value = task_counts(active=1)
-    batch.tasks[:] = [unfinished('a.mp4')]
-    show_nodes(batch, states=nodes)
-    batch.compute_node.list.return_value = [node('unusable')]
-
-    assert advice in wait(batch)
-
-
 OUTAGES = [
     ClientRequestError('no answer'),
     DeserializationError('not JSON'),
@@ -298,19 +279,6 @@ def test_an_error_that_is_older_than_the_formula_is_of_an_earlier_run(
     wait_for_queued_task(batch)
 
     assert clock.elapsed > TIMEOUT.total_seconds()
-
-
-def test_fewer_nodes_than_asked_for_are_a_warning(
-    batch: BatchMock, clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = pool(current_low_priority_nodes=2, resize_errors=[resize_error('AllocationFailed')])
-    batch.pool.get.side_effect = lambda *_, **__: raw_answer(found)
-    batch.account.list_pool_node_counts.return_value = node_counts(running=2)
-
-    wait_for_queued_task(batch)
-
-    assert clock.elapsed > TIMEOUT.total_seconds()
-    assert capsys.readouterr().err.count('fewer nodes') == 1
 
 
 def test_nodes_of_the_other_kind_are_nodes_too(batch: BatchMock, clock: Clock) -> None:
@@ -501,20 +469,6 @@ def test_what_ffmpeg_said_last_is_part_of_the_reason(batch: BatchMock) -> None:
 
     assert 'no audio track' not in reason  # it is not among the last lines
     assert reason.splitlines()[1:] == [f'    line {number}' for number in range(4, 9)]
-
-
-def test_a_video_without_sound_is_called_so(batch: BatchMock) -> None:
-    batch.tasks[:] = [failed('a.mp4')]
-    batch.file.get_from_task.return_value = [b'Output file does not contain any stream\n']
-
-    assert 'no audio track' in sample.read_results(batch.client, 'j')['a.mp4'].reason
-
-
-def test_words_that_are_gone_with_their_node_are_no_error(batch: BatchMock) -> None:
-    batch.tasks[:] = [failed('a.mp4')]
-    batch.file.get_from_task.side_effect = batch_error('TaskFilesUnavailable')
-
-    assert 'exit code 1' in sample.read_results(batch.client, 'j')['a.mp4'].reason
 
 
 def test_only_the_first_files_are_asked_for_their_words(batch: BatchMock) -> None:
