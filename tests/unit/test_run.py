@@ -49,38 +49,6 @@ def test_a_run_with_y_converts_all_and_leaves_only_the_outputs(
     azure.lease.release.assert_called_once()
 
 
-def test_the_transcript_has_the_lines_of_the_tutorial_in_their_order(
-    azure: Azure, run_main: RunMain, typed: Typed, capsys: pytest.CaptureFixture[str]
-) -> None:
-    prompts = typed('', '')
-
-    assert run_main() == 0
-
-    lines = [line for line in capsys.readouterr().out.splitlines() if line]
-    beginnings = (
-        'Sample start: ',
-        'Container [input] created.',
-        'Container [output] created.',
-        'Uploading file ',
-        'Uploading file ',
-        'Uploading file ',
-        'Creating pool [LinuxFFmpegPool]...',
-        'Creating job [LinuxFFmpegJob]...',
-        'Adding 3 tasks to job [LinuxFFmpegJob]...',
-        "Monitoring all tasks for 'Completed' state, timeout in 00:30:00...",
-        'Success! All tasks completed successfully within the specified timeout period.',
-        'Downloading 3 files from container [output] to ',
-        'Deleting container [input]...',
-        'Sample end: ',
-        'Elapsed time: ',
-    )
-    assert len(lines) == len(beginnings)
-    for line, beginning in zip(lines, beginnings, strict=True):
-        assert line.startswith(beginning)
-    assert prompts == ['Delete job? [Y/n] ', 'Delete pool? [Y/n] ']
-    assert azure.made == {OUTPUT}
-
-
 def test_where_nobody_is_asked_the_pool_is_deleted_before_the_downloads(
     azure: Azure, run_main: RunMain
 ) -> None:

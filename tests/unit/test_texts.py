@@ -1038,7 +1038,8 @@ AFTERWARDS: Table = {
     ),
     'a lost lease at the end': (
         a_lease_lost_before_the_cleanup,
-        'Nothing is deleted, since another run may use it. It bills. When that run has ended:\n'
+        'Nothing is deleted, since another run may use it. Its nodes and files bill.\n'
+        'When that run has ended:\n'
         f'{DELETE_JOB}\n{DELETE_POOL}\n{DELETE_CONTAINER}',
     ),
     'videos that may be needed': (
