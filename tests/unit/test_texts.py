@@ -6,9 +6,10 @@ raised. So who changes a text of the script changes one row here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -520,6 +521,11 @@ def check(stage: Stage) -> None:
     stage.run_main('--check')
 
 
+def check_without_an_end(stage: Stage) -> object:
+    blob_client = stage.azure.storage.client
+    return sample.look_at_what_exists(stage.azure.batch.client, blob_client, 'STANDARD_A1_v2')
+
+
 def an_output_that_is_there(stage: Stage) -> None:
     run = stage.run('a.mp4', 'b.mp4')
     run.options.output.mkdir()
@@ -614,6 +620,7 @@ EXISTING: Table = {
         'Both accounts answer. Image: server-gen1 is supported, until 2027-06-30.\n'
         f'Files: 3. Pool: exists. Job: new.\nA run has {BILL}',
     ),
+    '--check, no end of the image': (check_without_an_end, 'no end known'),
     'outputs that are there': (an_output_that_is_there, '1 file in /outputs will be replaced.'),
     'a pool that is used again': (
         a_pool_that_is_used_again,
@@ -743,6 +750,29 @@ def a_service_that_is_away(stage: Stage) -> object:
     return wait(stage)
 
 
+def last_progress(situation: Situation) -> Situation:
+    """Return what the bar of a situation shows at the end."""
+
+    def look(stage: Stage) -> object:
+        shown = ['']
+
+        @contextlib.contextmanager
+        def progress() -> Iterator[Callable[..., None]]:
+            yield lambda text, *_: shown.append(text)
+
+        stage.patch.setattr(sample, 'progress', progress)
+        stage.patch.setattr(sample, 'say', lambda _: None)
+        situation(stage)
+        return shown[-1]
+
+    return look
+
+
+def a_page(_: Stage) -> None:
+    page = http_response(403, b'Blocked', 'Forbidden', Content_Type='text/plain')
+    sample.RepeatingAdapter().read(page.internal_response)
+
+
 def progress_without_a_terminal(stage: Stage) -> object:
     counts = task_counts(active=1, running=1, completed=1, failed=1)
     stage.azure.batch.job.get_task_counts.return_value = counts
@@ -765,6 +795,14 @@ AT_WORK: Table = {
         'Uploading file a.mp4 to container [input]...\n/videos/a.mp4: Input/output error',
     ),
     'a video that is there': (a_video_that_is_there, '1 of 1 file are there from an earlier run.'),
+    'progress of the uploads': (
+        last_progress(a_video_that_is_there),
+        'Uploading: 0 bytes of 0 bytes',
+    ),
+    'a page of a proxy': (
+        a_page,
+        '403 Forbidden: the answer did not come from Azure, but from a proxy, perhaps.',
+    ),
     'an unconfirmed task': (
         an_unconfirmed_task,
         'Adding 1 task to job [LinuxFFmpegJob]...\nBatch has confirmed 0 of 1 task.',
@@ -971,6 +1009,10 @@ AFTERWARDS: Table = {
         result_of(succeeded('a.mp4')),
         'the task has ended, but its output is missing or empty',
     ),
+    'progress of the downloads': (
+        last_progress(download_of(b'ID3 a')),
+        'Downloading: 1 of 1 files',
+    ),
     'too few bytes': (download_of(b'ID3'), NOT_DOWNLOADED + '3 of 5 bytes arrived'),
     'disk full': (
         download_of(OSError(28, 'No space left on device')),
@@ -1150,15 +1192,33 @@ def test_the_tables_do_not_hide_rows_of_each_other() -> None:
     assert len(TEXTS) == sum(len(table) for table in tables) + 1
 
 
+@pytest.mark.parametrize(
+    ('argv', 'replies', 'after_success', 'at_the_end'),
+    [
+        ([], ['', ''], [], []),
+        (
+            ['-y'],
+            [],
+            ['Deleting pool [LinuxFFmpegPool]...'],
+            ['Delete job? [Y/n] yes'],
+        ),
+    ],
+    ids=['asked', '-y'],
+)
 def test_the_transcript_is_that_of_the_tutorial(
-    stage: Stage, capfd: pytest.CaptureFixture[str]
+    stage: Stage,
+    capfd: pytest.CaptureFixture[str],
+    argv: list[str],
+    replies: list[str],
+    after_success: list[str],
+    at_the_end: list[str],
 ) -> None:
-    prompts = stage.typed('', '')
+    prompts = stage.typed(*replies)
 
-    assert stage.run_main() == 0
+    assert stage.run_main(*argv) == 0
 
     shown = capfd.readouterr().out.replace(str(stage.folder), '')
-    now = BEGAN.astimezone().strftime('%Y-%m-%d %H:%M:%S')
+    now = f'{BEGAN.astimezone():%Y-%m-%d %H:%M:%S}'
     uploads = [line for line in shown.splitlines() if line.startswith('Uploading')]
     assert sorted(uploads) == [f'Uploading file {name} to container [input]...' for name in VIDEOS]
     assert [line for line in shown.splitlines() if line and line not in uploads] == [
@@ -1170,12 +1230,31 @@ def test_the_transcript_is_that_of_the_tutorial(
         'Adding 3 tasks to job [LinuxFFmpegJob]...',
         "Monitoring all tasks for 'Completed' state, timeout in 00:30:00...",
         'Success! All tasks completed successfully within the specified timeout period.',
+        *after_success,
         'Downloading 3 files from container [output] to /outputs...',
         'Deleting container [input]...',
         f'Sample end: {now}',
         'Elapsed time: 0:00:00',
+        *at_the_end,
     ]
-    assert prompts == ['Delete job? [Y/n] ', 'Delete pool? [Y/n] ']
+    assert prompts == ['Delete job? [Y/n] ', 'Delete pool? [Y/n] '][: len(replies)]
+
+
+def test_the_help_has_each_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        sample.main(['--help'])
+
+    options = capsys.readouterr().out.rpartition('show this help message and exit')[2]
+    assert ' '.join(options.split()) == (
+        '--input DIR take every .mp4 in this folder and below (default: InputFiles beside the '
+        'script) --output DIR put the MP3s here (default: OutputFiles) --missing leave out videos '
+        'that have an MP3 which is newer --check only check what can be checked, create nothing '
+        '--dedicated N dedicated nodes (default: 0); there are never more nodes than videos '
+        '--low-priority N Spot nodes (default: 5) --vm-size SIZE size of each node (default: '
+        'STANDARD_A1_v2) --timeout MINUTES for all tasks (default: 30, and 6 more for each GB that '
+        'one node has to convert) -y delete what the run has made (and an old job) without asking '
+        '--keep keep job and pool without asking'
+    )
 
 
 # --- The bill -------------------------------------------------------------------------------------
