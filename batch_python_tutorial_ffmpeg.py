@@ -1454,12 +1454,16 @@ def look_at_what_exists(batch_client: Any, blob_client: BlobServiceClient, vm_si
     options = batchmodels.AccountListSupportedImagesOptions(
         filter=f"nodeAgentSKUId eq '{_POOL_NODE_AGENT_SKU_ID}'"
     )
-    images = batch_client.account.list_supported_images(options)
-    ends = {image.image_reference.sku: image.batch_support_end_of_life for image in images}
-    sku = _POOL_IMAGE['sku']
-    if sku not in ends:
+    ends = {}
+    for image in batch_client.account.list_supported_images(options):
+        reference = image.image_reference
+        name = f'{reference.publisher} {reference.offer} {reference.sku}'.lower()
+        ends[name] = image.batch_support_end_of_life
+
+    wanted = '{publisher} {offer} {sku}'.format(**_POOL_IMAGE).lower()
+    if wanted not in ends:
         raise SampleError(
-            f'Batch does not support the image {sku} with the node agent '
+            f'Batch does not support the image {wanted} with the node agent '
             f'{_POOL_NODE_AGENT_SKU_ID}. Change _POOL_IMAGE or _POOL_NODE_AGENT_SKU_ID.'
         )
 
@@ -1474,7 +1478,7 @@ def look_at_what_exists(batch_client: Any, blob_client: BlobServiceClient, vm_si
     pool = none_if_gone(batch_client.pool.get, _POOL_ID)
     if pool is not None:
         check_existing_pool(pool, vm_size)
-    return f'until {ends[sku]:%Y-%m-%d}' if ends[sku] else 'no end known'
+    return f'until {ends[wanted]:%Y-%m-%d}' if ends[wanted] else 'no end known'
 
 
 def check_existing_pool(pool: Any, vm_size: str) -> None:
@@ -1833,10 +1837,9 @@ def describe_nodes(nodes: dict[str, int]) -> str:
 
 
 # What would help after the time limit, by the only state that all nodes are in.
-_NO_SPOT_NODES = 'Azure has no Spot nodes to give now: use --dedicated, or try later.'
 _ADVICE_AFTER_TIMEOUT = {
-    (): _NO_SPOT_NODES,
-    ('preempted',): _NO_SPOT_NODES,
+    (): 'Azure has given no nodes: try later, with another --vm-size, or with --dedicated.',
+    ('preempted',): 'Azure has no Spot nodes to give now: use --dedicated, or try later.',
     ('unusable',): 'Choose another --vm-size.',
 }
 _MORE_TIME = 'Give the tasks more time with --timeout, or more nodes.'

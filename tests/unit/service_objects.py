@@ -189,7 +189,7 @@ def image(sku: str, end: datetime | None = None) -> models.ImageInformation:
     """Return an image that Batch supports."""
     return models.ImageInformation(
         node_agent_sku_id=sample._POOL_NODE_AGENT_SKU_ID,
-        image_reference=models.ImageReference(publisher='canonical', offer='ubuntu', sku=sku),
+        image_reference=models.ImageReference(**sample._POOL_IMAGE | {'sku': sku}),
         os_type='linux',
         verification_type='verified',
         batch_support_end_of_life=end,

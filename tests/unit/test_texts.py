@@ -596,8 +596,8 @@ EXISTING: Table = {
     ),
     'an image that Batch does not have': (
         another_image,
-        'Batch does not support the image server-gen1 with the node agent batch.node.ubuntu 24.04. '
-        'Change _POOL_IMAGE or _POOL_NODE_AGENT_SKU_ID.',
+        'Batch does not support the image canonical ubuntu-24_04-lts server-gen1 with the node '
+        'agent batch.node.ubuntu 24.04. Change _POOL_IMAGE or _POOL_NODE_AGENT_SKU_ID.',
     ),
     'a container of somebody else': (
         a_container_of_somebody_else,
@@ -828,8 +828,8 @@ AT_WORK: Table = {
     ),
     'time is over, no nodes': (
         nodes(),
-        f'{PASSED} no nodes yet. Azure has no Spot nodes to give now: use --dedicated, or try '
-        'later.',
+        f'{PASSED} no nodes yet. Azure has given no nodes: try later, with another --vm-size, or '
+        'with --dedicated.',
     ),
     'time is over, one node in its start task': (
         nodes(waiting_for_start_task=1),
