@@ -2014,6 +2014,7 @@ EXPECTED_ERRORS = (
     OSError,
 )
 
+_WRONG_KEY = 'wrong key ({}), or a wrong clock.'
 _SIGN_IN = (
     'the sign-in is refused. Is the account of another tenant? Then az login --tenant <tenant>, or '
     'set AZURE_TENANT_ID.'
@@ -2038,7 +2039,7 @@ BATCH = Service(
     url=_BATCH_ACCOUNT_URL,
     settings='_BATCH_ACCOUNT_URL (AZURE_BATCH_ENDPOINT)',
     role='Azure Batch Data Contributor',
-    signing='wrong key (_BATCH_ACCOUNT_KEY, AZURE_BATCH_ACCESS_KEY), or a wrong clock.'
+    signing=_WRONG_KEY.format('_BATCH_ACCOUNT_KEY, AZURE_BATCH_ACCESS_KEY')
     if _BATCH_ACCOUNT_KEY
     else _SIGN_IN,
 )
@@ -2048,7 +2049,7 @@ STORAGE = Service(
     url=_STORAGE_ACCOUNT_URL,
     settings='_STORAGE_ACCOUNT_NAME (AZURE_STORAGE_ACCOUNT), _STORAGE_ACCOUNT_URL',
     role='Storage Blob Data Contributor',
-    signing='wrong key (_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_KEY), or a wrong clock.'
+    signing=_WRONG_KEY.format('_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_KEY')
     if _STORAGE_ACCOUNT_KEY
     else _SIGN_IN,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import BlobLeaseClient
 
 from batch_python_tutorial_ffmpeg import output_name
 from tests.local_azure import LocalAzure, script_environment
@@ -90,6 +91,12 @@ class Sample:
         """End a run without giving it a chance to clean up."""
         process.kill()
         process.communicate()
+
+    def break_lease(self) -> None:
+        """End the lease of a run that has died, or sleeps, as a minute would."""
+        with self.azure.blob_service_client() as client:
+            container = client.get_container_client('output')
+            BlobLeaseClient(container).break_lease(lease_break_period=0)
 
     def close(self) -> None:
         """End what a test that has failed may have left."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import imageio_ffmpeg
 import pytest
-from azure.storage.blob import BlobLeaseClient
 
 from tests.conftest import MakeVideo
 from tests.screen import CTRL_C
@@ -39,12 +38,6 @@ def uploaded(sample: Sample) -> set[str]:
     """Return the names of the videos that are in the input container."""
     with sample.azure.blob_service_client() as client:
         return {blob.name for blob in client.get_container_client('input').list_blobs()}
-
-
-def forget_lease(sample: Sample) -> None:
-    """End the lease of a run that has died, as a minute would."""
-    with sample.azure.blob_service_client() as client:
-        BlobLeaseClient(client.get_container_client('output')).break_lease(lease_break_period=0)
 
 
 def start_until_some_are_there(sample: Sample, *options: str) -> Any:
@@ -79,7 +72,7 @@ def test_an_upload_that_was_ended_by_sigterm_goes_on_where_it_stopped(sample: Sa
 def test_an_upload_that_was_killed_goes_on_where_it_stopped(sample: Sample) -> None:
     process = start_until_some_are_there(sample)
     sample.kill(process)
-    forget_lease(sample)
+    sample.break_lease()
     sample.azure.set_latency(0)
     there = uploaded(sample)
     sample.azure.requests.clear()

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from azure.storage.blob import BlobLeaseClient
 
 from tests.conftest import MakeVideo
 from tests.local_azure import LocalAzure
@@ -141,7 +140,7 @@ def test_a_run_that_slept_at_its_last_question_deletes_nothing_of_the_next_run(
     sample: Sample, at_last_question: Screen, pair: Pair
 ) -> None:
     os.killpg(at_last_question.process.pid, signal.SIGSTOP)
-    break_lease(sample)  # as a minute of sleep does
+    sample.break_lease()  # as a minute of sleep does
     held = sample.hold_task()
     second = pair.second.start_until_held(held, '-y')
 
@@ -214,14 +213,8 @@ def test_a_run_with_another_output_leaves_alone_what_the_first_uses(
 # --- A lease that was lost: the machine has slept, and another run has begun meanwhile ------------
 
 
-def break_lease(sample: Sample) -> None:
-    with sample.azure.blob_service_client() as client:
-        container = client.get_container_client('output')
-        BlobLeaseClient(container).break_lease(lease_break_period=0)
-
-
 def steal_lease(sample: Sample) -> None:
-    break_lease(sample)
+    sample.break_lease()
     with sample.azure.blob_service_client() as client:
         client.get_container_client('output').acquire_lease(60)
 
