@@ -230,6 +230,13 @@ def mp3s_of(*videos: str) -> list[str]:
     return sorted(output_name(video) for video in videos)
 
 
+@pytest.fixture(scope='session')
+def entra_azure() -> Iterator[LocalAzure]:
+    """A local Azure that is reached over TLS and accepts tokens, too."""
+    with LocalAzure(entra=True) as azure:
+        yield azure
+
+
 @pytest.fixture
 def sample(azure: LocalAzure, tmp_path: Path) -> Iterator[Sample]:
     (tmp_path / 'in').mkdir(exist_ok=True)
