@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import signal
 import socket
@@ -17,6 +16,7 @@ import pytest
 
 from tests.conformance.conftest import address_of
 from tests.local_azure.__main__ import FAREWELL
+from tests.screen import CTRL_C, Screen
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 300  # seconds, to end what hangs
@@ -103,19 +103,24 @@ def start(environment: dict[str, str], script: Path, *arguments: str) -> subproc
     )
 
 
-@pytest.mark.parametrize(('argument', 'code'), [('exit', 7), ('kill', 137)])
-def test_arguments_environment_and_exit_code(
-    temporary: dict[str, str], script: Path, argument: str, code: int
+def read_until_waiting(process: subprocess.Popen[str]) -> None:
+    assert process.stdout
+    while process.stdout.readline() != 'waiting\n':
+        assert process.poll() is None
+
+
+def test_arguments_keys_and_the_end_by_a_signal_go_through(
+    temporary: dict[str, str], script: Path
 ) -> None:
-    with start(temporary, script, argument, '--input', 'a b') as process:
+    with start(temporary, script, 'kill', '--input', 'a b') as process:
         output, _ = process.communicate(timeout=TIMEOUT)
 
-    assert process.returncode == code
-    assert f"arguments ['{argument}', '--input', 'a b']" in output
+    assert process.returncode == 128 + signal.SIGKILL
+    assert "arguments ['kill', '--input', 'a b']" in output
     assert all(name in output for name in VARIABLES)
 
 
-def test_entra_gives_the_script_an_identity_and_no_key(
+def test_entra_gives_the_script_an_identity_and_no_key_and_its_exit_code_goes_through(
     temporary: dict[str, str], script: Path
 ) -> None:
     with start({**temporary, 'AZURE_STORAGE_KEY': 'outer'}, script, '--entra', 'exit') as process:
@@ -127,48 +132,31 @@ def test_entra_gives_the_script_an_identity_and_no_key(
     assert 'KEY' not in output
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM], ids=['SIGINT', 'SIGTERM'])
-def test_signal_is_passed_on_once_and_waited_for(
-    temporary: dict[str, str], script: Path, number: signal.Signals
-) -> None:
+def test_sigterm_is_passed_on_once_and_waited_for(temporary: dict[str, str], script: Path) -> None:
     with start(temporary, script) as process:
-        assert process.stdout
-        while process.stdout.readline() != 'waiting\n':
-            pass
-        process.send_signal(number)
+        read_until_waiting(process)
+        process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=TIMEOUT)
 
-    assert output == f'got {number.name}\n{FAREWELL}\n'
+    assert output == f'got SIGTERM\n{FAREWELL}\n'
     assert process.returncode == 130
 
 
 def test_ctrl_c_on_a_terminal_arrives_once(temporary: dict[str, str], script: Path) -> None:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(ROOT)
-        command = [sys.executable, '-c', RUNNER, str(script)]
-        os.execve(sys.executable, command, temporary)  # noqa: S606 - the child of a fork
-    with open(terminal, 'r+b', buffering=0) as stream:  # noqa: PTH123 - a file descriptor
-        output = b''
-        while b'waiting' not in output:
-            output += stream.read(4096)
-        stream.write(b'\x03')
-        try:
-            while part := stream.read(4096):
-                output += part
-        except OSError:  # the other side has closed the terminal
-            pass
-    _, status = os.waitpid(pid, 0)
+    screen = Screen([sys.executable, '-c', RUNNER, str(script)], temporary, ROOT)
+    screen.wait_for('^waiting')
 
-    assert os.waitstatus_to_exitcode(status) == 130, output.decode()
-    assert output.count(b'got SIGINT') == 1
+    screen.type(CTRL_C)
+    exit_code = screen.finish()
+    screen.close()
+
+    assert exit_code == 130
+    assert screen.output.count('got SIGINT') == 1
 
 
 def test_nothing_survives_a_kill(temporary: dict[str, str], script: Path) -> None:
     with start(temporary, script) as process:
-        assert process.stdout
-        while process.stdout.readline() != 'waiting\n':
-            pass
+        read_until_waiting(process)
         folder = Path(temporary['TMPDIR'])
         assert processes_in(folder)
 
@@ -198,8 +186,7 @@ azure.wait_until(lambda: False, 60)
     with subprocess.Popen(
         [sys.executable, '-c', program], env=temporary, text=True, stdout=subprocess.PIPE
     ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == 'waiting\n'
+        read_until_waiting(process)
 
         process.kill()
 
@@ -214,13 +201,10 @@ def _scripts(script: Path) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize(
-    ('options', 'count'), [([], 6), (['--entra'], 7)], ids=['keys', 'Entra ID']
-)
 def test_serve_prints_the_environment_and_serves_until_interrupted(
-    temporary: dict[str, str], options: list[str], count: int
+    temporary: dict[str, str],
 ) -> None:
-    command = [sys.executable, '-m', 'tests.local_azure', '--serve', *options]
+    command = [sys.executable, '-m', 'tests.local_azure', '--serve', '--entra']
     with subprocess.Popen(
         command,
         env=temporary,
@@ -232,8 +216,8 @@ def test_serve_prints_the_environment_and_serves_until_interrupted(
         assert process.stdout and process.stderr
         while process.stderr.readline() != 'Ready.\n':
             assert process.poll() is None
-        lines = [process.stdout.readline() for _ in range(count)]
-        values = dict(re.findall(r"export (\w+)='(.*)'\n", ''.join(lines)))
+        lines = ''.join(process.stdout.readline() for _ in range(7))
+        values = dict(re.findall(r"export (\w+)='(.*)'\n", lines))
         endpoints = [
             address_of(value) for name, value in values.items() if name.endswith('ENDPOINT')
         ]
@@ -243,7 +227,7 @@ def test_serve_prints_the_environment_and_serves_until_interrupted(
         assert process.wait(TIMEOUT) == 0
         assert process.stdout.read() == ''
 
-    assert len(values) == count
+    assert len(values) == 7
     for endpoint in endpoints:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(endpoint, 5)
