@@ -4,127 +4,95 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from batch_python_tutorial_ffmpeg import output_name
 from tests.conftest import MakeVideo
 
-from .conftest import Sample
+from .conftest import Sample, mp3s_of
 
-B = output_name('b.mp4')
-OTHERS = [output_name('a.mp4'), output_name('c.mp4')]
+JOB = 'LinuxFFmpegJob'
 
 
-def assert_only_b_failed(sample: Sample, reason: str, *, has_verdict: bool) -> None:
-    """Run the sample on a.mp4, b.mp4 and c.mp4.
+def test_bad_files_fail_alone_and_need_no_second_upload(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('good.mp4')
+    make_video('empty.mp4').write_bytes(b'')
+    make_video('silent.mp4', audible=False)
+    make_video('text.mp4').write_text('this is no video\n' * 100)
 
-    It must give this reason (a pattern) for b.mp4, and the other two must arrive. If ffmpeg has not
-    spoken, the next run may need the videos again, and nobody is here to ask.
-    """
     result = sample.run()
 
     assert result.returncode == 1
     assert 'Success' not in result.stdout
-    assert sample.mp3s() == OTHERS
-    sample.assert_failed(result.stderr, 'b.mp4', reason)
-    assert ('--missing' in result.stderr) == (not has_verdict)
-    assert ('input' in sample.containers()) == (not has_verdict)
-    assert (sample.jobs(), sample.pools()) == ([], [])
+    assert sample.mp3s() == mp3s_of('good.mp4')
+    for name in ('empty.mp4', 'silent.mp4', 'text.mp4'):
+        sample.assert_failed(result.stderr, name, '.')
+    assert sample.nothing_is_left()
 
 
-@pytest.fixture(autouse=True)
-def good_videos(make_video: MakeVideo) -> None:
-    for name in ('a.mp4', 'b.mp4', 'c.mp4'):
-        make_video(name)
-
-
-def test_a_text_file_among_the_videos_fails_alone(sample: Sample) -> None:
-    (sample.input / 'b.mp4').write_text('this is no video\n' * 100)
-
-    assert_only_b_failed(sample, r'exit code \d+$', has_verdict=True)
-
-
-def test_an_empty_file_fails_alone(sample: Sample) -> None:
-    (sample.input / 'b.mp4').write_bytes(b'')
-
-    assert_only_b_failed(sample, 'exit code', has_verdict=True)
-
-
-def test_a_video_without_sound_fails_alone(sample: Sample, make_video: MakeVideo) -> None:
-    make_video('b.mp4', audible=False)
-
-    assert_only_b_failed(sample, r'exit code \d+: no audio track', has_verdict=True)
-
-
-def test_a_task_that_is_ended_by_the_service_fails_alone_with_its_code(sample: Sample) -> None:
-    sample.azure.slow_nodes(start_task=0.5)
-    process = sample.start('-y')
-    client = sample.azure.batch_client()
-    sample.azure.wait_until(lambda: len(list_tasks(sample)) == 3)
-    client.task.terminate('LinuxFFmpegJob', 'Task1')
+def test_videos_without_a_verdict_fail_alone_and_stay_for_the_next_run(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    for name in ('earlier', 'empty', 'ended', 'good', 'lost', 'refused'):
+        make_video(f'{name}.mp4')
+    put_output_of_an_earlier_run(sample, 'earlier.mp4')
+    sample.azure.lose_output(output_name('earlier.mp4'))
+    sample.azure.lose_output(output_name('empty.mp4'), empty=True)
+    sample.azure.lose_output(output_name('lost.mp4'))
+    sample.azure.refuse_upload(output_name('refused.mp4'))
+    held = sample.azure.hold_requests(
+        'GET', '/input/ended.mp4', count=None, service='storage', source='node'
+    )
+    process = sample.start_until_held(held)
+    end_the_task(sample, 'ended.mp4')
+    held.remove()
 
     result = sample.finish(process)
 
     assert result.returncode == 1
-    sample.assert_failed(result.stderr, 'b.mp4', 'TaskEnded: ')
-    assert sample.mp3s() == OTHERS
+    assert 'Success' not in result.stdout
+    assert sample.mp3s() == mp3s_of('good.mp4')
+    for name, code in (
+        ('earlier.mp4', '.'),
+        ('empty.mp4', '.'),
+        ('ended.mp4', 'TaskEnded: '),
+        ('lost.mp4', '.'),
+        ('refused.mp4', 'FileUpload'),
+    ):
+        sample.assert_failed(result.stderr, name, code)
+    assert (sample.jobs(), sample.pools()) == ([], [])
+    assert sample.containers() == ['input', 'output']
 
 
-def list_tasks(sample: Sample) -> list[str]:
-    if not sample.jobs():
-        return []
-    return [task.id for task in sample.azure.batch_client().task.list('LinuxFFmpegJob')]
-
-
-def test_an_output_that_cannot_be_uploaded_fails_alone_with_its_code(sample: Sample) -> None:
-    fault = sample.azure.refuse_upload(B)
-
-    assert_only_b_failed(sample, 'FileUpload', has_verdict=False)
-    fault.check()
-
-
-@pytest.mark.parametrize('empty', [False, True], ids=['missing', 'empty'])
-def test_a_task_that_succeeds_without_its_mp3_counts_as_failed(sample: Sample, empty: bool) -> None:
-    fault = sample.azure.lose_output(B, empty=empty)
-
-    assert_only_b_failed(sample, '.', has_verdict=False)
-    fault.check()
-
-
-def test_an_mp3_of_an_earlier_run_does_not_hide_a_missing_one(sample: Sample) -> None:
+def put_output_of_an_earlier_run(sample: Sample, video: str) -> None:
     with sample.azure.blob_service_client() as client:
-        old = (
-            client.create_container('output')
-            .upload_blob(B, b'from an earlier run')
-            .get_blob_properties()
-        )
-    sample.azure.wait_until(lambda: datetime.now(UTC) - old.last_modified > timedelta(seconds=1))
-    sample.azure.lose_output(B)
-
-    assert_only_b_failed(sample, '.', has_verdict=False)
+        blob = client.create_container('output').upload_blob(output_name(video), b'an MP3')
+        written = blob.get_blob_properties().last_modified
+    sample.azure.wait_until(lambda: datetime.now(UTC) - written > timedelta(seconds=1))
 
 
-def test_an_mp3_that_cannot_be_written_is_named_and_leaves_nothing_half_written(
-    sample: Sample,
+def end_the_task(sample: Sample, video: str) -> None:
+    tasks = sample.azure.batch_client().task
+    for task in list(tasks.list(JOB)):
+        if task.display_name == video:
+            tasks.terminate(JOB, task.id)
+
+
+def test_what_does_not_arrive_is_named_and_leaves_nothing_half_written(
+    sample: Sample, make_video: MakeVideo
 ) -> None:
-    (sample.output / B).mkdir(parents=True)
-
-    result = sample.run('-y')
-
-    assert result.returncode == 1
-    sample.assert_failed(result.stderr, 'b.mp4', 'not downloaded: ')
-    assert sample.mp3s() == OTHERS
-
-
-def test_a_download_that_stays_cut_is_named_and_leaves_nothing_half_written(sample: Sample) -> None:
-    fault = sample.azure.cut_requests(
-        'GET', f'output/{B}', count=None, service='storage', where='mid-body'
+    for name in ('cut.mp4', 'folder.mp4', 'good.mp4'):
+        make_video(name)
+    cut = sample.azure.cut_requests(
+        'GET', f'output/{output_name("cut.mp4")}', count=None, service='storage', where='mid-body'
     )
+    (sample.output / output_name('folder.mp4')).mkdir(parents=True)  # in the place of the file
 
     result = sample.run('-y')
 
-    fault.check()
+    cut.check()
     assert result.returncode == 1
-    sample.assert_failed(result.stderr, 'b.mp4', 'not downloaded: ')
-    assert sample.mp3s() == OTHERS
+    assert sample.mp3s() == mp3s_of('good.mp4')
+    for name in ('cut.mp4', 'folder.mp4'):
+        sample.assert_failed(result.stderr, name, '.')
     assert sample.nothing_is_left()
