@@ -17,23 +17,17 @@ class Sound(NamedTuple):
 
     seconds: float
     loudest: int  # of 32767
+    described: str  # what ffmpeg says of the file: tags, chapters, streams
 
 
 def decode(path: Path) -> Sound:
-    """Return the length and the loudest sample of the first audio track."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', '-i', path]
-    raw = subprocess.run(
+    """Return the length and the loudest sample of the first audio track, and the rest in words."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-nostdin', '-i', path, '-vn']
+    decoded = subprocess.run(
         [*command, '-f', 's16le', '-ac', '1', '-ar', str(_RATE), '-'],
         check=True,
         capture_output=True,
     )
-    samples = array.array('h', raw.stdout)
-    return Sound(len(samples) / _RATE, max(map(abs, samples), default=0))
-
-
-def streams(path: Path) -> str:
-    """Return what ffmpeg says of the streams of a file."""
-    shown = subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), '-i', path], check=False, capture_output=True, text=True
-    )
-    return '\n'.join(line.strip() for line in shown.stderr.splitlines() if 'Stream #' in line)
+    samples = array.array('h', decoded.stdout)
+    described = decoded.stderr.decode('utf-8', 'replace').partition('Stream mapping:')[0]
+    return Sound(len(samples) / _RATE, max(map(abs, samples), default=0), described)

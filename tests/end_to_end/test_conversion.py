@@ -9,7 +9,7 @@ import pytest
 from batch_python_tutorial_ffmpeg import output_name
 from tests.conftest import MakeVideo
 
-from .audio import decode, streams
+from .audio import decode
 from .conftest import Sample, mp3s_of
 
 STRANGE_NAMES = [
@@ -46,12 +46,11 @@ def test_five_clips_become_five_mp3s_and_nothing_that_bills_is_left(
     assert result.returncode == 0, result.stderr
     assert sample.mp3s() == mp3s_of(*names)
     for name in names:
-        mp3 = sample.output / output_name(name)
-        video, sound = decode(clips / name), decode(mp3)
+        video, sound = decode(clips / name), decode(sample.output / output_name(name))
         assert sound.seconds == pytest.approx(video.seconds, abs=0.1)
         assert sound.loudest > 3000
-        assert 'Audio: mp3' in streams(mp3)
-        assert 'Video' not in streams(mp3)
+        assert 'Audio: mp3' in sound.described
+        assert 'Video: ' not in sound.described
     assert sample.nothing_is_left()
     assert sample.containers() == ['output']
     with sample.azure.blob_service_client() as client:
