@@ -12,6 +12,14 @@ from tests.conftest import MakeVideo
 from .audio import decode
 from .conftest import Sample, mp3s_of
 
+
+def longest(folder: str, limit: int) -> str:
+    """Return a name in this folder that is, or whose output's name is, as long as a limit."""
+    name = f'{folder}y.mp4'
+    growth = max(0, len(output_name(name)) - len(name))
+    return f'{folder}{"y" * (limit - growth - len(name) + 1)}.mp4'
+
+
 STRANGE_NAMES = [
     'with spaces.mp4',
     'a.b.mp4',
@@ -28,8 +36,8 @@ STRANGE_NAMES = [
     '`backtick` | tick.mp4',
     'at 3.04\u202fPM\xa0on\u3000Sunday.mp4',  # macOS names screen recordings with such spaces
     'a family 👨\u200d👩\u200d👧.mp4',
-    'b' * 251 + '.mp4',  # as long as the disk allows
-    '/'.join(['x' * 200] * 5) + '/' + 'y' * 15 + '.mp4',  # as long as Azure allows
+    longest('', 255),  # as the disk allows
+    longest(f'{"x" * 100}/' * 9, 1024),  # as Azure allows
 ]
 
 

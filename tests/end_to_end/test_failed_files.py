@@ -23,7 +23,6 @@ def test_bad_files_fail_alone_and_need_no_second_upload(
     result = sample.run()
 
     assert result.returncode == 1
-    assert 'Success' not in result.stdout
     assert sample.mp3s() == mp3s_of('good.mp4')
     for name in ('empty.mp4', 'silent.mp4', 'text.mp4'):
         sample.assert_failed(result.stderr, name, '.')
@@ -50,7 +49,6 @@ def test_videos_without_a_verdict_fail_alone_and_stay_for_the_next_run(
     result = sample.finish(process)
 
     assert result.returncode == 1
-    assert 'Success' not in result.stdout
     assert sample.mp3s() == mp3s_of('good.mp4')
     for name, code in (
         ('earlier.mp4', '.'),
