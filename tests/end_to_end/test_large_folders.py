@@ -1,66 +1,243 @@
-"""Folders that take long to upload: nothing is sent twice, whatever has ended a run."""
+"""Folders of hundreds of videos: nothing is sent or paid for twice, whatever ends a run."""
 
 from __future__ import annotations
 
 import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
 
+import imageio_ffmpeg
 import pytest
 
 from tests.conftest import MakeVideo
 
 from .conftest import Sample, mp3s_of
 
-NAMES = ('a.mp4', 'b.mp4', 'c.mp4')
+FORTY = [f'talk {number:02}.mp4' for number in range(40)]
 
 
-@pytest.fixture(autouse=True)
-def videos(make_video: MakeVideo) -> None:
-    for name in NAMES:
-        make_video(name)
+@pytest.fixture
+def talks(make_video: MakeVideo) -> list[Path]:
+    return [make_video(name) for name in FORTY]
 
 
-def sent(sample: Sample) -> list[str]:
+def uploads(sample: Sample) -> list[str]:
     """Return the names of the videos that were sent, each as often as it was."""
-    return sorted(
-        request.path.rpartition('/')[2]
-        for request in list(sample.azure.requests)
-        if request.method == 'PUT' and '/input/' in request.path and request.source == 'client'
-    )
+    names = []
+    for request in list(sample.azure.requests):
+        if request.method == 'PUT' and '/input/' in request.path and request.source == 'client':
+            names.append(request.path.rpartition('/')[2].replace('%20', ' '))
+    return sorted(names)
 
 
-def there(sample: Sample) -> set[str]:
+def uploaded(sample: Sample) -> set[str]:
     """Return the names of the videos that are in the input container."""
     with sample.azure.blob_service_client() as client:
-        return set(client.get_container_client('input').list_blob_names())
+        return {blob.name for blob in client.get_container_client('input').list_blobs()}
 
 
-def test_an_upload_that_was_killed_goes_on_where_it_stopped(sample: Sample) -> None:
-    hanging = sample.azure.hang_requests('PUT', '/input/a.mp4', count=None, service='storage')
-    process = sample.start_until(lambda: hanging.hits and there(sample) == {'b.mp4', 'c.mp4'})
-    sample.kill(process)
-    sample.break_lease()
-    hanging.remove()
-    sample.azure.wait_until(lambda: 'a.mp4' in sent(sample))  # in vain; it is on record now
+def start_until_some_are_there(sample: Sample, *options: str) -> Any:
+    """Start the sample, and return when a random number of its uploads have been sent."""
+    sample.azure.set_latency(0.05)
+    some = random.Random().randrange(1, 30)
+    return sample.start_until(lambda: len(uploads(sample)) > some, *options)
+
+
+# --- An upload that goes on where it stopped ------------------------------------------------------
+
+
+@pytest.mark.usefixtures('talks')
+def test_an_upload_that_was_ended_by_sigterm_goes_on_where_it_stopped(sample: Sample) -> None:
+    process = start_until_some_are_there(sample)
+    process.send_signal(signal.SIGTERM)
+    assert sample.finish(process).returncode == 130
+    there = uploaded(sample)
+    assert there
+    sample.azure.set_latency(0)
     sample.azure.requests.clear()
 
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert sent(sample) == ['a.mp4']
-    assert sample.mp3s() == mp3s_of(*NAMES)
+    assert uploads(sample) == sorted(set(FORTY) - there)
+    assert sample.mp3s() == mp3s_of(*FORTY)
     assert sample.nothing_is_left()
 
 
-def test_after_a_quota_of_zero_only_what_has_changed_is_sent_again(sample: Sample) -> None:
+@pytest.mark.usefixtures('talks')
+def test_an_upload_that_was_killed_goes_on_where_it_stopped(sample: Sample) -> None:
+    process = start_until_some_are_there(sample)
+    sample.kill(process)
+    sample.break_lease()
+    sample.azure.set_latency(0)
+    there = uploaded(sample)
+    sample.azure.requests.clear()
+
+    result = sample.run('-y')
+
+    assert result.returncode == 0, result.stderr
+    assert uploads(sample) == sorted(set(FORTY) - there)
+    assert sample.mp3s() == mp3s_of(*FORTY)
+
+
+def test_after_a_quota_of_zero_only_what_has_changed_is_sent_again(
+    sample: Sample, talks: list[Path]
+) -> None:
     sample.azure.set_quota(low_priority_cores=0)
     assert sample.run().returncode == 1
-    assert there(sample) == set(NAMES)
+    assert uploaded(sample) == set(FORTY)
     sample.azure.requests.clear()
-    os.utime(sample.input / 'b.mp4', (2_000_000_000, 2_000_000_000))
+    os.utime(talks[7], (2_000_000_000, 2_000_000_000))
 
     result = sample.run('-y', '--dedicated', '2', '--low-priority', '0')
 
     assert result.returncode == 0, result.stderr
-    assert sent(sample) == ['b.mp4']
-    assert sample.mp3s() == mp3s_of(*NAMES)
+    assert uploads(sample) == [talks[7].name]
+    assert sample.mp3s() == mp3s_of(*FORTY)
     assert sample.nothing_is_left()
+
+
+def test_keep_keeps_the_videos_of_a_run_that_was_not_finished(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    sample.azure.fail_allocation()
+
+    assert sample.run('--keep').returncode == 1
+
+    assert 'input' in sample.containers()
+
+
+def test_y_deletes_the_videos_of_a_run_that_was_not_finished(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    sample.azure.fail_allocation()
+
+    assert sample.run('-y').returncode == 1
+
+    assert sample.nothing_is_left()
+
+
+# --- Nodes ----------------------------------------------------------------------------------------
+
+
+def test_a_node_forgets_each_video(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('good.mp4')
+    make_video('bad.mp4').write_bytes(b'no video')
+    kept = sample.start('--keep')
+    assert sample.finish(kept).returncode == 1
+
+    client = sample.azure.batch_client()
+    files = [
+        file.name
+        for node in client.compute_node.list('LinuxFFmpegPool')
+        for file in client.file.list_from_compute_node('LinuxFFmpegPool', node.id, recursive=True)
+        if not file.is_directory
+    ]
+
+    assert any(name.endswith('stderr.txt') for name in files)
+    assert not any(name.endswith('input.mp4') for name in files)
+
+
+def test_there_are_no_more_nodes_than_videos(sample: Sample, make_video: MakeVideo) -> None:
+    make_video('a.mp4')
+    make_video('b.mp4')
+
+    assert sample.run('--keep', '--dedicated', '1', '--low-priority', '500').returncode == 0
+
+    pool = sample.azure.batch_client().pool.get('LinuxFFmpegPool')
+    assert (pool.current_dedicated_nodes, pool.current_low_priority_nodes) == (1, 1)
+
+
+def test_the_time_limit_grows_with_the_videos(sample: Sample, make_video: MakeVideo) -> None:
+    with make_video('large.mp4').open('r+b') as file:
+        file.truncate(2 * 10**9)  # a sparse file
+
+    result = sample.run('--check')
+
+    assert '1 hour 17 minutes' in result.stdout, result.stderr  # 65, and 6 for each gigabyte
+
+
+# --- Known before the upload ----------------------------------------------------------------------
+
+
+def test_a_pool_with_other_settings_is_known_before_the_upload(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    assert sample.run('--keep').returncode == 0
+    sample.azure.requests.clear()
+
+    assert sample.run('--keep', '--vm-size', 'STANDARD_D2S_V3').returncode == 1
+
+    assert uploads(sample) == []
+    assert sample.pools() == ['LinuxFFmpegPool']
+
+
+def test_an_image_that_batch_does_not_have_is_known_before_the_upload(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    make_video('a.mp4')
+    sample.change("_POOL_IMAGE['sku']", "'18.04-lts'")
+
+    assert sample.run('-y').returncode == 1
+
+    assert uploads(sample) == []
+
+
+# --- Outputs --------------------------------------------------------------------------------------
+
+
+def damage(video: Path) -> None:
+    """Cut a video, so that half of its audio is missing."""
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) * 3 // 4])
+
+
+@pytest.fixture
+def long_video(sample: Sample) -> Path:
+    """A video whose index stands in front, so that it can be cut."""
+    path = sample.input / 'talk.mp4'
+    inputs = ['-f', 'lavfi', '-i', 'sine=duration=5', '-f', 'lavfi', '-i', 'testsrc=duration=5']
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-loglevel', 'error', *inputs]
+    subprocess.run([*command, '-movflags', '+faststart', path], check=True)
+    return path
+
+
+def test_a_damaged_output_is_called_so_until_a_good_one_comes(
+    sample: Sample, long_video: Path
+) -> None:
+    whole = long_video.read_bytes()
+    assert sample.run('-y').returncode == 0
+    good = (sample.output / 'talk.mp3').read_bytes()
+    damage(long_video)
+
+    assert sample.run('-y').returncode == 1
+    assert sample.mp3s() == ['talk.damaged.mp3', 'talk.mp3']
+    assert (sample.output / 'talk.mp3').read_bytes() == good
+
+    long_video.write_bytes(whole)
+    assert sample.run('-y').returncode == 0
+    assert sample.mp3s() == ['talk.mp3']
+
+
+def test_missing_takes_what_has_changed_and_what_is_not_there(
+    sample: Sample, make_video: MakeVideo
+) -> None:
+    videos = {name: make_video(f'{name}.mp4') for name in ('old', 'new', 'damaged', 'none')}
+    sample.output.mkdir()
+    made = {'old': 'old.mp3', 'new': 'new.mp3', 'damaged': 'damaged.damaged.mp3'}
+    for name, output in made.items():
+        (sample.output / output).write_bytes(b'ID3')
+        later = 10 if name != 'old' else -10
+        time = videos[name].stat().st_mtime + later
+        os.utime(sample.output / output, (time, time))
+
+    result = sample.run('-y', '--missing')
+
+    assert result.returncode == 0, result.stderr
+    assert uploads(sample) == ['none.mp4', 'old.mp4']
