@@ -272,11 +272,11 @@ def states_of_nodes(azure: LocalAzure, pool_id: str = 'pool') -> list[str]:
     return sorted(node.state.value for node in nodes)
 
 
-def wait_for_nodes(azure: LocalAzure, *states: str) -> None:
+def wait_for_nodes(azure: LocalAzure, *states: str, pool_id: str = 'pool') -> None:
     """Wait until the nodes are in these states, given in the order of the alphabet."""
 
     def are_there() -> bool:
-        return states_of_nodes(azure) == list(states)
+        return states_of_nodes(azure, pool_id) == list(states)
 
     azure.wait_until(are_there, describe=f'nodes in the states {states}')
 
