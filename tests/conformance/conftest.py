@@ -141,13 +141,13 @@ class Wire:
             params=arguments,
             data=data,
             headers={**content_type, **(headers or {})},
-            timeout=10,
+            timeout=120,
             verify=self._verify,
         )
 
     def next_page(self, page: dict[str, Any]) -> Any:
         """The page that comes after this one: its link is sent as it is."""
-        return self._session.get(page['odata.nextLink'], timeout=10, verify=self._verify).json()
+        return self._session.get(page['odata.nextLink'], timeout=120, verify=self._verify).json()
 
     def close(self) -> None:
         self._session.close()

@@ -179,7 +179,7 @@ def test_authorization_headers(wire: Wire) -> None:
         headers: dict[str, Any] = {'ocp-date': format_datetime(datetime.now(UTC), usegmt=True)}
         if credential is not None:
             headers['Authorization'] = credential.encode()
-        answer = requests.get(f'{wire.url}/jobs?api-version=2025-06-01', headers=headers, timeout=5)
+        answer = requests.get(f'{wire.url}/jobs?api-version=2025-06-01', headers=headers, timeout=120)
         assert error_of(answer) == (403, 'AuthenticationFailed'), credential
 
 
@@ -202,7 +202,7 @@ def test_what_was_changed_after_signing_is_refused(azure: LocalAzure, change: st
         prepared.headers['If-Match'] = '*'
 
     with requests.Session() as session:
-        answer = session.send(prepared, timeout=5)
+        answer = session.send(prepared, timeout=120)
 
     assert error_of(answer) == (403, 'AuthenticationFailed')
     assert answer.json()['values'][0]['key'] == 'AuthenticationErrorDetail'
@@ -235,7 +235,7 @@ def test_date_is_signed_empty_beside_an_ocp_date(azure: LocalAzure, also_ocp_dat
     headers['Authorization'] = f'SharedKey {account}:{signature}'
 
     url = f'{azure.environment["AZURE_BATCH_ENDPOINT"]}/jobs?api-version=2025-06-01'
-    answer = requests.get(url, headers=headers, timeout=5)
+    answer = requests.get(url, headers=headers, timeout=120)
 
     assert answer.status_code == 200, answer.text
 
@@ -331,7 +331,7 @@ def test_file_name_that_is_not_utf_8_fails_its_upload_and_can_be_listed(
 def raw(azure: LocalAzure, data: bytes) -> bytes:
     """The answer to raw bytes on a new connection."""
     address = address_of(azure.environment['AZURE_BATCH_ENDPOINT'])
-    with socket.create_connection(address, 5) as connection:
+    with socket.create_connection(address, 120) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         answer = b''
@@ -393,7 +393,7 @@ def test_connections_opened_and_dropped(request: pytest.FixtureRequest, which: s
     for variable in ('AZURE_BATCH_ENDPOINT', 'AZURE_STORAGE_SERVICE_ENDPOINT'):
         address = address_of(azure.environment[variable])
         for number in range(200):
-            with socket.create_connection(address, 5) as connection:
+            with socket.create_connection(address, 120) as connection:
                 connection.sendall(beginnings[number % len(beginnings)])
 
     assert list(azure.batch_client().job.list()) == []

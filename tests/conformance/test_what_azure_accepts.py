@@ -25,6 +25,7 @@ from .conftest import (
     changed,
     details,
     error_of,
+    wait_completed,
     wait_until_steady,
 )
 
@@ -115,7 +116,7 @@ def test_selected_properties_of_a_task_are_those_of_the_whole_document(
     for state in ('active', 'completed'):
         if state == 'completed':
             wire('POST', '/pools', POOL)
-        azure.wait_until(lambda state=state: azure.batch.jobs.get('Job1').counts[state])
+            wait_completed(azure, 1, 'Job1')
         whole = wire('GET', '/jobs/Job1/tasks/myTask').json()
         selected = wire('GET', '/jobs/Job1/tasks/myTask', query=query).json()
         assert selected == whole
