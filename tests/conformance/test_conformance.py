@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import azure.batch.models as models
-import pytest
 from azure.batch import BatchServiceClient
-from azure.batch.custom.custom_errors import CreateTasksErrorException
 
 from tests.local_azure import LocalAzure
 
@@ -191,20 +188,6 @@ def test_job_is_added_patched_terminated_and_deleted(
     assert refusal(client.job.get, 'job-1') == (404, 'JobNotFound')
 
 
-def test_job_ends_by_itself_when_all_tasks_are_complete(
-    azure: LocalAzure, client: BatchServiceClient
-) -> None:
-    client.pool.add(a_pool(target_dedicated_nodes=1))
-    client.job.add(a_job())
-    client.task.add_collection('job', [a_task('1'), a_task('2', 'false')])
-
-    client.job.patch('job', models.JobPatchParameter(on_all_tasks_complete='terminatejob'))
-
-    azure.wait_until(lambda: client.job.get('job').state == 'completed')
-    assert client.job.get('job').execution_info.terminate_reason == 'AllTasksComplete'
-    assert {task.state.value for task in client.task.list('job')} == {'completed'}
-
-
 def test_job_wall_clock_ends_running_tasks_and_leaves_active_ones(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:
@@ -236,49 +219,12 @@ def test_task_counts_follow_the_tasks(azure: LocalAzure, client: BatchServiceCli
     assert counts.task_slot_counts.running == 2
 
 
-def test_tasks_are_terminated_reactivated_and_deleted(
-    azure: LocalAzure, client: BatchServiceClient
-) -> None:
-    client.job.add(a_job())
-    client.task.add('job', a_task('Task-1', display_name='a film.mp4'))
-
-    client.task.terminate('job', 'task-1')
-    ended = client.task.get('job', 'TASK-1')
-    assert (ended.id, ended.display_name) == ('Task-1', 'a film.mp4')
-    assert (ended.state.value, ended.execution_info.failure_info.code) == ('completed', 'TaskEnded')
-    assert refusal(client.task.terminate, 'job', 'task-1') == (409, 'TaskCompleted')
-
-    client.task.reactivate('job', 'task-1')
-    again = client.task.get('job', 'task-1')
-    assert (again.state.value, again.execution_info.failure_info) == ('active', None)
-    assert refusal(client.task.reactivate, 'job', 'task-1') == (409, 'TaskNotCompleted')
-
-    client.task.delete('job', 'task-1')
-    assert refusal(client.task.get, 'job', 'task-1') == (404, 'TaskNotFound')
-    assert azure.batch.jobs.get('job').counts == dict.fromkeys(
-        azure.batch.jobs.get('job').counts, 0
-    )
-
-
 def test_reactivation_of_a_succeeded_task_is_refused(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:
     run_to_end(azure, a_task())
 
     assert refusal(client.task.reactivate, 'job', 'task') == (409, 'TaskSucceeded')
-
-
-def test_collection_reports_each_task_and_keeps_the_good_ones(client: BatchServiceClient) -> None:
-    client.job.add(a_job())
-    client.task.add('job', a_task('there'))
-
-    with pytest.raises(CreateTasksErrorException) as caught:
-        client.task.add_collection('job', [a_task('there'), a_task('new'), a_task('bad id!')])
-
-    assert [(task.task_id, task.error.code) for task in caught.value.failure_tasks] == [
-        ('bad id!', 'InvalidPropertyValue')
-    ]
-    assert [task.id for task in client.task.list('job')] == ['new', 'there']
 
 
 def test_collection_of_101_tasks_is_refused_and_a_large_one_too(
@@ -356,22 +302,6 @@ def test_node_files_are_listed_and_read(azure: LocalAzure, client: BatchServiceC
         b''.join(client.file.get_from_compute_node('pool', node.id, 'startup/stdout.txt'))
         == b'ready\n'
     )
-
-
-def test_lists_are_filtered_selected_and_paged(client: BatchServiceClient) -> None:
-    client.job.add(a_job())
-    client.task.add_collection('job', [a_task(f't{n:03}', f'echo {n}') for n in range(25)])
-
-    def ids(**options: Any) -> list[str]:
-        return [task.id for task in client.task.list('job', models.TaskListOptions(**options))]
-
-    assert ids(max_results=4) == [f't{n:03}' for n in range(25)]
-    assert ids(filter="id ge 't023'", max_results=1) == ['t023', 't024']
-    assert ids(filter='executionInfo/exitCode ge 0') == []
-    assert len(ids(filter='executionInfo/retryCount eq 0', expand='stats')) == 25
-    selection = models.TaskListOptions(select='id, state', max_results=10)
-    (first, *_) = client.task.list('job', selection)
-    assert (first.id, first.command_line) == ('t000', None)
 
 
 def test_generation_2_image_on_a_generation_1_size_gets_no_nodes(

@@ -106,7 +106,9 @@ def test_azure_cli_from_pool_to_deletion(azure: LocalAzure, wire: Wire) -> None:
     result = cli.send('POST', '/jobs/job/addtaskcollection', {'value': [bad]}).json()
     assert [(item['taskId'], item['status']) for item in result['value']] == [('bad', 'Success')]
     cli.check_job()
-    ended = cli.get('/jobs/job/tasks/bad')['executionInfo']
+    failed = {'$filter': 'executionInfo/exitCode ne 0 and executionInfo/retryCount ge 1'}
+    (task,) = cli.get('/jobs/job/tasks', **failed)['value']
+    ended = task['executionInfo']
     assert (ended['exitCode'], ended['retryCount'], ended['result']) == (1, 1, 'failure')
 
     cli.send('DELETE', '/jobs/job/tasks/bad')
@@ -148,6 +150,8 @@ def test_javascript_from_pool_to_deletion(azure: LocalAzure, wire: Wire) -> None
 
     client.send('PATCH', '/jobs/job', {'onAllTasksComplete': 'terminatejob'})
     client.wait_for_states('/jobs', 'completed')
+    info = client.get('/jobs/job')['executionInfo']
+    assert info['terminateReason'] == 'AllTasksComplete'
     client.send('POST', '/pools/pool/resize', {'targetDedicatedNodes': 0}, status=202)
     client.wait_for_states('/pools/pool/nodes')
     client.delete_and_wait('/jobs/job')

@@ -179,7 +179,9 @@ def test_authorization_headers(wire: Wire) -> None:
         headers: dict[str, Any] = {'ocp-date': format_datetime(datetime.now(UTC), usegmt=True)}
         if credential is not None:
             headers['Authorization'] = credential.encode()
-        answer = requests.get(f'{wire.url}/jobs?api-version=2025-06-01', headers=headers, timeout=120)
+        answer = requests.get(
+            f'{wire.url}/jobs?api-version=2025-06-01', headers=headers, timeout=120
+        )
         assert error_of(answer) == (403, 'AuthenticationFailed'), credential
 
 

@@ -144,7 +144,7 @@ def test_endpoint_refuses_a_wrong_header_and_a_wrong_version(azure: LocalAzure) 
         url,
         {**query, 'api-version': '2017-09-01'},
         headers={'X-IDENTITY-HEADER': header},
-        timeout=5,
+        timeout=120,
     )
 
     assert (wrong.status_code, old.status_code) == (401, 400)

@@ -370,6 +370,7 @@ def test_active_task_terminated_then_reactivated(wire: Wire) -> None:
     wire('POST', '/jobs', JOB)
     wire('POST', '/jobs/Job1/tasks', TASK)
     wire('POST', '/jobs/Job1/tasks/myTask/terminate')
+    twice = wire('POST', '/jobs/Job1/tasks/myTask/terminate')
     ended = wire('GET', '/jobs/Job1/tasks/myTask').json()
     reactivated = wire('POST', '/jobs/Job1/tasks/myTask/reactivate')
     again = wire('GET', '/jobs/Job1/tasks/myTask').json()
@@ -381,6 +382,7 @@ def test_active_task_terminated_then_reactivated(wire: Wire) -> None:
         'code': 'TaskEnded',
         'message': 'Task Was Ended by User Request',
     }
+    assert error_of(twice) == (409, 'TaskCompleted')
     assert (ended['previousState'], ended['nodeInfo']) == ('active', {})
     assert (reactivated.status_code, 'DataServiceId' in reactivated.headers) == (204, False)
     assert (again['state'], again['previousState']) == ('active', 'completed')
@@ -395,15 +397,19 @@ def test_collection_results(wire: Wire) -> None:
     wire('POST', '/jobs', JOB)
     wire('POST', '/jobs/Job1/tasks', TASK)
 
-    answer = wire('POST', '/jobs/Job1/addtaskcollection', {'value': [{**TASK, 'id': 'new'}, TASK]})
+    tasks = [{**TASK, 'id': 'new'}, TASK, {**TASK, 'id': 'bad id!'}]
+    answer = wire('POST', '/jobs/Job1/addtaskcollection', {'value': tasks})
 
     assert answer.status_code == 200
-    refused, added = answer.json()['value']  # not in the order in which they were sent
+    bad, refused, added = answer.json()['value']  # not in the order in which they were sent
     assert set(added) == {'status', 'taskId', 'eTag', 'lastModified', 'location'}
     assert (added['status'], added['location']) == ('Success', f'{wire.url}/jobs/Job1/tasks/new')
     assert set(refused) == {'status', 'taskId', 'error'}
     assert (refused['status'], refused['taskId']) == ('ClientError', 'myTask')
     assert refused['error']['code'] == 'TaskExists'
+    assert (bad['taskId'], bad['error']['code']) == ('bad id!', 'InvalidPropertyValue')
+    listed = wire('GET', '/jobs/Job1/tasks').json()['value']
+    assert [task['id'] for task in listed] == ['myTask', 'new']
 
 
 def test_one_task_of_528959_bytes_is_too_large(wire: Wire) -> None:
