@@ -179,23 +179,19 @@ def test_clock_that_is_off_by_more_than_15_minutes(azure: LocalAzure, wire: Wire
 
 
 @pytest.mark.parametrize(
-    ('quota', 'kind', 'nodes', 'code'),
+    ('kind', 'nodes', 'code'),
     [
-        (
-            'low_priority_cores',
-            'target_low_priority_nodes',
-            1,
-            'AccountLowPriorityCoreQuotaReached',
-        ),
-        ('dedicated_cores', 'target_dedicated_nodes', 0, 'AccountCoreQuotaReached'),
+        ('low_priority', 1, 'AccountLowPriorityCoreQuotaReached'),
+        ('dedicated', 0, 'AccountCoreQuotaReached'),
     ],
 )
 def test_core_quota(
-    azure: LocalAzure, client: BatchServiceClient, quota: str, kind: str, nodes: int, code: str
+    azure: LocalAzure, client: BatchServiceClient, kind: str, nodes: int, code: str
 ) -> None:
-    fault = azure.set_quota(**{quota: nodes})
+    fault = azure.set_quota(**{f'{kind}_cores': nodes})
+    targets: dict[str, Any] = {f'target_{kind}_nodes': 2}
 
-    client.pool.add(a_pool(**{kind: 2}))
+    client.pool.add(a_pool(**targets))
 
     wait_until_steady(azure)
     pool = client.pool.get('pool')
