@@ -152,7 +152,7 @@ def test_tests_can_shorten_the_interval_for_present_and_future_formulas() -> Non
         assert service.nodes == 0
 
 
-def test_enabling_is_refused_during_a_resize_and_twice_in_30_seconds(
+def test_enabling_that_is_refused(
     service: ServiceWithPool,
 ) -> None:
     service.enable(TWO)
@@ -161,6 +161,8 @@ def test_enabling_is_refused_during_a_resize_and_twice_in_30_seconds(
     assert service.refusal(TWO) == (503, 'TooManyEnableAutoScaleRequests')
     service.timeline.advance(2)
     assert service.refusal(interval='PT5M') == (400, 'MissingRequiredProperty')
+    for interval in ('PT4M59.9999999S', 'P7DT0.0000001S'):
+        assert service.refusal(TWO, interval) == (400, 'InvalidPropertyValue')
     size = {'targetLowPriorityNodes': 3, 'nodeDeallocationOption': 'requeue'}
 
     service.account.pools.resize('pool', size)
