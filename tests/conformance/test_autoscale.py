@@ -191,6 +191,11 @@ def test_refused_request_changes_nothing(service: ServiceWithPool) -> None:
     assert (scale.formula, scale.interval) == (TWO, 'PT6M')
     assert service.pool.modified == modified
     service.enable(FIVE)  # a refused request does not count
+    with pytest.raises(BatchError):
+        service.account.pools.add(
+            a_pool_spec(id='other', enableAutoScale=True, autoScaleFormula='nodes')
+        )
+    assert service.account.all_pools() == [service.pool]
 
 
 def test_formula_alone_can_be_changed_and_the_schedule_goes_on(service: ServiceWithPool) -> None:

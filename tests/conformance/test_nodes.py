@@ -98,6 +98,8 @@ def test_task_has_the_variables_of_azure_its_own_and_none_of_this_machine(
     assert environment['AZ_BATCH_TASK_WORKING_DIR'] == environment['HOME'] == f'{folder}/wd'
     assert environment['AZ_BATCH_NODE_SHARED_DIR'] == f'{root}/shared'
     assert environment['AZ_BATCH_NODE_MOUNTS_DIR'] == f'{root}/fsmounts'
+    assert environment['AZ_BATCH_CERTIFICATES_DIR'] == f'{folder}/certs'
+    assert environment['AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES'] == '1000000'
     assert environment['PATH'].endswith(f':{root}/shared:{folder}/wd')
     assert (environment['USER'], environment['AZ_BATCH_TASK_USER']) == ('_azbatch', '_azbatch')
     assert environment['AZ_BATCH_TASK_USER_IDENTITY'] == 'PoolNonAdmin'

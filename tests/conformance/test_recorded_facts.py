@@ -229,6 +229,7 @@ def test_status_and_headers(
     assert ('ETag' in headers) is has_etag
     assert headers['DataServiceVersion'] == '3.0'
     assert headers['X-Content-Type-Options'] == 'nosniff'
+    assert headers['Strict-Transport-Security'] == 'max-age=31536000; includeSubDomains'
     assert headers['Server'] == 'Microsoft-HTTPAPI/2.0'
     assert re.fullmatch(r'[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', headers['request-id'])
     assert answer.content == b''
@@ -240,6 +241,7 @@ NOT_COMPLETED = (
     'The specified task is not in a completed state, and the requested operation can be performed '
     'only on completed tasks.'
 )
+NO_BODY = 'The specified Request Body is not syntactically valid.'
 WRONG_STATE = 'The specified operation is not valid for the current state of the resource.'
 INVALID = 'The value provided for one of the properties in the request body is invalid.'
 ERRORS: list[tuple[str, str, object, int, str, str]] = [
@@ -256,13 +258,14 @@ ERRORS: list[tuple[str, str, object, int, str, str]] = [
     ('POST', '/pools', POOL, 409, 'PoolExists', 'The specified pool already exists.'),
     ('DELETE', '/jobs/Dying', None, 409, 'JobBeingDeleted', DELETED),
     ('POST', '/pools', {**POOL, 'id': 'a b'}, 400, 'InvalidPropertyValue', INVALID),
+    ('POST', '/jobs', None, 400, 'InvalidRequestBody', NO_BODY),
     ('POST', '/jobs/Job1/tasks/myTask/reactivate', None, 409, 'TaskNotCompleted', NOT_COMPLETED),
     ('POST', '/pools/Pool1/stopresize', None, 409, 'OperationInvalidForCurrentState', WRONG_STATE),
 ]
 
 
 def test_errors(azure: LocalAzure, wire: Wire) -> None:
-    """The last two have the words of the documentation: there is no recording."""
+    """The last three have the words of the documentation: there is no recording."""
     azure.batch.delays.job_deleting = 60
     wire('POST', '/pools', EMPTY_POOL)
     for job_id in ('Job1', 'Dying'):
