@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -300,6 +301,15 @@ def stdout(client: BatchServiceClient, task_id: str = 'task') -> str:
 def file_of_start_task(client: BatchServiceClient, node_id: str, name: str) -> str:
     content = client.file.get_from_compute_node('pool', node_id, f'startup/{name}')
     return b''.join(content).decode()
+
+
+def is_alive(process: int) -> bool:
+    """Whether it runs; one that has ended may stay as a zombie."""
+    try:
+        status = Path(f'/proc/{process}/stat').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return ' Z ' not in status
 
 
 def refusal(call: Callable[..., object], *arguments: object) -> tuple[int, str]:

@@ -6,8 +6,6 @@ DisableJobOption, ComputeNodeDeallocationOption, TaskExecutionInformation.requeu
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 import azure.batch.models as models
@@ -21,6 +19,7 @@ from .conftest import (
     a_job,
     a_pool,
     a_task,
+    is_alive,
     let_time_pass,
     refusal,
     states_of_nodes,
@@ -226,13 +225,6 @@ def test_nodes_that_cannot_be_removed(azure: LocalAzure, client: BatchServiceCli
 
 
 # Tasks
-
-
-def is_alive(process: int) -> bool:
-    with suppress(ProcessLookupError):
-        os.kill(process, 0)
-        return True
-    return False
 
 
 def test_deleted_task_is_nowhere_its_process_ends_and_its_node_runs_the_next(

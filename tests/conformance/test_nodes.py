@@ -24,12 +24,12 @@ from .conftest import (
     an_auto_user,
     an_output,
     file_of_start_task,
+    is_alive,
     run_to_end,
     stdout,
     wait_completed,
     wait_for_nodes,
 )
-from .test_by_hand import is_alive
 
 UPDATE_AND_INSTALL = (
     '/bin/sh -c "apt-get -o DPkg::Lock::Timeout=60 update '
