@@ -25,7 +25,7 @@ models: Any = batch.models
 POOL = 'pool'
 JOB = 'job'
 NODES = 2
-INTERVAL = 1  # seconds between two polls of an operation
+INTERVAL = 0.1  # seconds between two polls of an operation
 
 
 def make_client(sign_in: str) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +20,23 @@ from azure.batch.batch_auth import SharedKeyCredentials
 from azure.storage.blob import BlobServiceClient, ContainerSasPermissions, generate_container_sas
 
 from tests.local_azure import Delays, LocalAzure
+
+# Request bodies of the smallest pool, job and task.
+IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
+POOL: dict[str, Any] = {
+    'id': 'Pool1',
+    'vmSize': 'STANDARD_D1_V2',
+    'virtualMachineConfiguration': {
+        'imageReference': IMAGE,
+        'nodeAgentSKUId': 'batch.node.ubuntu 24.04',
+    },
+    'targetDedicatedNodes': 1,
+}
+EMPTY_POOL = {**POOL, 'targetDedicatedNodes': 0}
+JOB = {'id': 'Job1', 'poolInfo': {'poolId': 'Pool1'}}
+TASK = {'id': 'myTask', 'commandLine': '/bin/bash -c "echo test"'}
+
+LONG = 'sleep 600'  # a command line that a test ends
 
 
 @pytest.fixture(scope='package')
@@ -123,13 +142,13 @@ class Wire:
             params=arguments,
             data=data,
             headers={**content_type, **(headers or {})},
-            timeout=10,
+            timeout=120,
             verify=self._verify,
         )
 
     def next_page(self, page: dict[str, Any]) -> Any:
         """The page that comes after this one: its link is sent as it is."""
-        return self._session.get(page['odata.nextLink'], timeout=10, verify=self._verify).json()
+        return self._session.get(page['odata.nextLink'], timeout=120, verify=self._verify).json()
 
     def close(self) -> None:
         self._session.close()
@@ -140,6 +159,37 @@ def wire(azure: LocalAzure) -> Iterator[Wire]:
     sender = Wire(azure)
     yield sender
     sender.close()
+
+
+def finish(azure: LocalAzure, wire: Wire, **task: Any) -> dict[str, Any]:
+    """A pool, a job and this task, run to its end; the task as it is then."""
+    wire('POST', '/pools', POOL)
+    wire('POST', '/jobs', JOB)
+    assert wire('POST', '/jobs/Job1/tasks', {**TASK, **task}).status_code == 201
+    wait_completed(azure, 1, 'Job1')
+    body: dict[str, Any] = wire('GET', '/jobs/Job1/tasks/myTask').json()
+    return body
+
+
+def changed(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """A copy of the body in which the property at this path has this value."""
+    result = copy.deepcopy(body)
+    *parents, last = path.split('/')
+    target = result
+    for name in parents:
+        target = target.setdefault(name, {})
+    target[last] = value
+    return result
+
+
+def error_of(answer: requests.Response) -> tuple[int, str]:
+    """Status and code of a refusal."""
+    return answer.status_code, answer.json()['code']
+
+
+def details(answer: requests.Response) -> dict[str, str]:
+    """What a refusal says beside its code: the name of the property, the reason."""
+    return {value['key']: value['value'] for value in answer.json()['values']}
 
 
 def a_pool(pool_id: str = 'pool', **changes: Any) -> models.PoolAddParameter:
@@ -223,11 +273,11 @@ def states_of_nodes(azure: LocalAzure, pool_id: str = 'pool') -> list[str]:
     return sorted(node.state.value for node in nodes)
 
 
-def wait_for_nodes(azure: LocalAzure, *states: str) -> None:
+def wait_for_nodes(azure: LocalAzure, *states: str, pool_id: str = 'pool') -> None:
     """Wait until the nodes are in these states, given in the order of the alphabet."""
 
     def are_there() -> bool:
-        return states_of_nodes(azure) == list(states)
+        return states_of_nodes(azure, pool_id) == list(states)
 
     azure.wait_until(are_there, describe=f'nodes in the states {states}')
 
@@ -242,6 +292,24 @@ def wait_running(azure: LocalAzure, count: int = 1, job_id: str = 'job') -> None
 def wait_completed(azure: LocalAzure, count: int, job_id: str = 'job') -> None:
     job = azure.batch.jobs.get(job_id)
     azure.wait_until(lambda: job.counts['completed'] == count, 20, f'{count} tasks completed')
+
+
+def stdout(client: BatchServiceClient, task_id: str = 'task') -> str:
+    return b''.join(client.file.get_from_task('job', task_id, 'stdout.txt')).decode()
+
+
+def file_of_start_task(client: BatchServiceClient, node_id: str, name: str) -> str:
+    content = client.file.get_from_compute_node('pool', node_id, f'startup/{name}')
+    return b''.join(content).decode()
+
+
+def is_alive(process: int) -> bool:
+    """Whether it runs; one that has ended may stay as a zombie."""
+    try:
+        status = Path(f'/proc/{process}/stat').read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return ' Z ' not in status
 
 
 def refusal(call: Callable[..., object], *arguments: object) -> tuple[int, str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +9,6 @@ import pytest
 
 from tests.local_azure import azurite
 
-ROOT = Path(__file__).resolve().parents[2]
 # Stands in for npm; run by a shell as: sh NPM install azurite@VERSION --prefix FOLDER ...
 NPM = """
 echo fetched >> "{log}"
@@ -67,25 +63,18 @@ def test_relative_cache_home_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None
     assert azurite.cache_folder().parent == Path.home() / '.cache'
 
 
-def test_registry_that_cannot_be_reached_is_one_message(tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        'XDG_CACHE_HOME': str(tmp_path),
-        'npm_config_registry': 'http://127.0.0.1:9/',
-        'npm_config_fetch_retries': '0',
-    }
+def test_registry_that_cannot_be_reached_is_one_message(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npm = tmp_path / 'npm.sh'
+    npm.write_text('echo npm error ECONNREFUSED >&2; exit 1')
+    monkeypatch.setattr(azurite, 'NODE', Path('/bin/sh'))
+    monkeypatch.setattr(azurite, 'NPM', npm)
 
-    done = subprocess.run(
-        [sys.executable, '-m', 'tests.local_azure', '-y'],
-        env=environment,
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    with pytest.raises(azurite.AzuriteError) as caught:
+        azurite.program()
 
-    assert done.returncode == 1
-    assert 'Error: Azurite, the storage emulator, could not be fetched.' in done.stderr
-    assert 'ECONNREFUSED' in done.stderr
-    assert 'Traceback' not in done.stderr
+    message = str(caught.value)
+    assert message.startswith('Azurite, the storage emulator, could not be fetched.')
+    assert 'ECONNREFUSED' in message
+    assert not (cache / f'azurite-{azurite.VERSION}').exists()

@@ -18,47 +18,36 @@ from .conftest import a_job, a_pool, a_task, wait_completed
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-m', 'tests.local_azure', *arguments],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+def test_help_says_how_to_get_the_help_and_the_options_of_the_script(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        command.parse(['--help'])
 
-
-def test_help_is_that_of_the_local_azure_and_says_how_to_get_the_scripts() -> None:
-    done = run('--help')
-
-    assert done.returncode == 0
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
     for words in (
         '--serve',
         '--entra',
         '--watch',
-        'All other arguments go to the script',
         'python -m tests.local_azure -- --help',
         'python -m tests.local_azure --serve > azure.env',
         '. azure.env',
     ):
-        assert words in done.stdout
+        assert words in shown
 
 
-def test_what_follows_two_hyphens_goes_to_the_script() -> None:
-    done = run('--', '--help')
+def test_what_is_no_option_or_follows_two_hyphens_goes_to_the_script(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options, arguments = command.parse(['-y', '--watch', '--', '--help', '--serve'])
 
-    assert done.returncode == 0
-    assert '--keep' in done.stdout
-    assert 'All other arguments' not in done.stdout
-    assert done.stderr == f'{command.FAREWELL}\n'
-
-
-def test_serve_with_arguments_for_a_script_is_refused() -> None:
-    done = run('--serve', '-y')
-
-    assert done.returncode == 2
-    assert '--serve runs no script that could get -y' in done.stderr
+    assert (options.watch, options.serve) == (True, False)
+    assert arguments == ['-y', '--help', '--serve']
+    with pytest.raises(SystemExit) as caught:
+        command.parse(['--serve', '-y'])
+    assert caught.value.code == 2
+    assert '--serve runs no script that could get -y' in capsys.readouterr().err
 
 
 def test_variables_of_serve_can_be_read_by_another_shell(tmp_path: Path) -> None:

@@ -7,54 +7,26 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from graphlib import CycleError, TopologicalSorter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = 'tests.local_azure'
-STATE = (
-    f'{PACKAGE}.batch.account',
-    f'{PACKAGE}.batch.autoscale',
-    f'{PACKAGE}.batch.autoscale_formula',
-    f'{PACKAGE}.batch.autoscale_samples',
-    f'{PACKAGE}.batch.autoscale_tokens',
-    f'{PACKAGE}.batch.autoscale_values',
-    f'{PACKAGE}.batch.clock',
-    f'{PACKAGE}.batch.delays',
-    f'{PACKAGE}.batch.documented_limits',
-    f'{PACKAGE}.batch.errors',
-    f'{PACKAGE}.batch.execution',
-    f'{PACKAGE}.batch.jobs',
-    f'{PACKAGE}.batch.model',
-    f'{PACKAGE}.batch.nodes',
-    f'{PACKAGE}.batch.pools',
-    f'{PACKAGE}.batch.resizing',
-    f'{PACKAGE}.batch.retries',
-    f'{PACKAGE}.batch.scheduling',
-    f'{PACKAGE}.batch.shared_state',
-    f'{PACKAGE}.batch.states',
-    f'{PACKAGE}.batch.task_environment',
-    f'{PACKAGE}.batch.task_users',
-)
-HTTP = (
+BATCH = f'{PACKAGE}.batch'
+ENTRIES = ('account', 'autoscale', 'jobs', 'nodes', 'pools', 'resizing')  # of the state
+HTTP = {
     f'{PACKAGE}.http_front',
-    f'{PACKAGE}.batch.api_versions',
-    f'{PACKAGE}.batch.calls',
-    f'{PACKAGE}.batch.etags',
-    f'{PACKAGE}.batch.filters',
-    f'{PACKAGE}.batch.lists',
-    f'{PACKAGE}.batch.model_shapes',
-    f'{PACKAGE}.batch.operations',
-    f'{PACKAGE}.batch.property_types',
-    f'{PACKAGE}.batch.request_properties',
-    f'{PACKAGE}.batch.request_rules',
-    f'{PACKAGE}.batch.resource_documents',
-    f'{PACKAGE}.batch.resource_properties',
-    f'{PACKAGE}.batch.service',
-    f'{PACKAGE}.batch.signature',
-)
+    *(
+        f'{BATCH}.{name}'
+        for name in (
+            *('api_versions', 'calls', 'etags', 'filters', 'lists', 'model_shapes', 'operations'),
+            *('property_types', 'request_properties', 'request_rules', 'resource_documents'),
+            *('resource_properties', 'service', 'signature'),
+        )
+    ),
+}
 Arrows = dict[str, set[str]]  # from each module to those that it imports
 
 
@@ -62,53 +34,33 @@ def read_modules(root: Path, package: str) -> dict[str, ast.Module]:
     """The parsed modules of a package below `root`, by their full names."""
     modules = {}
     for path in (root / package.replace('.', '/')).rglob('*.py'):
-        parts = path.relative_to(root).with_suffix('').parts
-        if parts[-1] == '__init__':
-            parts = parts[:-1]
-        modules['.'.join(parts)] = ast.parse(path.read_text())
+        name = '.'.join(path.relative_to(root).with_suffix('').parts)
+        modules[name.removesuffix('.__init__')] = ast.parse(path.read_text())
     return modules
 
 
-def imported_names(name: str, module: ast.Module, is_package: bool) -> Iterator[str]:
+def imported_names(module: ast.Module) -> Iterator[str]:
     """Full names of what a module imports: of modules, or of things in them."""
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name
-
         if isinstance(node, ast.ImportFrom):
-            origin = node.module or ''
-            if node.level:
-                parents = node.level - 1 if is_package else node.level
-                above = name.split('.')
-                above = above[: len(above) - parents]
-                origin = '.'.join([*above, origin]).rstrip('.')
+            assert node.level == 0, 'imports have full names'
             for alias in node.names:
-                yield f'{origin}.{alias.name}'
+                yield f'{node.module}.{alias.name}'
 
 
 def read_arrows(root: Path, package: str) -> Arrows:
     modules = read_modules(root, package)
     arrows: Arrows = {name: set() for name in modules}
     for name, module in modules.items():
-        is_package = any(other.startswith(f'{name}.') for other in modules)
-        for imported in imported_names(name, module, is_package):
+        for imported in imported_names(module):
             # `from package.module import thing` names a thing: the arrow goes to its module.
-            if imported not in modules:
-                imported = imported.rpartition('.')[0]
-            if imported in modules:
-                arrows[name].add(imported)
+            target = imported if imported in modules else imported.rpartition('.')[0]
+            if target in modules:
+                arrows[name].add(target)
     return arrows
-
-
-def find_circle(arrows: Arrows) -> list[str]:
-    """The modules of a circle, the first one again at the end; empty if there is none."""
-    try:
-        TopologicalSorter(arrows).prepare()
-    except CycleError as error:
-        circle: list[str] = error.args[1]
-        return circle
-    return []
 
 
 def reach(arrows: Arrows, start: str) -> set[str]:
@@ -128,60 +80,27 @@ def arrows() -> Arrows:
 
 
 def test_imports_make_no_circle(arrows: Arrows) -> None:
-    assert find_circle(arrows) == []
+    TopologicalSorter(arrows).prepare()  # CycleError names the modules of a circle
 
 
-@pytest.mark.parametrize('module', STATE)
-def test_state_knows_nothing_of_http(arrows: Arrows, module: str) -> None:
-    assert reach(arrows, module).isdisjoint(HTTP)
+def test_state_knows_nothing_of_http(arrows: Arrows) -> None:
+    assert set(arrows) >= HTTP
+    for name in ENTRIES:
+        assert reach(arrows, f'{BATCH}.{name}').isdisjoint(HTTP), name
 
 
 def test_node_knows_neither_http_nor_the_account(arrows: Arrows) -> None:
-    batch = {name for name in arrows if name.startswith(f'{PACKAGE}.batch')}
-    node = [name for name in arrows if name.startswith(f'{PACKAGE}.node.')]
+    batch = {name for name in arrows if name.startswith(BATCH)}
+    nodes = [name for name in arrows if name.startswith(f'{PACKAGE}.node.')]
 
     assert batch
-    assert node
-    for module in node:
-        assert reach(arrows, module).isdisjoint(batch | set(HTTP)), module
+    assert nodes
+    for module in nodes:
+        assert reach(arrows, module).isdisjoint(batch | HTTP), module
 
 
 def test_the_front_knows_none_of_the_services_behind_it(arrows: Arrows) -> None:
-    batch = {name for name in arrows if name.startswith(f'{PACKAGE}.batch')}
+    batch = {name for name in arrows if name.startswith(BATCH)}
     services = batch | {f'{PACKAGE}.storage', f'{PACKAGE}.entra'}
 
     assert reach(arrows, f'{PACKAGE}.http_front').isdisjoint(services)
-
-
-def test_the_service_knows_state_and_front(arrows: Arrows) -> None:
-    known = reach(arrows, f'{PACKAGE}.batch.service')
-
-    assert {f'{PACKAGE}.http_front', f'{PACKAGE}.batch.account'} <= known
-
-
-def test_every_module_named_here_exists(arrows: Arrows) -> None:
-    assert set(STATE) | set(HTTP) <= set(arrows)
-
-
-@pytest.mark.parametrize(
-    'source',
-    [
-        'import house.cellar.boiler',
-        'from house.cellar import boiler as heat',
-        'from house.cellar.boiler import warm',
-        'from .cellar import boiler',
-        'from .cellar.boiler import warm',
-        'if TYPE_CHECKING:\n    from house.cellar.boiler import warm',
-        'def live():\n    from house.cellar import boiler',
-    ],
-)
-def test_circle_is_found_however_the_import_is_written(tmp_path: Path, source: str) -> None:
-    (tmp_path / 'house/cellar').mkdir(parents=True)
-    (tmp_path / 'house/__init__.py').touch()
-    (tmp_path / 'house/cellar/__init__.py').touch()
-    (tmp_path / 'house/roof.py').write_text(source)
-    (tmp_path / 'house/cellar/boiler.py').write_text('from ..roof import chimney')
-
-    arrows = read_arrows(tmp_path, 'house')
-
-    assert set(find_circle(arrows)) == {'house.roof', 'house.cellar.boiler'}

@@ -1,8 +1,11 @@
-"""What a task finds and leaves on a node: environment, files in and out, limits, retries."""
+"""What a command line finds and leaves on a node: environment, files in and out, limits, its end.
+
+Azure docs, quick-create-cli (2017): the printenv of a task, from which are the names of variables
+and the end of PATH. Others: Azure docs, batch-compute-node-environment-variables.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,11 +16,49 @@ from azure.storage.blob import BlobServiceClient
 
 from tests.local_azure import LocalAzure
 
-from .conftest import a_job, a_pool, a_task, an_auto_user, an_output, run_to_end, wait_completed
+from .conftest import (
+    LONG,
+    a_job,
+    a_pool,
+    a_task,
+    an_auto_user,
+    an_output,
+    file_of_start_task,
+    is_alive,
+    run_to_end,
+    stdout,
+    wait_completed,
+    wait_for_nodes,
+)
 
-
-def stdout(client: BatchServiceClient, task_id: str = 'task') -> str:
-    return b''.join(client.file.get_from_task('job', task_id, 'stdout.txt')).decode()
+UPDATE_AND_INSTALL = (
+    '/bin/sh -c "apt-get -o DPkg::Lock::Timeout=60 update '
+    '&& apt-get install -y --no-install-recommends ffmpeg"'
+)
+OF_JOBS_AND_TASKS = {'AZ_BATCH_JOB_ID', 'AZ_BATCH_TASK_ID'}
+VARIABLES = OF_JOBS_AND_TASKS | {
+    'AZ_BATCH_ACCOUNT_NAME',
+    'AZ_BATCH_ACCOUNT_URL',
+    'AZ_BATCH_CERTIFICATES_DIR',
+    'AZ_BATCH_NODE_ID',
+    'AZ_BATCH_NODE_IS_DEDICATED',
+    'AZ_BATCH_NODE_MOUNTS_DIR',
+    'AZ_BATCH_NODE_ROOT_DIR',
+    'AZ_BATCH_NODE_SHARED_DIR',
+    'AZ_BATCH_NODE_STARTUP_DIR',
+    'AZ_BATCH_POOL_ID',
+    'AZ_BATCH_TASK_DIR',
+    'AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES',
+    'AZ_BATCH_TASK_USER',
+    'AZ_BATCH_TASK_USER_IDENTITY',
+    'AZ_BATCH_TASK_WORKING_DIR',
+    'HOME',
+    'LANG',  # that of this process, for the names of files
+    'PATH',
+    'USER',
+}
+NO_PROGRAM = ('failure', None, 'CommandProgramNotFound')
+APT_FAILED = ('failure', 100, 'FailureExitCode')
 
 
 def result(client: BatchServiceClient, task_id: str = 'task') -> tuple[str, int | None, str | None]:
@@ -26,23 +67,60 @@ def result(client: BatchServiceClient, task_id: str = 'task') -> tuple[str, int 
     return info.result.value, info.exit_code, info.failure_info and info.failure_info.code
 
 
-def test_environment_is_that_of_a_node(
+def names_in(blobs: BlobServiceClient) -> set[str]:
+    return set(blobs.get_container_client('out').list_blob_names())
+
+
+def variables_in(printed: str) -> dict[str, str]:
+    """What `env -0` has printed."""
+    return dict(pair.split('=', 1) for pair in printed.split('\0') if pair)
+
+
+# Variables
+
+
+def test_task_has_the_variables_of_azure_its_own_and_none_of_this_machine(
     azure: LocalAzure, client: BatchServiceClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('SECRET_OF_THIS_MACHINE', 'x')
-    own = [models.EnvironmentSetting(name='NAME', value='it\'s "q" $(touch pwned);&.mp4')]
+    odd = 'it\'s "q" $(touch pwned);&.mp4'
+    own = [models.EnvironmentSetting(name='NAME', value=odd)]
 
     run_to_end(azure, a_task(command_line='env -0', environment_settings=own))
 
-    environment = dict(line.split('=', 1) for line in stdout(client).split('\0') if line)
-    assert environment['NAME'] == 'it\'s "q" $(touch pwned);&.mp4'
+    environment = variables_in(stdout(client))
+    assert set(environment) == VARIABLES | {'NAME'}
+    assert environment['NAME'] == odd
     assert environment['AZ_BATCH_TASK_ID'] == 'task'
-    assert environment['AZ_BATCH_TASK_WORKING_DIR'].endswith('/workitems/job/job-1/task/wd')
     assert environment['AZ_BATCH_NODE_IS_DEDICATED'] == 'false'
-    assert 'SECRET_OF_THIS_MACHINE' not in environment
-    assert not any(
-        value in azure.environment.values() for value in environment.values() if len(value) > 40
-    )
+    folder, root = environment['AZ_BATCH_TASK_DIR'], environment['AZ_BATCH_NODE_ROOT_DIR']
+    assert folder == f'{root}/workitems/job/job-1/task'
+    assert environment['AZ_BATCH_TASK_WORKING_DIR'] == environment['HOME'] == f'{folder}/wd'
+    assert environment['AZ_BATCH_NODE_SHARED_DIR'] == f'{root}/shared'
+    assert environment['AZ_BATCH_NODE_MOUNTS_DIR'] == f'{root}/fsmounts'
+    assert environment['AZ_BATCH_CERTIFICATES_DIR'] == f'{folder}/certs'
+    assert environment['AZ_BATCH_TASK_RESERVED_EPHEMERAL_DISK_SPACE_BYTES'] == '1000000'
+    assert environment['PATH'].endswith(f':{root}/shared:{folder}/wd')
+    assert (environment['USER'], environment['AZ_BATCH_TASK_USER']) == ('_azbatch', '_azbatch')
+    assert environment['AZ_BATCH_TASK_USER_IDENTITY'] == 'PoolNonAdmin'
+    secrets = set(azure.keys.values())
+    assert not secrets & set(environment.values())
+
+
+def test_start_task_has_all_variables_but_those_of_jobs_and_tasks(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    start = models.StartTask(command_line='env -0', user_identity=an_auto_user('task'))
+
+    run_to_end(azure, a_task(), start_task=start)
+
+    (node,) = client.compute_node.list('pool')
+    environment = variables_in(file_of_start_task(client, node.id, 'stdout.txt'))
+    assert set(environment) == VARIABLES - OF_JOBS_AND_TASKS
+    assert environment['AZ_BATCH_TASK_USER_IDENTITY'] == 'TaskAdmin'
+
+
+# Command lines
 
 
 def test_command_line_is_not_run_by_a_shell(azure: LocalAzure, client: BatchServiceClient) -> None:
@@ -51,30 +129,57 @@ def test_command_line_is_not_run_by_a_shell(azure: LocalAzure, client: BatchServ
     assert stdout(client) == '$HOME *.txt two words | cat && false\n'
 
 
-@pytest.mark.parametrize(
-    ('command_line', 'expected'),
-    [
-        ('nothing-like-this', ('failure', None, 'CommandProgramNotFound')),
-        ('ffmpeg -version', ('failure', None, 'CommandProgramNotFound')),
-        ('sudo true', ('failure', None, 'CommandProgramNotFound')),
-        ('"unbalanced', ('failure', None, 'CommandLaunchFailed')),
-        ('apt-get remove ffmpeg', ('failure', 100, 'FailureExitCode')),
-        (
-            'bash -c "apt-get update && apt-get install -y curl"',
-            ('failure', 100, 'FailureExitCode'),
-        ),
-        ('apt-get install -y ffmpeg', ('failure', 100, 'FailureExitCode')),  # before any update
-    ],
-)
-def test_commands_that_fail(
+def test_resource_file_is_called_by_its_bare_name(
     azure: LocalAzure,
     client: BatchServiceClient,
-    command_line: str,
-    expected: tuple[str, int | None, str],
+    blobs: BlobServiceClient,
+    container_url: Callable[..., str],
 ) -> None:
-    run_to_end(azure, a_task(command_line=command_line, user_identity=an_auto_user()))
+    """With a shell: the PATH above. Without one: inferred."""
+    path, sas = container_url('input', 'r').split('?')
+    script = b'#!/usr/bin/env python3\nimport sys\nprint(sys.argv[1], "is prime")\n'
+    blobs.get_blob_client('input', 'find_prime.py').upload_blob(script)
+    url = f'{path}/find_prime.py?{sas}'
+    resource = models.ResourceFile(http_url=url, file_path='find_prime.py')
 
-    assert result(client) == expected
+    run_to_end(azure, a_task(command_line='find_prime.py 7', resource_files=[resource]))
+
+    assert stdout(client) == '7 is prime\n'
+
+
+FAILING_COMMANDS = {
+    'nothing-like-this': NO_PROGRAM,
+    'ffmpeg -version': NO_PROGRAM,
+    'sudo true': NO_PROGRAM,
+    '"unbalanced': ('failure', None, 'CommandLaunchFailed'),
+    'apt-get remove ffmpeg': APT_FAILED,
+    'apt-get install -y ffmpeg': APT_FAILED,  # before any update
+    # Azure/Batch issue 101: the negative number of the signal.
+    '/bin/sh -c "kill -9 $$"': ('failure', -9, 'FailureExitCode'),
+    '/bin/sh -c "kill -15 $$"': ('failure', -15, 'FailureExitCode'),
+}
+
+
+def test_commands_that_fail(azure: LocalAzure, client: BatchServiceClient) -> None:
+    tasks = []
+    for number, command_line in enumerate(FAILING_COMMANDS):
+        tasks.append(a_task(f'{number}', command_line, user_identity=an_auto_user()))
+
+    run_to_end(azure, *tasks)
+
+    ends = {task.command_line: result(client, task.id) for task in tasks}
+    assert ends == FAILING_COMMANDS
+
+
+def test_apt_get_knows_no_other_program(azure: LocalAzure, client: BatchServiceClient) -> None:
+    install = 'bash -c "apt-get update && apt-get install -y curl"'
+
+    run_to_end(azure, a_task(command_line=install, user_identity=an_auto_user()))
+
+    assert result(client) == APT_FAILED
+
+
+# Start tasks and elevation
 
 
 def test_start_task_that_fails_keeps_tasks_away(
@@ -85,34 +190,84 @@ def test_start_task_that_fails_keeps_tasks_away(
     client.job.add(a_job())
     client.task.add('job', a_task())
 
-    azure.wait_until(
-        lambda: [n.state.value for n in client.compute_node.list('pool')] == ['starttaskfailed']
-    )
+    wait_for_nodes(azure, 'starttaskfailed')
 
     (node,) = client.compute_node.list('pool')
     info = node.start_task_info
-    assert (info.exit_code, info.retry_count, info.result.value, info.failure_info.code) == (
-        3,
-        2,
-        'failure',
-        'FailureExitCode',
-    )
-    assert (
-        b''.join(client.file.get_from_compute_node('pool', node.id, 'startup/stderr.txt'))
-        == b'no\n'
-    )
+    assert (info.exit_code, info.retry_count, info.result.value) == (3, 2, 'failure')
+    assert info.failure_info.code == 'FailureExitCode'
+    assert file_of_start_task(client, node.id, 'stderr.txt') == 'no\n'
     assert client.task.get('job', 'task').state == models.TaskState.active
 
 
 def test_start_task_without_wait_for_success_holds_nothing_up(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:
-    start = models.StartTask(command_line='sleep 60', wait_for_success=False)
+    start = models.StartTask(command_line=LONG, wait_for_success=False)
 
     run_to_end(azure, a_task(), start_task=start)
 
     (node,) = client.compute_node.list('pool')
     assert node.start_task_info.state == models.StartTaskState.running
+
+
+def test_start_task_that_is_not_elevated_cannot_install(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    """SDK14 AutoUserSpecification.elevation_level: the default is nonAdmin.
+
+    The words are those of apt 2.6.1.
+    """
+    start = models.StartTask(command_line=UPDATE_AND_INSTALL)
+
+    client.pool.add(a_pool(target_low_priority_nodes=1, start_task=start))
+    wait_for_nodes(azure, 'starttaskfailed')
+
+    (node,) = client.compute_node.list('pool')
+    assert node.start_task_info.exit_code == 100
+    lock = '/var/lib/apt/lists/lock'
+    assert file_of_start_task(client, node.id, 'stderr.txt') == (
+        f'E: Could not open lock file {lock} - open (13: Permission denied)\n'
+        'E: Unable to lock directory /var/lib/apt/lists/\n'
+    )
+
+
+def test_start_task_that_is_elevated_installs_for_tasks_that_are_not(
+    azure: LocalAzure, client: BatchServiceClient
+) -> None:
+    """What it puts into the shared folder is called by its bare name, too."""
+    tool = 'install -m 755 <(echo echo hello) "$AZ_BATCH_NODE_SHARED_DIR/greet"'
+    start = models.StartTask(
+        command_line=f"/bin/bash -c '{UPDATE_AND_INSTALL[12:-1]} && {tool}'",
+        user_identity=an_auto_user(),
+    )
+
+    run_to_end(
+        azure, a_task('1', 'ffmpeg -version'), a_task('2', '/bin/sh -c greet'), start_task=start
+    )
+
+    assert stdout(client, '1').startswith('ffmpeg version')
+    assert stdout(client, '2') == 'hello\n'
+
+
+@pytest.mark.parametrize(('level', 'exit_code'), [('admin', 0), ('nonadmin', 100)])
+def test_account_of_a_named_user_decides_whether_its_tasks_are_elevated(
+    azure: LocalAzure, client: BatchServiceClient, level: str, exit_code: int
+) -> None:
+    """SDK14 UserAccount.elevation_level."""
+    account = models.UserAccount(name='ada', password='Secret1!', elevation_level=level)
+    identity = models.UserIdentity(user_name='ada')
+
+    run_to_end(
+        azure,
+        a_task(command_line=UPDATE_AND_INSTALL, user_identity=identity),
+        user_accounts=[account],
+    )
+
+    assert client.task.get('job', 'task').execution_info.exit_code == exit_code
+
+
+# Resource files
 
 
 def test_resource_files_by_url_and_by_container(
@@ -125,16 +280,14 @@ def test_resource_files_by_url_and_by_container(
     for name in ('film [1].mp4', 'sub/é 中.txt', 'sub/b.txt', 'other.txt'):
         blobs.get_blob_client('inbox', name).upload_blob(name.encode())
     path, sas = url.split('?')
+    film = f'{path}/film%20%5B1%5D.mp4?{sas}'
     resources = [
-        models.ResourceFile(
-            http_url=f'{path}/film%20%5B1%5D.mp4?{sas}', file_path='in/one.mp4', file_mode='0640'
-        ),
+        models.ResourceFile(http_url=film, file_path='in/one.mp4', file_mode='0640'),
         models.ResourceFile(storage_container_url=url, blob_prefix='sub/', file_path='all'),
     ]
+    show = 'find . -type f -printf "%p %s %m\\n"'
 
-    run_to_end(
-        azure, a_task(command_line='find . -type f -printf "%p %s %m\\n"', resource_files=resources)
-    )
+    run_to_end(azure, a_task(command_line=show, resource_files=resources))
 
     assert sorted(stdout(client).splitlines()) == [
         './all/sub/b.txt 9 770',
@@ -151,7 +304,7 @@ def test_resource_files_by_url_and_by_container(
         ('', 'r', 'ResourceContainerAccessDenied'),
     ],
 )
-def test_resource_file_that_cannot_be_had(
+def test_resource_file_that_cannot_be_had_is_not_tried_again(
     azure: LocalAzure,
     client: BatchServiceClient,
     blobs: BlobServiceClient,
@@ -171,6 +324,9 @@ def test_resource_file_that_cannot_be_had(
 
     assert result(client) == ('failure', None, code)
     assert client.task.get('job', 'task').execution_info.retry_count == 0
+
+
+# Output files
 
 
 def test_output_files_by_condition_path_and_wildcard(
@@ -194,7 +350,7 @@ def test_output_files_by_condition_path_and_wildcard(
 
     run_to_end(azure, a_task(command_line=make, output_files=outputs))
 
-    assert {blob.name for blob in blobs.get_container_client('out').list_blobs()} == {
+    assert names_in(blobs) == {
         'sub/x [1] é.mp3',
         'a.mp3',
         'texts/b.txt',
@@ -210,24 +366,28 @@ def test_output_files_of_a_failed_task(
     azure: LocalAzure, blobs: BlobServiceClient, container_url: Callable[..., str]
 ) -> None:
     url = container_url('out')
-    outputs = [
-        an_output('a', url, condition, condition)
-        for condition in ('tasksuccess', 'taskfailure', 'taskcompletion')
-    ]
+    conditions = ('tasksuccess', 'taskfailure', 'taskcompletion')
+    outputs = [an_output('a', url, condition, condition) for condition in conditions]
 
     run_to_end(azure, a_task(command_line='bash -c "touch a; exit 1"', output_files=outputs))
 
-    assert {blob.name for blob in blobs.get_container_client('out').list_blobs()} == {
-        'taskfailure',
-        'taskcompletion',
-    }
+    assert names_in(blobs) == {'taskfailure', 'taskcompletion'}
 
 
 @pytest.mark.parametrize(
-    ('container', 'permissions', 'code'),
-    [('gone', 'cw', 'FileUploadContainerNotFound'), ('out', 'r', 'FileUploadAccessDenied')],
+    ('container', 'permissions', 'code', 'text'),
+    [
+        (
+            'gone',
+            'cw',
+            'FileUploadContainerNotFound',
+            'One of the specified Azure container(s) was not found '
+            'while attempting to upload an output file',
+        ),
+        ('out', 'r', 'FileUploadAccessDenied', None),
+    ],
 )
-def test_output_file_that_cannot_be_uploaded(
+def test_output_file_that_cannot_be_uploaded_is_not_tried_again(
     azure: LocalAzure,
     client: BatchServiceClient,
     blobs: BlobServiceClient,
@@ -235,43 +395,26 @@ def test_output_file_that_cannot_be_uploaded(
     container: str,
     permissions: str,
     code: str,
+    text: str | None,
 ) -> None:
+    """The text: Azure docs, batch-task-output-files."""
     url = container_url(container, permissions)
     if container == 'gone':
         blobs.delete_container(container)
+    outputs = [an_output('a', url)]
     retries = models.TaskConstraints(max_task_retry_count=2)
 
-    run_to_end(
-        azure,
-        a_task(command_line='touch a', output_files=[an_output('a', url)], constraints=retries),
-    )
+    run_to_end(azure, a_task(command_line='touch a', output_files=outputs, constraints=retries))
 
     assert result(client) == ('failure', 0, code)
-    assert client.task.get('job', 'task').execution_info.retry_count == 0
-    errors = b''.join(client.file.get_from_task('job', 'task', 'fileuploaderr.txt')).decode()
-    assert code in errors
+    info = client.task.get('job', 'task').execution_info
+    assert (info.retry_count, info.failure_info.category.value) == (0, 'usererror')
+    assert text in (None, info.failure_info.message)
+    log = b''.join(client.file.get_from_task('job', 'task', 'fileuploaderr.txt'))
+    assert code in log.decode()
 
 
-def test_upload_failure_has_the_words_of_the_documentation(
-    azure: LocalAzure,
-    client: BatchServiceClient,
-    blobs: BlobServiceClient,
-    container_url: Callable[..., str],
-) -> None:
-    url = container_url('gone')
-    blobs.delete_container('gone')
-
-    run_to_end(azure, a_task(command_line='touch a', output_files=[an_output('a', url)]))
-
-    failure = client.task.get(
-        'job', 'task'
-    ).execution_info.failure_info  # Azure docs, batch-task-output-files
-    assert (failure.category.value, failure.code, failure.message) == (
-        'usererror',
-        'FileUploadContainerNotFound',
-        'One of the specified Azure container(s) was not found '
-        'while attempting to upload an output file',
-    )
+# Ends
 
 
 def test_retries_are_counted_and_stop(azure: LocalAzure, client: BatchServiceClient) -> None:
@@ -293,14 +436,21 @@ def test_retries_are_counted_and_stop(azure: LocalAzure, client: BatchServiceCli
 def test_wall_clock_limit_ends_a_task_for_good(
     azure: LocalAzure, client: BatchServiceClient
 ) -> None:
-    constraints = models.TaskConstraints(
+    """The words: microsoft/accessibility-insights-service, a fixture of its tests."""
+    limits = models.TaskConstraints(
         max_wall_clock_time=timedelta(seconds=0.3), max_task_retry_count=1
     )
 
-    run_to_end(azure, a_task(command_line='sleep 1000', constraints=constraints))
+    run_to_end(azure, a_task(command_line=LONG, constraints=limits))
 
     assert result(client) == ('failure', -9, 'TaskEnded')
-    assert client.task.get('job', 'task').execution_info.retry_count == 0
+    info = client.task.get('job', 'task').execution_info
+    assert info.retry_count == 0
+    assert info.failure_info.message == 'The task was ended by user request'
+    assert [(detail.name, detail.value) for detail in info.failure_info.details] == [
+        ('Message', 'The maximum execution time configured on the task was exceeded'),
+        ('AdditionalErrorCode', 'FailureExitCode'),
+    ]
 
 
 def test_end_of_a_task_from_outside_ends_the_whole_process_group(
@@ -309,31 +459,21 @@ def test_end_of_a_task_from_outside_ends_the_whole_process_group(
     client.pool.add(a_pool(target_low_priority_nodes=1))
     client.job.add(a_job())
     client.task.add('job', a_task(command_line='bash -c "sleep 86399 & echo $!; wait"'))
-    azure.wait_until(lambda: _printed(azure).endswith('\n'))
-    child = int(_printed(azure))
-    assert _alive(child)
+    pattern = 'nodes/*/tasks/workitems/job/job-1/task/stdout.txt'
+
+    def printed() -> str:
+        return ''.join(file.read_text() for file in azure.root.glob(pattern))
+
+    azure.wait_until(lambda: printed().endswith('\n'))
+    child = int(printed())
 
     client.task.terminate('job', 'task')
 
     assert result(client) == ('failure', -9, 'TaskEnded')
-    azure.wait_until(lambda: not _alive(child), describe='the end of the child process')
+    azure.wait_until(lambda: not is_alive(child), describe='the end of the child process')
 
 
-def _printed(azure: LocalAzure) -> str:
-    """What the only task has printed by now, '' before it runs."""
-    return ''.join(
-        file.read_text()
-        for file in azure.root.glob('nodes/*/tasks/workitems/job/job-1/task/stdout.txt')
-    )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f'/proc/{pid}/stat') as file:  # noqa: PTH123
-        return ' Z ' not in file.read()
+# Slots
 
 
 def test_slots_and_job_priority_decide_what_runs(
@@ -342,9 +482,8 @@ def test_slots_and_job_priority_decide_what_runs(
     client.job.add(a_job('low'))
     client.job.add(a_job('high', priority=9, max_parallel_tasks=1))
     for job_id in ('low', 'high'):
-        client.task.add_collection(
-            job_id, [a_task(f'{n}', 'sleep 60', required_slots=2) for n in range(2)]
-        )
+        tasks = [a_task(f'{number}', LONG, required_slots=2) for number in range(2)]
+        client.task.add_collection(job_id, tasks)
 
     client.pool.add(a_pool(target_dedicated_nodes=1, task_slots_per_node=4))
 
@@ -364,10 +503,8 @@ def test_task_that_needs_more_slots_than_there_are_never_runs_and_holds_up_no_ot
 
     wait_completed(azure, 1)
 
-    assert [client.task.get('job', name).state.value for name in ('small', 'large')] == [
-        'completed',
-        'active',
-    ]
+    assert client.task.get('job', 'small').state == models.TaskState.completed
+    assert client.task.get('job', 'large').state == models.TaskState.active
 
 
 def test_tasks_of_a_new_job_of_the_same_name_start_in_an_empty_folder(

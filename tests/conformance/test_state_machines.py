@@ -44,7 +44,6 @@ from tests.local_azure.faults import (
 
 from .manual import ManualMachines, ManualTimeline
 
-OPTIONS = ('requeue', 'terminate', 'taskcompletion')
 FORMULAS = (
     '$TargetDedicatedNodes = 1; $TargetLowPriorityNodes = 0;',
     '$TargetLowPriorityNodes = min(3, $PendingTasks.GetSample(1), 2);',
@@ -53,7 +52,10 @@ FORMULAS = (
 )
 VERSION = '2025-06-01'
 IMAGE = {'publisher': 'canonical', 'offer': 'ubuntu-24_04-lts', 'sku': 'server-gen1'}
-POOL_IDS, JOB_IDS, TASK_IDS = ('P1', 'p1', 'P2'), ('J1', 'j1', 'J2'), ('a', 'A', 'b', 'c', 'd')
+POOL_ID = st.sampled_from(['P1', 'p1', 'P2'])
+JOB_ID = st.sampled_from(['J1', 'j1', 'J2'])
+TASK_ID = st.sampled_from(['a', 'A', 'b', 'c', 'd'])
+OPTION = st.sampled_from(['requeue', 'terminate', 'taskcompletion'])
 REFUSALS = {400, 404, 409, 503}
 VIEW = View('', VERSION)
 
@@ -79,7 +81,7 @@ class BatchMachine(RuleBasedStateMachine):
     # Pools
 
     @rule(
-        pool_id=st.sampled_from(POOL_IDS),
+        pool_id=POOL_ID,
         dedicated=st.integers(0, 2),
         low=st.integers(0, 2),
         slots=st.integers(1, 3),
@@ -107,10 +109,10 @@ class BatchMachine(RuleBasedStateMachine):
         self.attempt(self.account.pools.add, POOL.read_body(body, VERSION))
 
     @rule(
-        pool_id=st.sampled_from(POOL_IDS),
+        pool_id=POOL_ID,
         dedicated=st.integers(0, 3),
         low=st.integers(0, 3),
-        option=st.sampled_from(OPTIONS),
+        option=OPTION,
     )
     def resize_pool(self, pool_id: str, dedicated: int, low: int, option: str) -> None:
         body = {
@@ -120,11 +122,11 @@ class BatchMachine(RuleBasedStateMachine):
         }
         self.attempt(self.account.pools.resize, pool_id, RESIZE.read_body(body, VERSION))
 
-    @rule(pool_id=st.sampled_from(POOL_IDS))
+    @rule(pool_id=POOL_ID)
     def stop_resize(self, pool_id: str) -> None:
         self.attempt(self.account.pools.stop_resize, pool_id)
 
-    @rule(pool_id=st.sampled_from(POOL_IDS), data=st.data(), option=st.sampled_from(OPTIONS))
+    @rule(pool_id=POOL_ID, data=st.data(), option=OPTION)
     def remove_nodes(self, pool_id: str, data: st.DataObject, option: str) -> None:
         pool = self.account.pools.by_key.get(pool_id.lower())
         if pool and pool.nodes:
@@ -133,25 +135,25 @@ class BatchMachine(RuleBasedStateMachine):
             spec = REMOVE_NODES.read_body(body, VERSION)
             self.attempt(self.account.pools.remove_nodes, pool_id, spec)
 
-    @rule(pool_id=st.sampled_from(POOL_IDS), formula=st.sampled_from(FORMULAS))
+    @rule(pool_id=POOL_ID, formula=st.sampled_from(FORMULAS))
     def scale_by_formula(self, pool_id: str, formula: str) -> None:
         body = {'autoScaleFormula': formula, 'autoScaleEvaluationInterval': 'PT5M'}
         spec = ENABLE_AUTOSCALE.read_body(body, VERSION)
         self.attempt(self.account.pools.enable_autoscale, pool_id, spec)
 
-    @rule(pool_id=st.sampled_from(POOL_IDS))
+    @rule(pool_id=POOL_ID)
     def scale_by_hand(self, pool_id: str) -> None:
         self.attempt(self.account.pools.disable_autoscale, pool_id)
 
-    @rule(pool_id=st.sampled_from(POOL_IDS))
+    @rule(pool_id=POOL_ID)
     def delete_pool(self, pool_id: str) -> None:
         self.attempt(self.account.pools.delete, pool_id)
 
     # Jobs and tasks
 
     @rule(
-        job_id=st.sampled_from(JOB_IDS),
-        pool_id=st.sampled_from(POOL_IDS),
+        job_id=JOB_ID,
+        pool_id=POOL_ID,
         ends=st.booleans(),
         retries=st.integers(0, 2),
         parallel=st.sampled_from([-1, 1]),
@@ -170,40 +172,40 @@ class BatchMachine(RuleBasedStateMachine):
         if self.attempt(self.account.jobs.add, JOB.read_body(body, VERSION)):
             self.expected[job_id.lower()] = set()
 
-    @rule(job_id=st.sampled_from(JOB_IDS), ends=st.booleans())
+    @rule(job_id=JOB_ID, ends=st.booleans())
     def patch_job(self, job_id: str, ends: bool) -> None:
         spec = JOB_PATCH.read_body(
             {'onAllTasksComplete': 'terminatejob' if ends else 'noaction'}, VERSION
         )
         self.attempt(self.account.jobs.patch, job_id, spec)
 
-    @rule(job_id=st.sampled_from(JOB_IDS), pool_id=st.sampled_from(POOL_IDS))
+    @rule(job_id=JOB_ID, pool_id=POOL_ID)
     def change_pool_of_job(self, job_id: str, pool_id: str) -> None:
         spec = JOB_PATCH.read_body({'poolInfo': {'poolId': pool_id}}, VERSION)
         self.attempt(self.account.jobs.patch, job_id, spec)
 
     @rule(
-        job_id=st.sampled_from(JOB_IDS),
+        job_id=JOB_ID,
         disable_tasks=st.sampled_from(['requeue', 'terminate', 'wait']),
     )
     def disable_job(self, job_id: str, disable_tasks: str) -> None:
         self.attempt(self.account.jobs.disable, job_id, disable_tasks)
 
-    @rule(job_id=st.sampled_from(JOB_IDS))
+    @rule(job_id=JOB_ID)
     def enable_job(self, job_id: str) -> None:
         self.attempt(self.account.jobs.enable, job_id)
 
-    @rule(job_id=st.sampled_from(JOB_IDS))
+    @rule(job_id=JOB_ID)
     def terminate_job(self, job_id: str) -> None:
         self.attempt(self.account.jobs.terminate, job_id, 'enough')
 
-    @rule(job_id=st.sampled_from(JOB_IDS))
+    @rule(job_id=JOB_ID)
     def delete_job(self, job_id: str) -> None:
         self.attempt(self.account.jobs.delete, job_id)
 
     @rule(
-        job_id=st.sampled_from(JOB_IDS),
-        task_ids=st.lists(st.sampled_from(TASK_IDS), min_size=1, max_size=4),
+        job_id=JOB_ID,
+        task_ids=st.lists(TASK_ID, min_size=1, max_size=4),
         slots=st.integers(1, 2),
         limit=st.sampled_from([None, 'PT5S']),
     )
@@ -226,16 +228,16 @@ class BatchMachine(RuleBasedStateMachine):
             else:
                 assert result.code == 'TaskExists'
 
-    @rule(job_id=st.sampled_from(JOB_IDS), task_id=st.sampled_from(TASK_IDS))
+    @rule(job_id=JOB_ID, task_id=TASK_ID)
     def terminate_task(self, job_id: str, task_id: str) -> None:
         self.attempt(self.account.jobs.terminate_task, job_id, task_id)
 
-    @rule(job_id=st.sampled_from(JOB_IDS), task_id=st.sampled_from(TASK_IDS))
+    @rule(job_id=JOB_ID, task_id=TASK_ID)
     def reactivate_task(self, job_id: str, task_id: str) -> None:
         if task := self.attempt(self.account.jobs.reactivate_task, job_id, task_id):
             self.terminal.pop(task, None)
 
-    @rule(job_id=st.sampled_from(JOB_IDS), task_id=st.sampled_from(TASK_IDS))
+    @rule(job_id=JOB_ID, task_id=TASK_ID)
     def delete_task(self, job_id: str, task_id: str) -> None:
         before = self.account.jobs.by_key.get(job_id.lower())
         if before and task_id.lower() in before.tasks:
@@ -401,7 +403,7 @@ class BatchMachine(RuleBasedStateMachine):
 
 TestBatchMachine = BatchMachine.TestCase
 TestBatchMachine.settings = settings(
-    max_examples=120,
+    max_examples=60,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

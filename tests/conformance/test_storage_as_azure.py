@@ -1,23 +1,21 @@
-"""Names of blobs, where Azure differs from Azurite; and leases, where it does not."""
+"""Names of blobs, where Azure differs from Azurite; leases of containers through the proxy."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 import requests
 from azure.core.exceptions import HttpResponseError, ResourceExistsError
-from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient, generate_blob_sas
+from azure.storage.blob import BlobClient, BlobServiceClient, generate_blob_sas
 
 from tests.local_azure import LocalAzure
 
 from .conftest import a_task, an_output, run_to_end
-
-EXPIRY = 15  # seconds: the shortest lease there is
 
 NAMES = [  # as sent, as stored
     ('Vol. 1./a.mp4', 'Vol. 1/a.mp4'),
@@ -46,38 +44,29 @@ def status_of(call: Callable[[], object]) -> tuple[int | None, str]:
 # Names
 
 
-@pytest.mark.parametrize(('sent', 'stored'), NAMES)
-def test_name_is_stored_as_azure_stores_it(
-    blobs: BlobServiceClient, sent: str, stored: str
-) -> None:
-    container = blobs.create_container('box')
-
-    container.upload_blob(sent, b'content')
-
-    assert names_in(blobs) == [stored]
-    assert container.download_blob(sent).readall() == b'content'
-    assert container.download_blob(stored).readall() == b'content'
+def test_name_is_stored_as_azure_stores_it(blobs: BlobServiceClient) -> None:
+    for number, (sent, stored) in enumerate(NAMES):
+        container = blobs.create_container(f'box{number}')
+        container.upload_blob(sent, b'content')
+        assert names_in(blobs, f'box{number}') == [stored]
+        assert container.download_blob(sent).readall() == b'content', sent
+        assert container.download_blob(stored).readall() == b'content', stored
 
 
-@pytest.mark.parametrize(('sent', 'stored'), NAMES)
 def test_name_is_stored_so_with_the_sas_of_a_container(
-    blobs: BlobServiceClient, container_url: Callable[..., str], sent: str, stored: str
+    blobs: BlobServiceClient, container_url: Callable[..., str]
 ) -> None:
-    path, sas = container_url('box', 'cwr').split('?')
-
-    answer = requests.put(
-        f'{path}/{quote(sent, safe="")}?{sas}',
-        data=b'content',
-        headers={'x-ms-blob-type': 'BlockBlob'},
-        timeout=10,
-    )
-
-    assert answer.status_code == 201
-    assert names_in(blobs) == [stored]
+    headers = {'x-ms-blob-type': 'BlockBlob'}
+    for number, (sent, stored) in enumerate(NAMES):
+        path, sas = container_url(f'box{number}', 'cwr').split('?')
+        url = f'{path}/{quote(sent, safe="")}?{sas}'
+        answer = requests.put(url, data=b'content', headers=headers, timeout=120)
+        assert answer.status_code == 201, sent
+        assert names_in(blobs, f'box{number}') == [stored]
 
 
-def test_name_is_stored_so_with_a_token() -> None:
-    with LocalAzure(entra=True) as azure, azure.blob_service_client() as blobs:
+def test_name_is_stored_so_with_a_token(entra_azure: LocalAzure) -> None:
+    with entra_azure.blob_service_client() as blobs:
         container = blobs.create_container('box')
 
         container.upload_blob(DOTTED, b'content')
@@ -103,15 +92,13 @@ def test_two_names_that_azure_makes_one_are_one_blob(blobs: BlobServiceClient) -
         container.upload_blob('a./b', b'2')
 
 
-@pytest.mark.parametrize('name', ['...', 'a/.../b', 'a\\...'])
-def test_name_with_a_part_of_dots_alone_is_not_imitated(
-    blobs: BlobServiceClient, name: str
-) -> None:
+def test_name_with_a_part_of_dots_alone_is_not_imitated(blobs: BlobServiceClient) -> None:
     container = blobs.create_container('box')
 
-    refusal = status_of(lambda: container.upload_blob(name, b''))
+    for name in ('...', 'a/.../b', 'a\\...'):
+        refusal = status_of(partial(container.upload_blob, name, b''))
+        assert refusal == (501, 'NotImplemented'), name
 
-    assert refusal == (501, 'NotImplemented')
     assert names_in(blobs) == []
 
 
@@ -147,91 +134,41 @@ def test_wrong_key_stays_wrong_with_such_a_name(
     assert refusal[0] == 403
 
 
-@pytest.mark.parametrize(('character', 'most'), [('a', 1024), ('é', 1024), ('😊', 512)])
-def test_name_has_at_most_1024_characters_of_utf_16(
-    blobs: BlobServiceClient, character: str, most: int
+def test_name_has_at_most_1024_characters_of_utf_16(blobs: BlobServiceClient) -> None:
+    for number, (character, most) in enumerate((('a', 1024), ('é', 1024), ('😊', 512))):
+        container = blobs.create_container(f'box{number}')
+        longest = container.get_blob_client(character * most)
+        longer = container.get_blob_client(character * (most + 1))
+
+        longest.upload_blob(b'')
+
+        assert status_of(partial(longer.upload_blob, b'')) == (400, 'OutOfRangeInput'), character
+        assert names_in(blobs, f'box{number}') == [longest.blob_name]
+
+
+# Leases: Azurite's own
+
+
+def test_leased_container_is_taken_once_and_deleted_with_the_id_of_the_lease_only(
+    blobs: BlobServiceClient,
 ) -> None:
     container = blobs.create_container('box')
+    lease = container.acquire_lease(15)
 
-    container.upload_blob(character * most, b'')
-    refusal = status_of(lambda: container.upload_blob(character * (most + 1), b''))
-
-    assert refusal == (400, 'OutOfRangeInput')
-    assert names_in(blobs) == [character * most]
-
-
-# Leases
-
-
-@pytest.fixture
-def lease(blobs: BlobServiceClient) -> Iterator[BlobLeaseClient]:
-    container = blobs.create_container('box')
-    yield container.acquire_lease(EXPIRY)
-
-
-def test_leased_container_is_deleted_with_the_id_of_the_lease_only(
-    blobs: BlobServiceClient, lease: BlobLeaseClient
-) -> None:
-    container = blobs.get_container_client('box')
-
+    again = status_of(lambda: container.acquire_lease(15))
     without = status_of(container.delete_container)
-    with_another = status_of(lambda: container.delete_container(lease='0' * 8 + lease.id[8:]))
+    lease.renew()
     container.delete_container(lease=lease)
 
+    assert again == (409, 'LeaseAlreadyPresent')
     assert without == (412, 'LeaseIdMissing')
-    assert with_another == (412, 'LeaseIdMismatchWithContainerOperation')
     assert not container.exists()
-
-
-def test_lease_is_taken_once_and_kept_by_its_holder(
-    blobs: BlobServiceClient, lease: BlobLeaseClient
-) -> None:
-    container = blobs.get_container_client('box')
-
-    refusal = status_of(lambda: container.acquire_lease(EXPIRY))
-    lease.renew()
-    container.upload_blob('a', b'')  # a lease of the container is none of its blobs
-
-    assert refusal == (409, 'LeaseAlreadyPresent')
-    assert container.get_container_properties().lease.state == 'leased'
-
-
-def test_lease_given_back_can_be_taken_and_not_renewed(
-    blobs: BlobServiceClient, lease: BlobLeaseClient
-) -> None:
-    container = blobs.get_container_client('box')
-
-    former = BlobLeaseClient(container, lease.id)
-    lease.release()
-    other = container.acquire_lease(EXPIRY)
-    refusal = status_of(former.renew)
-
-    assert other.id != former.id
-    assert refusal == (409, 'LeaseIdMismatchWithLeaseOperation')
-
-
-def test_lease_ends_when_it_is_not_renewed(
-    azure: LocalAzure, blobs: BlobServiceClient, lease: BlobLeaseClient
-) -> None:
-    container = blobs.get_container_client('box')
-    began = time.monotonic()
-
-    azure.wait_until(
-        lambda: container.get_container_properties().lease.state == 'expired', EXPIRY + 15
-    )
-    lasted = time.monotonic() - began
-    other = container.acquire_lease(EXPIRY)
-    refusal = status_of(lease.renew)
-
-    assert lasted > EXPIRY - 3
-    assert other.id != lease.id
-    assert refusal == (409, 'LeaseIdMismatchWithLeaseOperation')
 
 
 def test_clear_deletes_containers_that_are_leased(
     azure: LocalAzure, blobs: BlobServiceClient
 ) -> None:
-    blobs.create_container('box').acquire_lease(EXPIRY)
+    blobs.create_container('box').acquire_lease(15)
     blobs.create_container('other').acquire_lease(-1)
 
     azure.clear()
