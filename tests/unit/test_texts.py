@@ -912,7 +912,8 @@ def cost(kind: str, formula: str = '') -> Situation:
     return look
 
 
-def nothing_left(stage: Stage) -> None:
+def nothing_that_bills(stage: Stage) -> None:
+    stage.azure.made.add('job')
     run = stage.run('a.mp4')
     run.arrived.add('a.mp4')
     sample.say_what_is_left(run)
@@ -921,7 +922,7 @@ def nothing_left(stage: Stage) -> None:
 def a_pool_and_perhaps_a_job(stage: Stage) -> None:
     stage.azure.batch.job.get.side_effect = batch_error('InternalError')
     stage.azure.batch.pool.get.side_effect = lambda *_: pool(auto_scale_formula='5')
-    nothing_left(stage)
+    nothing_that_bills(stage)
 
 
 def an_output_that_has_not_arrived(stage: Stage) -> None:
@@ -998,8 +999,8 @@ AFTERWARDS: Table = {
         'File (1 of 1)   Time        In     Out  Result\n'
         'a.mp4          2.2 s  14 bytes  1.5 kB  ok',
     ),
-    'nothing left': (
-        nothing_left,
+    'nothing left that bills': (
+        nothing_that_bills,
         'Nothing that bills is left, except the files in Storage. Nodes stop billing when they are '
         'gone, in a few minutes.',
     ),
@@ -1152,6 +1153,16 @@ def test_the_transcript_is_that_of_the_tutorial(
         'Elapsed time: 0:00:00',
         'Delete job? [Y/n] yes',
     ]
+
+
+def test_success_is_not_said_if_an_output_is_missing(
+    stage: Stage, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stage.azure.storage.container(OUTPUT).list_blobs.return_value = []
+
+    assert stage.run_main('-y') == 1
+
+    assert 'Success' not in capfd.readouterr().out
 
 
 def test_the_help_has_each_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
