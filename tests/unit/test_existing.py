@@ -13,7 +13,7 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Clock, NewRun, RunMain, Typed, interrupt
+from .conftest import Clock, NewRun, RunMain, interrupt
 from .mocks import INPUT, OUTPUT, Azure, StorageMock
 from .service_objects import (
     OTHER_OUTPUT,
@@ -96,18 +96,6 @@ def test_an_old_job_is_replaced_only_by_agreement(
     assert (exit_code == 0) == goes_on
     if not goes_on:
         assert_nothing_was_touched(azure, 'job')
-
-
-@pytest.mark.parametrize(('reply', 'exit_code'), [('y', 0), ('', 1), ('n', 1)])
-def test_somebody_who_is_there_is_asked_about_an_old_job(
-    azure: Azure, run_main: RunMain, typed: Typed, reply: str, exit_code: int
-) -> None:
-    azure.made.add('job')
-    prompts = typed(reply, '', '')
-
-    assert run_main() == exit_code
-
-    assert len(prompts) == (1 if exit_code else 3)
 
 
 @pytest.mark.parametrize('code', ['JobNotFound', 'JobBeingDeleted'])

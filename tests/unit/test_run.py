@@ -94,24 +94,6 @@ def test_the_nodes_may_read_one_video_and_write_outputs_for_a_day_and_the_time_l
 
 
 @pytest.mark.parametrize(
-    ('replies', 'left'),
-    [(('n', ''), {'job'}), (('', 'n'), {'pool'}), (('no', 'no'), {'job', 'pool'})],
-)
-def test_each_question_is_about_one_thing(
-    azure: Azure,
-    run_main: RunMain,
-    typed: Typed,
-    replies: tuple[str, ...],
-    left: set[str],
-) -> None:
-    typed(*replies)
-
-    assert run_main() == 0
-
-    assert azure.made - {OUTPUT} == left
-
-
-@pytest.mark.parametrize(
     'group_and_call',
     ['pool.add', 'job.add', 'task.add_collection', 'job.get_task_counts', 'task.list'],
 )

@@ -49,8 +49,9 @@ from .service_objects import (
 
 def service(name: str) -> sample.Service:
     """Return what messages say about a service, with the settings of the tests."""
+    of_the_script: sample.Service = getattr(sample, name)
     return replace(
-        getattr(sample, name),
+        of_the_script,
         account=SETTINGS[f'_{name}_ACCOUNT_NAME'],
         url=SETTINGS[f'_{name}_ACCOUNT_URL'],
         signing=sample._WRONG_KEY.format('its key'),

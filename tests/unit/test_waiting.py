@@ -258,16 +258,6 @@ def resize_error(code: str) -> models.ResizeError:
     return models.ResizeError(code=code, message='Refused.')
 
 
-@pytest.mark.parametrize(
-    'code', ['AccountLowPriorityCoreQuotaReached', 'AccountCoreQuotaReached', 'AllocationFailed']
-)
-def test_a_pool_that_gets_no_nodes_ends_the_wait(batch: BatchMock, clock: Clock, code: str) -> None:
-    show_pool(batch, resize_errors=[resize_error(code)])
-
-    assert code in wait_for_queued_task(batch)
-    assert clock.elapsed == 0
-
-
 def test_an_error_that_is_older_than_the_formula_is_of_an_earlier_run(
     batch: BatchMock, clock: Clock
 ) -> None:
@@ -315,17 +305,6 @@ def test_a_pool_that_is_still_resized_is_waited_for(batch: BatchMock, clock: Clo
     assert clock.elapsed > TIMEOUT.total_seconds()
 
 
-@pytest.mark.parametrize('gone', ['deleted', 'deleting'])
-def test_a_pool_that_is_gone_ends_the_wait(batch: BatchMock, clock: Clock, gone: str) -> None:
-    if gone == 'deleted':
-        batch.pool.get.side_effect = batch_error('PoolNotFound', status=404)
-    else:
-        show_pool(batch, state=models.PoolState.deleting)
-
-    assert wait_for_queued_task(batch) != ''
-    assert clock.elapsed == 0
-
-
 def test_a_start_task_that_fails_on_all_nodes_ends_the_wait_with_its_words(
     batch: BatchMock,
 ) -> None:
@@ -368,6 +347,13 @@ def test_nodes_that_are_all_unusable_for_ten_minutes_end_the_wait(
 
     assert (clock.elapsed < TIMEOUT.total_seconds()) == ends
     assert ('DiskFull' in reason) == ends
+
+
+def test_a_pool_that_is_being_deleted_ends_the_wait(batch: BatchMock, clock: Clock) -> None:
+    show_pool(batch, state=models.PoolState.deleting)
+
+    assert wait_for_queued_task(batch) != ''
+    assert clock.elapsed == 0
 
 
 # --- Results --------------------------------------------------------------------------------------
