@@ -42,7 +42,7 @@ from .service_objects import (
 INPUT = sample._INPUT_CONTAINER_NAME
 OUTPUT = sample._OUTPUT_CONTAINER_NAME
 VIDEOS = ['a.mp4', 'b.c.mp4', 'sub/d.MP4']
-MP3S = {'a.mp3': b'ID3 a', 'b.c.mp3': b'ID3 bb', 'sub/d.mp3': b'ID3 ccc'}
+MP3S = {sample.output_name(name): b'ID3 ' + name.encode() for name in VIDEOS}
 
 
 class Unscripted:

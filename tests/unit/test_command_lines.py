@@ -11,6 +11,8 @@ import pytest
 
 import batch_python_tutorial_ffmpeg as sample
 
+MP3 = sample.output_name('output')  # on a node
+
 
 def put_program(folder: Path, name: str, script: str) -> None:
     path = folder / name
@@ -31,14 +33,14 @@ def run(command: str, folder: Path, path: str) -> subprocess.CompletedProcess[by
 @pytest.mark.parametrize(
     ('ffmpeg', 'exit_code', 'is_kept', 'words'),
     [
-        ('echo MP3 > output.mp3', 0, True, b''),
-        ('echo MP3 > output.mp3; echo moov >&2', 3, True, b'moov'),
-        ('echo MP3 > output.mp3; printf "a\\xff" >&2', 3, True, b'a\xff'),
+        (f'echo MP3 > {MP3}', 0, True, b''),
+        (f'echo MP3 > {MP3}; echo moov >&2', 3, True, b'moov'),
+        (f'echo MP3 > {MP3}; printf "a\\xff" >&2', 3, True, b'a\xff'),
         ('echo bad >&2; exit 1', 1, False, b'bad'),
-        ('echo half > output.mp3; exit 69', 69, False, b''),
-        ('echo MP3 > output.mp3; echo "x: chapter track not found" >&2', 0, True, b''),
-        ('echo MP3 > output.mp3; echo "missing mandatory atoms, x" >&2', 0, True, b''),
-        ('echo MP3 > output.mp3; echo -e "a\\nchapter track not found" >&2', 3, True, b'a'),
+        (f'echo half > {MP3}; exit 69', 69, False, b''),
+        (f'echo MP3 > {MP3}; echo "x: chapter track not found" >&2', 0, True, b''),
+        (f'echo MP3 > {MP3}; echo "missing mandatory atoms, x" >&2', 0, True, b''),
+        (f'echo MP3 > {MP3}; echo -e "a\\nchapter track not found" >&2', 3, True, b'a'),
     ],
     ids=['sound', 'damaged', 'odd words', 'failed', 'half', 'chapters', 'atoms', 'chapters too'],
 )
@@ -50,19 +52,19 @@ def test_a_task_tells_sound_damaged_and_failed_apart(
     ended = run(sample.task_command(), tmp_path, f'{tmp_path}:{os.environ["PATH"]}')
 
     assert ended.returncode == exit_code
-    assert (tmp_path / 'output.mp3').exists() == is_kept
+    assert (tmp_path / MP3).exists() == is_kept
     assert ended.stderr == words
 
 
 def test_a_task_keeps_the_last_words_of_ffmpeg_and_not_the_video(tmp_path: Path) -> None:
-    put_program(tmp_path, 'ffmpeg', 'cat input.mp4 > output.mp3; seq 100000 >&2')
+    put_program(tmp_path, 'ffmpeg', f'cat input.mp4 > {MP3}; seq 100000 >&2')
     (tmp_path / 'input.mp4').write_bytes(b'a video')
 
     ended = run(sample.task_command(), tmp_path, f'{tmp_path}:{os.environ["PATH"]}')
 
     assert ended.stderr.splitlines() == [b'%d' % number for number in range(99_901, 100_001)]
     assert not (tmp_path / 'input.mp4').exists()
-    assert (tmp_path / 'output.mp3').read_bytes() == b'a video'
+    assert (tmp_path / MP3).read_bytes() == b'a video'
 
 
 # --- Start task -----------------------------------------------------------------------------------

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Iterator
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -14,17 +13,16 @@ from azure.core.exceptions import HttpResponseError, ServiceRequestError
 
 import batch_python_tutorial_ffmpeg as sample
 
-from .conftest import Clock, RunMain, Typed, interrupt
+from .conftest import Clock, NewRun, RunMain, interrupt
 from .mocks import INPUT, OUTPUT, Azure, StorageMock
 from .service_objects import (
     OTHER_OUTPUT,
     OURS,
     SOMEBODY,
-    STORAGE_URL,
     batch_error,
-    blob_properties,
     image,
     job,
+    pool,
     storage_error,
     task_counts,
 )
@@ -100,18 +98,6 @@ def test_an_old_job_is_replaced_only_by_agreement(
         assert_nothing_was_touched(azure, 'job')
 
 
-@pytest.mark.parametrize(('reply', 'exit_code'), [('y', 0), ('', 1), ('n', 1)])
-def test_somebody_who_is_there_is_asked_about_an_old_job(
-    azure: Azure, run_main: RunMain, typed: Typed, reply: str, exit_code: int
-) -> None:
-    azure.made.add('job')
-    prompts = typed(reply, '', '')
-
-    assert run_main() == exit_code
-
-    assert prompts[0] == 'Delete it and go on? [y/N] '
-
-
 @pytest.mark.parametrize('code', ['JobNotFound', 'JobBeingDeleted'])
 def test_an_old_job_that_goes_while_the_user_thinks_is_deleted_enough(
     azure: Azure, run_main: RunMain, code: str
@@ -129,15 +115,6 @@ def test_an_old_job_that_goes_while_the_user_thinks_is_deleted_enough(
     assert run_main('-y') == 0
 
 
-def test_a_slash_at_the_end_of_the_url_makes_no_other_account(
-    azure: Azure, run_main: RunMain, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    azure.made.add(INPUT)
-    monkeypatch.setattr(sample, '_STORAGE_ACCOUNT_URL', f'{STORAGE_URL}/')
-
-    assert run_main('-y') == 0
-
-
 def test_a_job_that_is_being_deleted_is_not_asked_about(azure: Azure, run_main: RunMain) -> None:
     jobs = iter([job(state='deleting')])
     get = azure.batch.job.get.side_effect
@@ -147,21 +124,6 @@ def test_a_job_that_is_being_deleted_is_not_asked_about(azure: Azure, run_main: 
 
 
 # --- --check --------------------------------------------------------------------------------------
-
-
-def test_check_creates_nothing(
-    azure: Azure, run_main: RunMain, output: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    end = datetime(2027, 6, 30, tzinfo=UTC)
-    azure.batch.account.list_supported_images.return_value = [image('server-gen1', end)]
-
-    assert run_main('--check') == 0
-
-    assert azure.made == set()
-    assert not output.exists()
-    shown = capsys.readouterr().out
-    assert '2027-06-30' in shown
-    assert '3 Spot nodes (STANDARD_A1_v2), for at most 1 hour 5 minutes each' in shown
 
 
 @pytest.mark.parametrize(
@@ -178,41 +140,27 @@ def test_check_finds_what_is_in_the_way(
     assert azure.made == {thing}
 
 
-def test_check_finds_the_pool_that_would_be_used_and_a_wrong_clock(
-    azure: Azure, run_main: RunMain, clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
-    azure.made.add('pool')
+def test_check_warns_of_a_wrong_clock(azure: Azure, run_main: RunMain, clock: Clock) -> None:
     clock.elapsed = 3600
 
     assert run_main('--check') == 0
 
-    shown = capsys.readouterr()
-    assert 'Pool: exists' in shown.out
-    assert 'clock' in shown.err
+    assert sample._warned
+    assert azure.made == set()
 
 
 # --- One run at a time ----------------------------------------------------------------------------
 
 
-def run_renewals(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
-    """Let the thread that renews the lease not start; return what it would run."""
-    targets: list[Callable[[], None]] = []
-
-    class NoThread:
-        def __init__(self, target: Callable[[], None], **_: object) -> None:
-            targets.append(target)
-
-        def start(self) -> None:
-            """Do not start."""
-
-    monkeypatch.setattr(threading, 'Thread', NoThread)
-    return targets
+@pytest.fixture
+def renewals(monkeypatch: pytest.MonkeyPatch) -> Queue[sample.RunLock]:
+    """The locks that a thread would renew from now on."""
+    locks: Queue[sample.RunLock] = Queue()
+    monkeypatch.setattr(sample.RunLock, 'keep', lambda lock: locks.put(lock))
+    return locks
 
 
-def test_a_run_waits_a_minute_for_the_lock_of_another(
-    storage: StorageMock, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_renewals(monkeypatch)
+def test_a_run_waits_a_minute_for_the_lock_of_another(storage: StorageMock, clock: Clock) -> None:
     acquire = storage.container(OUTPUT).acquire_lease
     acquire.side_effect = storage_error('LeaseAlreadyPresent')
 
@@ -232,17 +180,30 @@ def test_a_signal_ends_the_wait_for_the_lock(storage: StorageMock, clock: Clock)
         sample.take_lock(storage.client)
 
 
-def test_a_lock_that_becomes_free_is_taken(
-    storage: StorageMock, monkeypatch: pytest.MonkeyPatch
+def test_a_lock_that_becomes_free_is_taken_and_renewed(
+    storage: StorageMock, renewals: Queue[sample.RunLock]
 ) -> None:
-    targets = run_renewals(monkeypatch)
     busy = storage_error('LeaseAlreadyPresent')
     storage.container(OUTPUT).acquire_lease.side_effect = [busy, busy, 'a lease']
 
     lock = sample.take_lock(storage.client)
 
     assert lock.lease == 'a lease'
-    assert targets == [lock.keep]
+    assert renewals.get() is lock
+
+
+def test_a_lease_that_no_thread_can_renew_is_given_back(
+    azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, 'start', refuse)
+
+    with pytest.raises(RuntimeError):
+        sample.take_lock(azure.storage.client)
+
+    azure.lease.release.assert_called_once()
 
 
 def test_another_refusal_of_the_lock_is_no_wait(storage: StorageMock, clock: Clock) -> None:
@@ -308,36 +269,6 @@ def test_a_lock_is_given_back_unless_it_was_lost(azure: Azure, lost: bool) -> No
 # --- What is left ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ('setting', 'value', 'options'),
-    [
-        ('_STORAGE_ACCOUNT_KEY', '', '--auth-mode login'),
-        ('_STORAGE_ACCOUNT_URL', 'https://here:1/a', '--blob-endpoint https://here:1/a'),
-    ],
-    ids=['signed in', 'another endpoint'],
-)
-def test_the_commands_reach_storage_as_the_run_does(
-    monkeypatch: pytest.MonkeyPatch, setting: str, value: str, options: str
-) -> None:
-    monkeypatch.setattr(sample, setting, value)
-
-    command = sample.deletion_commands('container')
-
-    assert command.endswith(f'-n input --account-name mystorage {options}')
-
-
-def show_formula(azure: Azure, formula: str) -> None:
-    """Let the pool have this formula."""
-    get = azure.batch.pool.get.side_effect
-
-    def get_with_formula(*arguments: object, **options: object) -> Any:
-        found = get(*arguments, **options)
-        getattr(found, 'output', found).auto_scale_formula = formula
-        return found
-
-    azure.batch.pool.get.side_effect = get_with_formula
-
-
 @pytest.fixture
 def in_kolkata() -> Iterator[None]:
     """The time zone of this machine is five and a half hours ahead."""
@@ -348,35 +279,17 @@ def in_kolkata() -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.usefixtures('in_kolkata')
-def test_the_end_of_a_kept_pools_bill_is_said_in_local_time(
-    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
-) -> None:
-    show_formula(azure, '$TargetDedicatedNodes = time() < time("2026-11-22T16:50:21Z") ? 1 : 0;')
+@pytest.mark.usefixtures('azure', 'in_kolkata')
+def test_the_end_of_a_kept_pools_bill_is_said_in_local_time(new_run: NewRun) -> None:
+    kept = pool(auto_scale_formula='time() < time("2026-11-22T16:50:21Z") ? 1 : 0;')
 
-    run_main('--keep')
-
-    assert 'bill until 2026-11-22 22:20' in capsys.readouterr().err
-
-
-def test_only_outputs_of_this_run_are_named_to_be_fetched(
-    azure: Azure, run_main: RunMain, capsys: pytest.CaptureFixture[str]
-) -> None:
-    blobs = azure.storage.container(OUTPUT).list_blobs
-    blobs.return_value = [*blobs.return_value, blob_properties('other.mp3', 9)]
-    azure.storage.put_output('a.mp3', OSError(28, 'No space left on device'))
-
-    run_main('-y')
-
-    assert '1 output of this run' in capsys.readouterr().err
+    assert '2026-11-22 22:20' in sample.cost_of(new_run(), 'pool', kept)
 
 
 def test_outputs_that_cannot_be_listed_are_no_further_error(
-    azure: Azure, run_main: RunMain
+    new_run: NewRun, storage: StorageMock
 ) -> None:
-    container = azure.storage.container(OUTPUT)
+    container = storage.container(OUTPUT)
     container.list_blobs.side_effect = storage_error('ContainerNotFound')
 
-    assert run_main('-y') == 1
-
-    assert azure.made == {OUTPUT}
+    sample.say_what_can_be_fetched(new_run())
