@@ -22,8 +22,15 @@ import pyte
 from pyte.screens import Char
 from wcwidth import wcwidth
 
-TIMEOUT = 300  # seconds, to end what hangs
+TIMEOUT = 300  # seconds; it ends what hangs, and nothing else
 BARS = ('Uploading: ', 'Tasks: ', 'Downloading: ')
+
+# What the sample says when it has noticed a signal, and its questions: patterns to wait for.
+INTERRUPTED = '^Interrupted: '
+DELETE_CONTAINER = r'^Delete container\?'
+DELETE_JOB = r'^Delete job\?'
+DELETE_POOL = r'^Delete pool\?'
+DELETE_OLD_JOB = r'^Delete it and go on\?'
 
 # What the keys send.
 ENTER = '\r'

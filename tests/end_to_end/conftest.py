@@ -17,10 +17,9 @@ from azure.storage.blob import BlobLeaseClient
 from batch_python_tutorial_ffmpeg import output_name
 from tests.local_azure import LocalAzure, script_environment
 from tests.local_azure.faults import Fault, RequestFault
-from tests.screen import Screen
+from tests.screen import TIMEOUT as TIMEOUT, Screen
 
 SCRIPT = Path(__file__).parents[2] / 'batch_python_tutorial_ffmpeg.py'
-TIMEOUT = 300  # seconds; it ends a run that hangs, and nothing else
 OpenScreen = Callable[..., Screen]
 
 

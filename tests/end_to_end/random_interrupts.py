@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +29,9 @@ from typing import IO
 
 from tests.local_azure import LocalAzure
 from tests.media.odd_videos import ODD_VIDEOS, make
+from tests.screen import INTERRUPTED, TIMEOUT
 
-from .conftest import TIMEOUT, Sample
+from .conftest import Sample
 
 SIGNALS = (
     (signal.SIGINT,),
@@ -39,34 +40,7 @@ SIGNALS = (
 )
 OPTIONS: tuple[tuple[str, ...], ...] = (('-y',), ())
 LONGEST_GAP = 0.5  # seconds between two signals
-CLEANUP_LINES = ('Deleting container', 'Sample end')  # with one of these the cleanup begins
-
-
-class Lines:
-    """What a process prints to one of its streams, with the time of each line."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.lines: list[tuple[float, str]] = []
-        self._stream = stream
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        for line in self._stream:
-            self.lines.append((time.monotonic(), line))
-
-    def join(self) -> str:
-        """Return all of the text, when the process has closed the stream."""
-        self._thread.join(TIMEOUT)
-        self._stream.close()
-        return ''.join(line for _, line in self.lines)
-
-    def time_of(self, *beginnings: str) -> float | None:
-        """Return the time of the first line that begins with one of these."""
-        for moment, line in list(self.lines):
-            if line.startswith(beginnings):
-                return moment
-        return None
+START = '^Sample start'
 
 
 @dataclass
@@ -75,8 +49,15 @@ class Outcome:
 
     case: str  # the signals, when and to which run
     too_late: bool  # the run had ended by itself
-    until_cleanup: float  # seconds from a signal to the begin of the cleanup, or to the end
     problem: str  # '' if all is well
+
+
+def wait_for_line(stream: IO[str] | None, pattern: str) -> None:
+    """Read as far as the line with this pattern, or to the end."""
+    assert stream
+    for line in stream:
+        if re.search(pattern, line):
+            break
 
 
 def interrupt(
@@ -88,30 +69,22 @@ def interrupt(
 ) -> Outcome:
     """Run the sample, and send it signals so many seconds after `Sample start`."""
     process = sample.start(*options)
-    assert process.stdout
-    assert process.stderr
-    out, err = Lines(process.stdout), Lines(process.stderr)
-    sample.azure.wait_until(lambda: out.time_of('Sample start') or process.poll() is not None)
+    wait_for_line(process.stdout, START)
 
     time.sleep(after)
-    ended_before = process.poll() is not None
-    sent = time.monotonic()
     process.send_signal(signals[0])
     for number in signals[1:]:
         time.sleep(gap)
         process.send_signal(number)
-    exit_code = process.wait(TIMEOUT)
-    ended = time.monotonic()
-    stdout, stderr = out.join(), err.join()
+    stdout, stderr = process.communicate(timeout=TIMEOUT)
 
-    too_late = ended_before or 'Interrupted: ' not in stderr
-    begun = out.time_of(*CLEANUP_LINES) or ended
-    problem = problem_of(sample, exit_code, stdout + stderr, options)
-    if too_late and exit_code == 0:
+    too_late = not re.search(INTERRUPTED, stderr, re.MULTILINE)
+    problem = problem_of(sample, process.returncode, stdout + stderr, options)
+    if too_late and process.returncode == 0:
         problem = ''
     names = ' and '.join(number.name for number in signals)
     case = f'{names} after {after:.2f} s, gap {gap:.2f} s, {" ".join(options) or "no option"}'
-    return Outcome(case, too_late, max(0.0, begun - sent), problem)
+    return Outcome(case, too_late, problem)
 
 
 def problem_of(sample: Sample, exit_code: int, text: str, options: Sequence[str]) -> str:
@@ -166,15 +139,10 @@ def samples() -> Iterator[Sample]:
 def seconds_of_a_run(sample: Sample) -> float:
     """Return how long a run takes from `Sample start` to its end."""
     process = sample.start('-y')
-    assert process.stdout
-    assert process.stderr
-    out, err = Lines(process.stdout), Lines(process.stderr)
-    process.wait(TIMEOUT)
+    wait_for_line(process.stdout, START)
+    began = time.monotonic()
+    process.communicate(timeout=TIMEOUT)
     ended = time.monotonic()
-    out.join()
-    err.join()
-    began = out.time_of('Sample start')
-    assert began
     sample.azure.clear()
     return ended - began
 
@@ -213,14 +181,10 @@ def main() -> int:
     with ThreadPoolExecutor(options.at_once) as workers:
         outcomes = [one for some in workers.map(interrupt_some, shares, seeds) for one in some]
 
-    hits = [outcome for outcome in outcomes if not outcome.too_late]
-    waits = sorted(outcome.until_cleanup for outcome in hits)
+    hits = sum(not outcome.too_late for outcome in outcomes)
     wrong = sum(bool(outcome.problem) for outcome in outcomes)
-    print(
-        f'{len(hits)} runs interrupted, {wrong} went wrong; {len(outcomes) - len(hits)} had ended '
-        f'before. Seconds until the cleanup began: median {waits[len(waits) // 2]:.2f}, '
-        f'longest {waits[-1]:.2f}.'
-    )
+    ended = len(outcomes) - hits
+    print(f'{hits} runs interrupted, {wrong} went wrong; {ended} had ended before.')
     return 1 if wrong else 0
 
 
