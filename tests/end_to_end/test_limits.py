@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from batch_python_tutorial_ffmpeg import _JOB_ID as JOB_ID
 from tests.conftest import MakeVideo
 
 from .conftest import Sample, mp3s_of
@@ -16,10 +17,20 @@ def videos(make_video: MakeVideo) -> None:
 
 
 def test_a_deadline_saves_what_is_done_and_keeps_the_videos(sample: Sample) -> None:
-    sample.change('_JOB_TIMEOUT', 'datetime.timedelta(seconds=20)')
+    late = sample.output.parent / 'late'  # an hour has passed when this file is there
+    sample.changes = (
+        'clock = sample.time.monotonic; '
+        f'sample.time.monotonic = lambda: clock() + 3600 * os.path.exists({str(late)!r}); '
+    )
     sample.azure.hang_requests('GET', '/input/b.mp4', count=None, service='storage', source='node')
+    client = sample.azure.batch_client()
+    process = sample.start_until(
+        lambda: sample.jobs() and client.job.get_task_counts(JOB_ID).task_counts.completed,
+        '--keep',
+    )
 
-    result = sample.run('--keep')
+    late.touch()
+    result = sample.finish(process)
 
     assert result.returncode == 1
     assert sample.mp3s() == mp3s_of('a.mp4')

@@ -196,8 +196,9 @@ ERRORS: dict[str, tuple[Exception, str]] = {
         f'AuthenticationFailed: No. {STORAGE_KEY}',
     ),
     'value': (
-        batch_error('InvalidPropertyValue', 'Bad.', 400, {'PropertyName': 'vmSize', 'X': 'y'}),
-        'InvalidPropertyValue: Bad. vmSize (Check _POOL_VM_SIZE, --vm-size, and _POOL_IMAGE.)',
+        batch_error('InvalidPropertyValue', 'Bad.', 400, {'PropertyName': 'vmSize', 'X': 'y', 'Reason': 'No.'}),
+        'InvalidPropertyValue: Bad. vmSize No. '
+        '(Check _POOL_VM_SIZE, --vm-size, and _POOL_IMAGE.)',
     ),
     'an allowed value': (
         batch_error('OutOfRange', 'Bad.', 400, {'X': 'allowed are 1 to 5'}),
