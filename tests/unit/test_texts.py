@@ -196,7 +196,12 @@ ERRORS: dict[str, tuple[Exception, str]] = {
         f'AuthenticationFailed: No. {STORAGE_KEY}',
     ),
     'value': (
-        batch_error('InvalidPropertyValue', 'Bad.', 400, {'PropertyName': 'vmSize', 'X': 'y', 'Reason': 'No.'}),
+        batch_error(
+            'InvalidPropertyValue',
+            'Bad.',
+            400,
+            {'PropertyName': 'vmSize', 'X': 'y', 'Reason': 'No.'},
+        ),
         'InvalidPropertyValue: Bad. vmSize No. '
         '(Check _POOL_VM_SIZE, --vm-size, and _POOL_IMAGE.)',
     ),
