@@ -197,21 +197,13 @@ def finished(new_run: NewRun) -> sample.Run:
 def test_the_table_has_the_first_files_and_what_went_wrong_first(
     finished: sample.Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(sample.SampleError):
-        sample.print_report(finished)
+    sample.print_report(finished)
 
     lines = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in lines[2:6]] == ['28.mp4', '29.mp4', '00.mp4', '01.mp4']
     assert lines[2].split()[1:3] == ['2.2', 's']
     assert lines[22].startswith('... and 10 more')
     assert lines[23:25] == ['28.mp4 failed: exit code 1', '    last words']
-
-
-def test_a_report_without_anything_wrong_is_no_error(finished: sample.Run) -> None:
-    for result in finished.results.values():
-        result.status = 'ok'
-
-    sample.print_report(finished)
 
 
 def test_a_table_in_a_file_has_long_names_in_one_row(
@@ -231,8 +223,7 @@ def test_a_video_that_is_gone_meanwhile_has_its_row_as_well(
 ) -> None:
     finished.videos['00.mp4'].unlink()
 
-    with pytest.raises(sample.SampleError):
-        sample.print_report(finished)
+    sample.print_report(finished)
 
     assert '00.mp4' in capsys.readouterr().err
 

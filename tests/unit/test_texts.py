@@ -977,7 +977,7 @@ def a_lease_lost_before_the_cleanup(stage: Stage) -> None:
 
 def videos_that_may_be_needed(stage: Stage) -> None:
     stage.azure.made.add(INPUT)
-    sample.may_delete(stage.run(*VIDEOS), 'container')
+    sample.user_agrees(stage.run(*VIDEOS), 'container')
 
 
 def the_end(stage: Stage) -> None:
@@ -1022,14 +1022,15 @@ AFTERWARDS: Table = {
         download_of(storage_error('BlobNotFound', 'None.')),
         NOT_DOWNLOADED + f'BlobNotFound: None. {INPUT_GONE}',
     ),
-    'one failed': (report_of('failed', 'ok'), '00.mp4 failed: Why.\n1 of 2 files failed.'),
+    'one failed': (report_of('failed', 'ok'), '00.mp4 failed: Why.\nError: 1 of 2 files failed.'),
     'failed and damaged': (
         report_of('damaged', 'failed', 'ok'),
-        '00.mp4 damaged: Why.\n01.mp4 failed: Why.\n1 of 3 files failed. 1 of 3 files damaged.',
+        '00.mp4 damaged: Why.\n01.mp4 failed: Why.\n'
+        'Error: 1 of 3 files failed. 1 of 3 files damaged.',
     ),
     'one not done': (
         report_of('not done', 'ok'),
-        '00.mp4 failed: Why.\n1 of 2 files failed. To convert what was not converted, run again '
+        '00.mp4 failed: Why.\nError: 1 of 2 files failed. To convert what was not converted, run again '
         'with --missing.',
     ),
     'many': (report_of(number=23), '... and 3 more, in /outputs.'),
