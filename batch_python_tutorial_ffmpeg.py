@@ -868,7 +868,7 @@ def clean_up(run: Run) -> None:
         run.cleaned_up = False
         warn('Nothing is deleted, since another run may use it. Its nodes and files bill.')
         warn('When that run has ended:')
-        warn(deletion_commands('job', 'pool', 'container'))
+        warn(az_commands('job', 'pool', 'container'))
         return
 
     batch_client = run.batch_client
@@ -1490,13 +1490,16 @@ def make_room(run: Run) -> None:
     answer = run.options.answer
     if answer == 'no' and not unfinished:
         answer = 'yes'  # --keep has kept it for this run to replace
+    if answer != 'yes' and counts.completed:
+        commands = az_commands('outputs', output=run.options.output)
+        warn(f'To fetch what it has converted first, if that is not done yet:\n{commands}')
     if (
         not is_ours(job)
         or query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no'
     ):
         raise SampleError(
             f'Job [{_JOB_ID}] is in the way. Run with -y, which deletes a job of this sample, '
-            f'choose another _JOB_ID, or delete it:\n{deletion_commands("job")}'
+            f'choose another _JOB_ID, or delete it:\n{az_commands("job")}'
         )
     none_if_gone(run.batch_client.job.delete, _JOB_ID)
 
@@ -1533,12 +1536,12 @@ def look_at_what_exists(batch_client: Any, blob_client: BlobServiceClient, vm_si
     pool = none_if_gone(batch_client.pool.get, _POOL_ID)
     if pool is not None:
         check_existing_pool(pool, vm_size)
-    return f'until {ends[wanted]:%Y-%m-%d}' if ends[wanted] else 'no end known'
+    return f'until {ends[wanted]:%Y-%m-%d}' if ends[wanted] else 'without an announced end'
 
 
 def check_existing_pool(pool: Any, vm_size: str) -> None:
     """Raise an error if a pool is not this sample's, or not as the settings want it."""
-    remedy = f'Choose another _POOL_ID, or delete it:\n{deletion_commands("pool")}'
+    remedy = f'Choose another _POOL_ID, or delete it:\n{az_commands("pool")}'
     if not is_ours(pool):
         raise SampleError(f"Pool [{_POOL_ID}] exists and is not this sample's. {remedy}")
 
@@ -1562,14 +1565,16 @@ def check_only(options: argparse.Namespace, videos: dict[str, Path]) -> None:
     batch_client, blob_client = create_clients()
     azure_now(blob_client)  # warns if the clock is off
     image_end = look_at_what_exists(batch_client, blob_client, options.vm_size)
-    if none_if_gone(batch_client.job.get, _JOB_ID) is not None:
-        raise SampleError(f'Job [{_JOB_ID}] exists. To delete it:\n{deletion_commands("job")}')
 
-    say(f'Both accounts answer. Image: {_POOL_IMAGE["sku"]} is supported, {image_end}.')
+    say(f'Both accounts answer. Image: {_POOL_IMAGE["sku"]} is supported {image_end}.')
+    size = sum(path.stat().st_size for path in videos.values())
     pool = 'new' if none_if_gone(batch_client.pool.get, _POOL_ID) is None else 'exists'
-    say(f'Files: {len(videos)}. Pool: {pool}. Job: new.')
+    say(f'{plural(len(videos), "file")}, {rich.filesize.decimal(size)}. Pool: {pool}.')
     if videos:
         say(f'A run has {describe_bill(options)}')
+        say('Not checked: whether your quota allows these nodes, and whether a file fits on one.')
+    if none_if_gone(batch_client.job.get, _JOB_ID) is not None:
+        raise SampleError(f'Job [{_JOB_ID}] exists. To delete it:\n{az_commands("job")}')
 
 
 # --- One run at a time ----------------------------------------------------------------------------
@@ -2254,7 +2259,7 @@ def on_signal(number: int, _frame: Any) -> None:
     if number == signal.SIGINT:
         stop.interrupts += 1
     if number == signal.SIGINT and stop.interrupts > 1:
-        commands = deletion_commands('job', 'pool', 'container')
+        commands = az_commands('job', 'pool', 'container')
         write_at_once(f'Left at once. What may be left, and how to delete it:\n{commands}')
         os._exit(130)
 
@@ -2401,26 +2406,26 @@ def needed_videos(run: Run) -> list[int]:
     return sizes
 
 
-def deletion_commands(*kinds: str) -> str:
-    """Return the commands of the Azure CLI that delete input container, job or pool, by line."""
+def az_commands(*kinds: str, output: Any = '') -> str:
+    """Return commands of the Azure CLI by line.
+
+    They delete the job, the pool or the (input) container, or fetch the outputs.
+    """
     batch = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
-    storage = f'-n {_INPUT_CONTAINER_NAME} {storage_options()}'
+    storage = f'--account-name {_STORAGE_ACCOUNT_NAME}'
+    if not _STORAGE_ACCOUNT_URL.startswith(f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.'):
+        storage += f' --blob-endpoint {_STORAGE_ACCOUNT_URL}'
+    if not _STORAGE_ACCOUNT_KEY:
+        storage += ' --auth-mode login'
+
     commands = {
         'job': f'  az batch job delete --job-id {_JOB_ID} --yes {batch}',
         'pool': f'  az batch pool delete --pool-id {_POOL_ID} --yes {batch}',
-        'container': f'  az storage container delete {storage}',
+        'container': f'  az storage container delete -n {_INPUT_CONTAINER_NAME} {storage}',
+        'outputs': f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
+        f'--destination "{output}" {storage}',
     }
     return '\n'.join(commands[kind] for kind in kinds)
-
-
-def storage_options() -> str:
-    """Return the options by which the Azure CLI reaches the storage account."""
-    options = f'--account-name {_STORAGE_ACCOUNT_NAME}'
-    if not _STORAGE_ACCOUNT_URL.startswith(f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.'):
-        options += f' --blob-endpoint {_STORAGE_ACCOUNT_URL}'
-    if not _STORAGE_ACCOUNT_KEY:
-        options += ' --auth-mode login'
-    return options
 
 
 def say_what_is_left(run: Run) -> None:
@@ -2440,7 +2445,7 @@ def say_what_is_left(run: Run) -> None:
                 continue
             said = f'The {kind} is left. {cost_of(run, kind, existing)}'
         left.append(kind)
-        warn(f'{said} To delete it:\n{deletion_commands(kind)}')
+        warn(f'{said} To delete it:\n{az_commands(kind)}')
 
     say_what_can_be_fetched(run)
     if not {'container', 'pool'} & set(left):
@@ -2457,7 +2462,7 @@ def cost_of(run: Run, kind: str, existing: Any) -> str:
     if kind == 'container':
         container = run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
         sizes = [blob.size for blob in container.list_blobs()]
-        return f'Its {plural(len(sizes), "file")} ({rich.filesize.decimal(sum(sizes))}) bill.'
+        return f'It bills for {plural(len(sizes), "file")} ({rich.filesize.decimal(sum(sizes))}).'
 
     end = re.search(r'time\("([-:\dT]+Z)"\)', existing.auto_scale_formula or '')
     if end is None:
@@ -2477,8 +2482,7 @@ def say_what_can_be_fetched(run: Run) -> None:
             warn(
                 f'{plural(found, "output")} of this run, not yet in {run.options.output}, can be '
                 f'fetched from container [{_OUTPUT_CONTAINER_NAME}]:\n'
-                f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
-                f'--destination "{run.options.output}" {storage_options()}'
+                f'{az_commands("outputs", output=run.options.output)}'
             )
 
 

@@ -321,7 +321,7 @@ def test_the_commands_reach_storage_as_the_run_does(
 ) -> None:
     monkeypatch.setattr(sample, setting, value)
 
-    command = sample.deletion_commands('container')
+    command = sample.az_commands('container')
 
     assert command.endswith(f'-n input --account-name mystorage {options}')
 

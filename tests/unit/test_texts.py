@@ -1030,8 +1030,8 @@ AFTERWARDS: Table = {
     ),
     'one not done': (
         report_of('not done', 'ok'),
-        '00.mp4 failed: Why.\nError: 1 of 2 files failed. To convert what was not converted, run again '
-        'with --missing.',
+        '00.mp4 failed: Why.\n'
+        'Error: 1 of 2 files failed. To convert what was not converted, run again with --missing.',
     ),
     'many': (report_of(number=23), '... and 3 more, in /outputs.'),
     'table': (
