@@ -136,12 +136,12 @@ _POOL_IMAGE = {
 _POOL_NODE_AGENT_SKU_ID = 'batch.node.ubuntu 24.04'  # the agent of Batch for this image
 
 _JOB_ID = 'LinuxFFmpegJob'
-# The time limit for all tasks together, with the wait for the nodes, is the sum of these two,
-# unless the option --timeout is given (`set_limits` in part 2). The second is for large videos: a
-# slow node of one core reads and writes about 10 MB a second, and converts the audio of an hour in
-# about two minutes.
+# The time limit for all tasks together, with the wait for the nodes, is _JOB_TIMEOUT, and
+# _TIMEOUT_PER_GIGABYTE for each gigabyte that one node has to convert. (A slow node of one core
+# reads and writes about 10 MB a second, and converts the audio of an hour in about two minutes.)
+# The option --timeout takes the place of both.
 _JOB_TIMEOUT = timedelta(minutes=30)
-_TIMEOUT_PER_GIGABYTE = timedelta(minutes=6)  # of video that one node has to convert
+_TIMEOUT_PER_GIGABYTE = timedelta(minutes=6)
 _MARGIN = timedelta(minutes=30)  # beyond the time limit, until Batch itself ends job and nodes
 _UPLOAD_TIME = timedelta(days=1)  # for which a SAS lasts beyond the time limit
 
@@ -177,12 +177,16 @@ class Run:
     arrived: set[str] = field(default_factory=set)  # videos whose output is here
     cleaned_up: bool = True  # no deletion has failed
 
+    def is_success(self) -> bool:
+        """Return whether all videos were converted without an error, as far as is known."""
+        return all(result.status == 'ok' for result in self.results.values())
+
 
 # --- The whole run --------------------------------------------------------------------------------
 #
 # The steps stand in the `try` of `take_steps`, the cleanup in its `finally`. So it happens after an
 # error, too, and after Ctrl-C: nodes that nobody needs any more are the expensive part of a failed
-# run. (Ctrl-C raises nothing by itself. It leaves a note, and the next wait raises an error.)
+# run.
 #
 # Two runs at once would mix their files and delete each other's containers. So the first thing is a
 # lock: the lease on the output container, which only one run can have. A run that dies loses it
@@ -199,13 +203,15 @@ def convert_videos(options: argparse.Namespace, videos: dict[str, Path]) -> int:
     say(f'Sample start: {datetime.now():%Y-%m-%d %H:%M:%S}\n')
     stopwatch = time.monotonic()
 
-    # The output container is needed for the lock. It is spoken of later, as in the tutorial.
+    # The output container is needed for the lock. Its line is printed after that of the input
+    # container, as in the tutorial.
     output_line = create_container(blob_client, _OUTPUT_CONTAINER_NAME)
     lock = take_lock(blob_client)
     try:
         started = azure_now(blob_client)
         run = Run(options, videos, batch_client, blob_client, lock, started, stopwatch)
-        # A pool or container of somebody else ends the run. So does an old job that you keep.
+        # A pool or container of somebody else ends the run. An old job of this sample is deleted if
+        # you agree, and ends the run if you do not.
         make_room(run)
 
         say(create_container(blob_client, _INPUT_CONTAINER_NAME))
@@ -243,18 +249,21 @@ def take_steps(run: Run) -> int:
             batch_client, _JOB_ID, options.timeout, pool_id=_POOL_ID
         )
         run.results = read_results(batch_client, _JOB_ID, why_unfinished)  # while there are nodes
-        if find_outputs(run):
+        find_outputs(run)
+        if run.is_success():
             say('Success! All tasks completed successfully within the specified timeout period.')
 
+        # With -y or without a terminal, no question about the pool will come. Then its nodes need
+        # not bill during the downloads.
         unattended = options.answer == 'yes' or (options.answer is None and not can_ask())
-        if unattended and not run.lock.is_lost():  # the pool need not wait for a question: it bills
+        if unattended and not run.lock.is_lost():
             say(f'Deleting pool [{_POOL_ID}]...')
             with removing(run, 'pool'):
                 batch_client.pool.delete(_POOL_ID)
 
         download_outputs(run)
-        print_report(run)  # raises an error if anything was not converted
-        succeeded = True
+        print_report(run)
+        succeeded = run.is_success()
     except InterruptedRunError:
         pass  # Ctrl-C, which has said so itself; `main` makes 130 of the exit code
     except EXPECTED_ERRORS as error:
@@ -306,7 +315,7 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
 # --- Step 1: upload the videos --------------------------------------------------------------------
 #
 # The videos go into one container, the outputs come into another. What the sample creates carries
-# metadata that says so: it deletes nothing that has not.
+# metadata that says so. It deletes only what carries them.
 
 
 def create_container(blob_service_client: BlobServiceClient, container_name: str) -> str:
@@ -330,8 +339,8 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
 # uploaded, so it has to last as long as all the other uploads, and then the tasks: a day, and the
 # time limit for the tasks.
 #
-# `upload_videos` in part 2 calls this function for each video that is not there yet, for many at
-# once. The metadata let the next run see whether the blob still is this file.
+# The metadata of the blob are the size of the file and the time of its last change. So the next run
+# can see whether the blob still is this file.
 
 
 def upload_file_to_container(
@@ -364,7 +373,8 @@ def upload_file_to_container(
         account_name=_STORAGE_ACCOUNT_NAME,
         container_name=container_name,
         blob_name=blob_name,
-        account_key=_STORAGE_ACCOUNT_KEY or None,  # or else the other key:
+        # One of the two is None.
+        account_key=_STORAGE_ACCOUNT_KEY or None,
         user_delegation_key=user_delegation_key(blob_service_client, sas_expiry),
         permission='r',
         expiry=sas_expiry,
@@ -373,6 +383,53 @@ def upload_file_to_container(
         http_url=f'{blob_client.url}?{sas_token}',
         file_path=blob_name,
     )
+
+
+# One upload after the other leaves the line idle most of the time: each request waits for its
+# answer. So many videos are uploaded at once (`in_parallel`). For those that an earlier run has
+# uploaded there is only a new SAS.
+
+
+def upload_videos(run: Run) -> list[batchmodels.ResourceFile]:
+    """Upload the videos that are not there yet; return all as resource files, in their order."""
+    there = find_uploaded(run)
+    lifetime = _UPLOAD_TIME + run.options.timeout  # of a SAS
+    expiry = azure_now(run.blob_client) + lifetime
+    user_delegation_key(run.blob_client, expiry)  # once, before each thread asks for its own
+    sent = dict.fromkeys(run.videos, 0)  # bytes
+    total = sum(path.stat().st_size for name, path in run.videos.items() if name not in there)
+
+    def upload(name: str) -> batchmodels.ResourceFile:
+        def count_bytes(now: int, _total: int | None) -> None:
+            pause(0)  # raises an error after Ctrl-C
+            sent[name] = now
+
+        if name not in there:
+            say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
+        with unchanged(run.videos[name]):
+            return upload_file_to_container(
+                run.blob_client,
+                _INPUT_CONTAINER_NAME,
+                run.videos[name],
+                blob_name=name,
+                sas_expiry=expiry,
+                is_there=name in there,
+                max_concurrency=run.options.max_concurrency,
+                progress_hook=count_bytes,
+            )
+
+    with progress() as show:
+
+        def show_bytes(_files: int) -> None:
+            done = sum(sent.values())
+            size = rich.filesize.decimal
+            show(f'Uploading: {size(done)} of {size(total)}', done, total)
+
+        files = in_parallel(upload, list(run.videos), show_bytes)
+
+    if azure_now(run.blob_client) + lifetime - expiry > _UPLOAD_TIME:
+        return upload_videos(run)  # it took more than a day: all is there now, and is signed anew
+    return files
 
 
 # The nodes write into the output container with a SAS of the container.
@@ -470,18 +527,19 @@ def create_pool(
                 ),
             ),
         ),
-        metadata=our_batch_metadata(),
+        metadata=[batchmodels.MetadataItem(name=k, value=v) for k, v in our_metadata().items()],
     )
 
     try:
-        # `get` finds out whether an error comes from a try whose answer was lost.
+        # If the pool exists, `get` looks at it. It may be the one of this request, whose first
+        # answer was lost on the way.
         retry_while_busy(batch_service_client.pool.add, pool, get=batch_service_client.pool.get)
     except batchmodels.BatchErrorException as error:
         if error_code(error) != 'PoolExists':
             raise
 
-        # An earlier run has kept it. It has no nodes any more, or not for long. The new formula
-        # brings them back when Batch evaluates it next, so after five minutes at most.
+        # An earlier run has kept it. The formula of that run has removed its nodes, or soon will.
+        # The new one brings them back when Batch evaluates it next: within five minutes.
         check_existing_pool(batch_service_client.pool.get(pool_id), vm_size)
         retry_while_busy(
             batch_service_client.pool.enable_auto_scale,
@@ -511,7 +569,7 @@ def create_job(
         id=job_id,
         pool_info=batchmodels.PoolInformation(pool_id=pool_id),
         constraints=batchmodels.JobConstraints(max_wall_clock_time=time_limit),
-        metadata=our_batch_metadata(),
+        metadata=[batchmodels.MetadataItem(name=k, value=v) for k, v in our_metadata().items()],
     )
     retry_while_busy(batch_service_client.job.add, job, get=batch_service_client.job.get)
 
@@ -603,8 +661,8 @@ def add_tasks(
         )
         tasks.append(task)
 
-    # Batch takes at most 100 tasks in a request. The ids that it confirms are counted, because a
-    # task that got lost on the way would never be missed.
+    # Batch takes at most 100 tasks in a request. What it confirms is counted, so that a task which
+    # got lost on the way is known before the wait for it.
     def add_hundred(start: int) -> int:
         added = batch_service_client.task.add_collection(job_id, tasks[start : start + 100])
         return len(added.value)
@@ -634,7 +692,7 @@ def wait_for_tasks_to_complete(
     """Wait until all tasks are completed; return '' then, or why not all are."""
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
-    ask = functools.partial(ask_patiently, deadline + _MARGIN.total_seconds())
+    give_up = deadline + _MARGIN.total_seconds()
     unfinished = batchmodels.TaskListOptions(
         filter="state ne 'completed'", select='id', max_results=1
     )
@@ -644,17 +702,18 @@ def wait_for_tasks_to_complete(
 
     with progress() as show:
         while True:
-            counts = ask(batch_service_client.job.get_task_counts, job_id).task_counts
+            get_counts = batch_service_client.job.get_task_counts
+            counts = ask_patiently(give_up, get_counts, job_id).task_counts
             total = counts.active + counts.running + counts.completed
             all_completed = counts.completed > 0 and counts.completed == total
             every_fifth_time = polls_without_news % 5 == 4
             if all_completed or every_fifth_time:
-                # any() asks for the first task of the list.
-                if not ask(any, batch_service_client.task.list(job_id, unfinished)):
+                tasks = batch_service_client.task.list(job_id, unfinished)
+                if not ask_patiently(give_up, any, tasks):  # any() reads as far as the first
                     return ''
             else:
                 try:
-                    nodes = ask(nodes_status, batch_service_client, pool_id)
+                    nodes = ask_patiently(give_up, nodes_status, batch_service_client, pool_id)
                 except SampleError as error:
                     return str(error)
 
@@ -703,7 +762,14 @@ def read_results(
             result.reason = f'not done: {why_unfinished}'
         results[result.name] = result
 
-    add_last_words(batch_service_client, job_id, results)
+    # What ffmpeg has printed is in a file on the node.
+    unhappy = [result for result in results.values() if result.reason and result.has_verdict]
+    for result in unhappy[:_SHOWN_FILES]:
+        get_file = batch_service_client.file.get_from_task
+        text = last_lines(get_file, job_id, result.task_id, 'stderr.txt')
+        if 'does not contain any stream' in text:
+            result.reason += ': no audio track'
+        result.reason += text
     return results
 
 
@@ -722,7 +788,7 @@ def judge(result: VideoResult, execution: batchmodels.TaskExecutionInformation) 
 
     failure = execution.failure_info
     code = failure.code if failure else 'FailureExitCode'
-    if code == 'FailureExitCode' or (code.startswith('FileUpload') and execution.exit_code):
+    if code == 'FailureExitCode' or (execution.exit_code and code.startswith('FileUpload')):
         # ffmpeg has failed. It has left no output, so Batch may call that a failed upload.
         result.has_verdict = True
         result.reason = f'exit code {execution.exit_code}'
@@ -733,11 +799,8 @@ def judge(result: VideoResult, execution: batchmodels.TaskExecutionInformation) 
 # A task's success is not enough: its output must be in the container, and not empty.
 
 
-def find_outputs(run: Run) -> bool:
-    """Find the output of each video, and return whether all are there and good.
-
-    A video without an output has failed, whatever its task said.
-    """
+def find_outputs(run: Run) -> None:
+    """Find the output of each video. One without an output has failed, whatever its task said."""
     sizes = output_sizes(run)
     gone = 'its task is gone: somebody has deleted it'
     run.results = {  # without tasks that somebody else has added to the job
@@ -748,8 +811,6 @@ def find_outputs(run: Run) -> bool:
         if result.output_size == 0 and result.status != 'failed':
             result.status, result.has_verdict = 'failed', False
             result.reason = 'the task has ended, but its output is missing or empty'
-
-    return all(result.status == 'ok' for result in run.results.values())
 
 
 def output_sizes(run: Run) -> dict[str, int]:
@@ -766,7 +827,8 @@ def output_sizes(run: Run) -> dict[str, int]:
 #
 # A file that arrives gets its name when it is complete (`complete_file` in part 2), so that a
 # download which breaks off leaves nothing that looks like an MP3. That of a damaged video is called
-# talk.damaged.mp3, and does not replace the talk.mp3 of an earlier run.
+# talk.damaged.mp3, and does not replace the talk.mp3 of an earlier run. A video whose output cannot
+# be saved counts as failed, and the others go on.
 
 
 def download_outputs(run: Run) -> None:
@@ -781,7 +843,7 @@ def download_outputs(run: Run) -> None:
         blob_name = output_name(result.name)
         blob_client = run.blob_client.get_blob_client(_OUTPUT_CONTAINER_NAME, blob_name)
         with complete_file(run, result) as file:
-            downloader = blob_client.download_blob(max_concurrency=run.options.blocks_at_once)
+            downloader = blob_client.download_blob(max_concurrency=run.options.max_concurrency)
             downloader.readinto(file)
 
     with progress() as show:
@@ -806,14 +868,14 @@ def clean_up(run: Run) -> None:
         run.cleaned_up = False
         warn('Nothing is deleted, since another run may use it. Its nodes and files bill.')
         warn('When that run has ended:')
-        warn(deletion_commands('job', 'pool', 'container'))
+        warn(az_commands('job', 'pool', 'container'))
         return
 
     batch_client = run.batch_client
     container = run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
 
     with removing(run, 'container'):
-        if is_ours(container.get_container_properties()) and may_delete(run, 'container'):
+        if is_ours(container.get_container_properties()) and user_agrees(run, 'container'):
             say(f'Deleting container [{_INPUT_CONTAINER_NAME}]...')
             container.delete_container()
 
@@ -821,11 +883,11 @@ def clean_up(run: Run) -> None:
     say(f'\nSample end: {datetime.now():%Y-%m-%d %H:%M:%S}\nElapsed time: {elapsed}\n')
 
     with removing(run, 'job'):
-        if is_ours(batch_client.job.get(_JOB_ID)) and may_delete(run, 'job'):
+        if is_ours(batch_client.job.get(_JOB_ID)) and user_agrees(run, 'job'):
             batch_client.job.delete(_JOB_ID)
 
     with removing(run, 'pool'):
-        if is_ours(batch_client.pool.get(_POOL_ID)) and may_delete(run, 'pool'):
+        if is_ours(batch_client.pool.get(_POOL_ID)) and user_agrees(run, 'pool'):
             batch_client.pool.delete(_POOL_ID)
 
     say_what_is_left(run)
@@ -960,7 +1022,7 @@ def set_limits(options: argparse.Namespace, videos: dict[str, Path]) -> None:
         options.timeout = min(_JOB_TIMEOUT + whole_minutes, _LONGEST_TIMEOUT)
 
     # The fewer files there are, the more blocks of each travel at once.
-    options.blocks_at_once = max(1, min(8, _CONNECTIONS // max(1, len(videos))))
+    options.max_concurrency = max(1, min(8, _CONNECTIONS // max(1, len(videos))))
 
 
 def describe_bill(options: argparse.Namespace) -> str:
@@ -1350,13 +1412,6 @@ def our_metadata() -> dict[str, str]:
     }
 
 
-def our_batch_metadata() -> list[batchmodels.MetadataItem]:
-    """Return the same as metadata items of Batch."""
-    return [
-        batchmodels.MetadataItem(name=name, value=value) for name, value in our_metadata().items()
-    ]
-
-
 def is_ours(resource: Any) -> bool:
     """Return whether a container, pool or job is this sample's, and not being deleted."""
     if getattr(resource, 'state', '') == 'deleting':
@@ -1435,13 +1490,16 @@ def make_room(run: Run) -> None:
     answer = run.options.answer
     if answer == 'no' and not unfinished:
         answer = 'yes'  # --keep has kept it for this run to replace
+    if answer != 'yes' and counts.completed:
+        commands = az_commands('outputs', output=run.options.output)
+        warn(f'To fetch what it has converted first, if that is not done yet:\n{commands}')
     if (
         not is_ours(job)
         or query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no'
     ):
         raise SampleError(
             f'Job [{_JOB_ID}] is in the way. Run with -y, which deletes a job of this sample, '
-            f'choose another _JOB_ID, or delete it:\n{deletion_commands("job")}'
+            f'choose another _JOB_ID, or delete it:\n{az_commands("job")}'
         )
     none_if_gone(run.batch_client.job.delete, _JOB_ID)
 
@@ -1478,12 +1536,12 @@ def look_at_what_exists(batch_client: Any, blob_client: BlobServiceClient, vm_si
     pool = none_if_gone(batch_client.pool.get, _POOL_ID)
     if pool is not None:
         check_existing_pool(pool, vm_size)
-    return f'until {ends[wanted]:%Y-%m-%d}' if ends[wanted] else 'no end known'
+    return f'until {ends[wanted]:%Y-%m-%d}' if ends[wanted] else 'without an announced end'
 
 
 def check_existing_pool(pool: Any, vm_size: str) -> None:
     """Raise an error if a pool is not this sample's, or not as the settings want it."""
-    remedy = f'Choose another _POOL_ID, or delete it:\n{deletion_commands("pool")}'
+    remedy = f'Choose another _POOL_ID, or delete it:\n{az_commands("pool")}'
     if not is_ours(pool):
         raise SampleError(f"Pool [{_POOL_ID}] exists and is not this sample's. {remedy}")
 
@@ -1507,14 +1565,16 @@ def check_only(options: argparse.Namespace, videos: dict[str, Path]) -> None:
     batch_client, blob_client = create_clients()
     azure_now(blob_client)  # warns if the clock is off
     image_end = look_at_what_exists(batch_client, blob_client, options.vm_size)
-    if none_if_gone(batch_client.job.get, _JOB_ID) is not None:
-        raise SampleError(f'Job [{_JOB_ID}] exists. To delete it:\n{deletion_commands("job")}')
 
-    say(f'Both accounts answer. Image: {_POOL_IMAGE["sku"]} is supported, {image_end}.')
+    say(f'Both accounts answer. Image: {_POOL_IMAGE["sku"]} is supported {image_end}.')
+    size = sum(path.stat().st_size for path in videos.values())
     pool = 'new' if none_if_gone(batch_client.pool.get, _POOL_ID) is None else 'exists'
-    say(f'Files: {len(videos)}. Pool: {pool}. Job: new.')
+    say(f'{plural(len(videos), "file")}, {rich.filesize.decimal(size)}. Pool: {pool}.')
     if videos:
         say(f'A run has {describe_bill(options)}')
+        say('Not checked: whether your quota allows these nodes, and whether a file fits on one.')
+    if none_if_gone(batch_client.job.get, _JOB_ID) is not None:
+        raise SampleError(f'Job [{_JOB_ID}] exists. To delete it:\n{az_commands("job")}')
 
 
 # --- One run at a time ----------------------------------------------------------------------------
@@ -1596,8 +1656,8 @@ def take_lock(blob_client: BlobServiceClient) -> RunLock:
 
 # --- Uploads and downloads ------------------------------------------------------------------------
 #
-# One upload after the other leaves the line idle most of the time: many small requests wait for
-# answers. Several at once take a tenth of the time.
+# Many requests at once take a tenth of the time. An error or Ctrl-C must still end them all, and
+# what breaks off must leave nothing that looks complete.
 
 
 def in_parallel(
@@ -1624,54 +1684,6 @@ def in_parallel(
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def upload_videos(run: Run) -> list[batchmodels.ResourceFile]:
-    """Upload the videos that are not there yet; return all as resource files, in their order."""
-    there = find_uploaded(run)
-    lifetime = _UPLOAD_TIME + run.options.timeout  # of a SAS
-    expiry = azure_now(run.blob_client) + lifetime
-    user_delegation_key(run.blob_client, expiry)  # once, before each thread asks for its own
-    sent = dict.fromkeys(run.videos, 0)  # bytes
-    total = sum(path.stat().st_size for name, path in run.videos.items() if name not in there)
-
-    def upload(name: str) -> batchmodels.ResourceFile:
-        def count_bytes(now: int, _total: int | None) -> None:
-            pause(0)  # raises an error if the run has to stop
-            sent[name] = now
-
-        before = file_metadata(run.videos[name])
-        if name not in there:
-            say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
-        try:
-            resource_file = upload_file_to_container(
-                run.blob_client,
-                _INPUT_CONTAINER_NAME,
-                run.videos[name],
-                blob_name=name,
-                sas_expiry=expiry,
-                is_there=name in there,
-                max_concurrency=run.options.blocks_at_once,
-                progress_hook=count_bytes,
-            )
-        except OSError as error:  # an error of the disk does not name the file
-            raise SampleError(f'{run.videos[name]}: {error.strerror or error}') from error
-        if file_metadata(run.videos[name]) != before:  # then the blob is neither version
-            raise SampleError(f'{run.videos[name]} was changed while it was uploaded. Run again.')
-        return resource_file
-
-    with progress() as show:
-
-        def show_bytes(_files: int) -> None:
-            done = sum(sent.values())
-            size = rich.filesize.decimal
-            show(f'Uploading: {size(done)} of {size(total)}', done, total)
-
-        files = in_parallel(upload, list(run.videos), show_bytes)
-
-    if azure_now(run.blob_client) + lifetime - expiry > _UPLOAD_TIME:
-        return upload_videos(run)  # it took more than a day: all is there now, and is signed anew
-    return files
-
-
 def find_uploaded(run: Run) -> set[str]:
     """Return the videos that are in the input container already, and the same file still."""
     container = run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
@@ -1690,6 +1702,19 @@ def file_metadata(path: Path) -> dict[str, str]:
     """Return what tells a version of a file from another: its size and when it was changed."""
     status = path.stat()
     return {'filesize': str(status.st_size), 'filemodified': str(status.st_mtime_ns)}
+
+
+@contextlib.contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Raise a SampleError that names the file if it cannot be read, or is changed meanwhile."""
+    try:
+        before = file_metadata(path)
+        yield
+        after = file_metadata(path)
+    except OSError as error:  # which does not always name the file
+        raise SampleError(f'{path}: {error.strerror or error}') from error
+    if after != before:  # then the blob is neither version
+        raise SampleError(f'{path} was changed while it was uploaded. Run again.')
 
 
 @contextlib.contextmanager
@@ -1855,16 +1880,6 @@ def last_lines(get_file: Callable[..., Any], *where: str) -> str:
     return ''.join(f'\n    {shown(line)}' for line in lines)
 
 
-def add_last_words(batch_client: Any, job_id: str, results: dict[str, VideoResult]) -> None:
-    """Add to the reasons of the first files what ffmpeg printed last."""
-    ended = [result for result in results.values() if result.reason and result.has_verdict]
-    for result in ended[:_SHOWN_FILES]:
-        text = last_lines(batch_client.file.get_from_task, job_id, result.task_id, 'stderr.txt')
-        if 'does not contain any stream' in text:
-            result.reason += ': no audio track'
-        result.reason += text
-
-
 # --- The screen -----------------------------------------------------------------------------------
 #
 # If printing fails (`| head` has ended, the disk is full, the terminal is closed), the cleanup must
@@ -1956,7 +1971,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def print_report(run: Run) -> None:
-    """Print the table of the files, and what was not converted. SampleError if anything was not."""
+    """Print the table of the files, and what was not converted."""
     results = sorted(run.results.values(), key=lambda result: (result.status == 'ok', result.name))
     print_table(run, results[:_SHOWN_FILES])
     if len(results) > _SHOWN_FILES:
@@ -1974,7 +1989,7 @@ def print_report(run: Run) -> None:
     if any(not result.has_verdict for result in wrong):
         parts.append('To convert what was not converted, run again with --missing.')
     if parts:
-        raise SampleError(' '.join(parts))
+        warn(f'Error: {" ".join(parts)}')
 
 
 def print_table(run: Run, results: Sequence[VideoResult]) -> None:
@@ -2244,7 +2259,7 @@ def on_signal(number: int, _frame: Any) -> None:
     if number == signal.SIGINT:
         stop.interrupts += 1
     if number == signal.SIGINT and stop.interrupts > 1:
-        commands = deletion_commands('job', 'pool', 'container')
+        commands = az_commands('job', 'pool', 'container')
         write_at_once(f'Left at once. What may be left, and how to delete it:\n{commands}')
         os._exit(130)
 
@@ -2355,7 +2370,7 @@ def removing(run: Run, kind: str) -> Iterator[None]:
             run.cleaned_up = False
 
 
-def may_delete(run: Run, kind: str) -> bool:
+def user_agrees(run: Run, kind: str) -> bool:
     """Return whether something may be deleted, by what the user answers."""
     question, default = f'Delete {kind}?', 'yes'
     if kind == 'container':
@@ -2391,26 +2406,26 @@ def needed_videos(run: Run) -> list[int]:
     return sizes
 
 
-def deletion_commands(*kinds: str) -> str:
-    """Return the commands of the Azure CLI that delete input container, job or pool, by line."""
+def az_commands(*kinds: str, output: Any = '') -> str:
+    """Return commands of the Azure CLI by line.
+
+    They delete the job, the pool or the (input) container, or fetch the outputs.
+    """
     batch = f'--account-name {_BATCH_ACCOUNT_NAME} --account-endpoint {_BATCH_ACCOUNT_URL}'
-    storage = f'-n {_INPUT_CONTAINER_NAME} {storage_options()}'
+    storage = f'--account-name {_STORAGE_ACCOUNT_NAME}'
+    if not _STORAGE_ACCOUNT_URL.startswith(f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.'):
+        storage += f' --blob-endpoint {_STORAGE_ACCOUNT_URL}'
+    if not _STORAGE_ACCOUNT_KEY:
+        storage += ' --auth-mode login'
+
     commands = {
         'job': f'  az batch job delete --job-id {_JOB_ID} --yes {batch}',
         'pool': f'  az batch pool delete --pool-id {_POOL_ID} --yes {batch}',
-        'container': f'  az storage container delete {storage}',
+        'container': f'  az storage container delete -n {_INPUT_CONTAINER_NAME} {storage}',
+        'outputs': f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
+        f'--destination "{output}" {storage}',
     }
     return '\n'.join(commands[kind] for kind in kinds)
-
-
-def storage_options() -> str:
-    """Return the options by which the Azure CLI reaches the storage account."""
-    options = f'--account-name {_STORAGE_ACCOUNT_NAME}'
-    if not _STORAGE_ACCOUNT_URL.startswith(f'https://{_STORAGE_ACCOUNT_NAME}.blob.core.'):
-        options += f' --blob-endpoint {_STORAGE_ACCOUNT_URL}'
-    if not _STORAGE_ACCOUNT_KEY:
-        options += ' --auth-mode login'
-    return options
 
 
 def say_what_is_left(run: Run) -> None:
@@ -2430,7 +2445,7 @@ def say_what_is_left(run: Run) -> None:
                 continue
             said = f'The {kind} is left. {cost_of(run, kind, existing)}'
         left.append(kind)
-        warn(f'{said} To delete it:\n{deletion_commands(kind)}')
+        warn(f'{said} To delete it:\n{az_commands(kind)}')
 
     say_what_can_be_fetched(run)
     if not {'container', 'pool'} & set(left):
@@ -2447,7 +2462,7 @@ def cost_of(run: Run, kind: str, existing: Any) -> str:
     if kind == 'container':
         container = run.blob_client.get_container_client(_INPUT_CONTAINER_NAME)
         sizes = [blob.size for blob in container.list_blobs()]
-        return f'Its {plural(len(sizes), "file")} ({rich.filesize.decimal(sum(sizes))}) bill.'
+        return f'It bills for {plural(len(sizes), "file")} ({rich.filesize.decimal(sum(sizes))}).'
 
     end = re.search(r'time\("([-:\dT]+Z)"\)', existing.auto_scale_formula or '')
     if end is None:
@@ -2467,8 +2482,7 @@ def say_what_can_be_fetched(run: Run) -> None:
             warn(
                 f'{plural(found, "output")} of this run, not yet in {run.options.output}, can be '
                 f'fetched from container [{_OUTPUT_CONTAINER_NAME}]:\n'
-                f'  az storage blob download-batch --source {_OUTPUT_CONTAINER_NAME} '
-                f'--destination "{run.options.output}" {storage_options()}'
+                f'{az_commands("outputs", output=run.options.output)}'
             )
 
 

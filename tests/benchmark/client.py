@@ -90,7 +90,7 @@ def upload(result: Result, folder: str) -> None:
     now = sample.azure_now(blob_client)
     lock = sample.take_lock(blob_client)
     run = sample.Run(options, videos, batch_client, blob_client, lock, now, time.monotonic())
-    at_once = min(sample._CONNECTIONS, len(videos) * options.blocks_at_once)
+    at_once = min(sample._CONNECTIONS, len(videos) * options.max_concurrency)
 
     with measured(result, connections=at_once):
         sample.upload_videos(run)

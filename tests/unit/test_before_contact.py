@@ -214,7 +214,7 @@ def test_the_fewer_files_there_are_the_more_blocks_of_each_travel_at_once(
 
     sample.set_limits(options, {str(number): tmp_path for number in range(videos)})
 
-    assert options.blocks_at_once == blocks
+    assert options.max_concurrency == blocks
 
 
 # --- Videos ---------------------------------------------------------------------------------------

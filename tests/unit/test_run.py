@@ -178,7 +178,7 @@ def test_what_has_become_somebody_elses_is_neither_deleted_nor_named(
     azure: Azure, run_main: RunMain, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts = typed()
-    monkeypatch.setattr(sample, 'deletion_commands', lambda *_: pytest.fail('it is named'))
+    monkeypatch.setattr(sample, 'az_commands', lambda *_: pytest.fail('it is named'))
     at_the_first_poll(azure, lambda: setattr(azure, 'metadata', SOMEBODY))
 
     run_main()

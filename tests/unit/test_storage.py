@@ -220,7 +220,7 @@ def test_of_few_files_several_blocks_travel_at_once(new_run: NewRun, storage: St
     upload(run, storage)
 
     options = storage.blob(INPUT, 'a.mp4').upload_blob.call_args.kwargs
-    assert options['max_concurrency'] == run.options.blocks_at_once > 1
+    assert options['max_concurrency'] == run.options.max_concurrency > 1
 
 
 def test_signed_in_all_uploads_share_one_key_that_is_asked_for_before(
@@ -339,7 +339,7 @@ def test_few_outputs_arrive_in_several_blocks_at_once(
     sample.download_outputs(run_with_results)
 
     options = storage.blob(OUTPUT, A).download_blob.call_args.kwargs
-    assert options['max_concurrency'] == run_with_results.options.blocks_at_once > 1
+    assert options['max_concurrency'] == run_with_results.options.max_concurrency > 1
 
 
 def test_files_of_one_folder_that_arrive_at_once_do_not_mix(

@@ -99,13 +99,12 @@ def stage(
 ) -> Stage:
     """Both services. What is part of several texts, and has its own test below, stands in <>."""
 
-    def commands(*kinds: str) -> str:
-        return '\n'.join(f'<delete {kind}>' for kind in kinds)
+    def commands(*kinds: str, output: object = '') -> str:
+        return '\n'.join(f'<{kind} {output}>' if output else f'<delete {kind}>' for kind in kinds)
 
     monkeypatch.setattr(sample, 'BATCH', BATCH)
     monkeypatch.setattr(sample, 'STORAGE', STORAGE)
-    monkeypatch.setattr(sample, 'deletion_commands', commands)
-    monkeypatch.setattr(sample, 'storage_options', lambda: '<account>')
+    monkeypatch.setattr(sample, 'az_commands', commands)
     monkeypatch.setattr(sample, 'describe_bill', lambda _: '<the bill>')
     return Stage(azure, tmp_path, run_main, new_run, videos, typed, monkeypatch)
 
@@ -603,7 +602,8 @@ EXISTING: Table = {
     ),
     'an old job': (
         an_old_job_and_yes,
-        'Job [LinuxFFmpegJob] exists: 1 task done, 2 not done.',
+        'Job [LinuxFFmpegJob] exists: 1 task done, 2 not done.\n'
+        'To fetch what it has converted first, if that is not done yet:\n<outputs /outputs>',
     ),
     'the question about an old job': (a_question_about_an_old_job, 'Delete it and go on? [y/N]'),
     'an old job that stays': (
@@ -617,10 +617,11 @@ EXISTING: Table = {
     ),
     '--check': (
         check,
-        'Both accounts answer. Image: server-gen1 is supported, until 2027-06-30.\n'
-        'Files: 3. Pool: exists. Job: new.\nA run has <the bill>',
+        'Both accounts answer. Image: server-gen1 is supported until 2027-06-30.\n'
+        '3 files, 48 bytes. Pool: exists.\nA run has <the bill>\n'
+        'Not checked: whether your quota allows these nodes, and whether a file fits on one.',
     ),
-    '--check, no end of the image': (check_without_an_end, 'no end known'),
+    '--check, no end of the image': (check_without_an_end, 'without an announced end'),
     'outputs that are there': (an_output_that_is_there, '1 file in /outputs will be replaced.'),
     'a pool that is used again': (
         a_pool_that_is_used_again,
@@ -952,7 +953,7 @@ def a_lease_lost_before_the_cleanup(stage: Stage) -> None:
 
 def videos_that_may_be_needed(stage: Stage) -> None:
     stage.azure.made.add(INPUT)
-    sample.may_delete(stage.run(*VIDEOS), 'container')
+    sample.user_agrees(stage.run(*VIDEOS), 'container')
 
 
 AFTERWARDS: Table = {
@@ -988,19 +989,22 @@ AFTERWARDS: Table = {
         after(': ', download_of(storage_error('BlobNotFound', 'None.'))),
         f'BlobNotFound: None. {sample._GONE}',
     ),
-    'what went wrong': (
-        printed(report_of('damaged', 'failed', 'ok')),
-        '00.mp4 damaged: Why.\n01.mp4 failed: Why.',
-    ),
     'the report': (
         report_of('damaged', 'failed', 'ok'),
-        '1 of 3 files failed. 1 of 3 files damaged.',
+        '00.mp4 damaged: Why.\n01.mp4 failed: Why.\n'
+        'Error: 1 of 3 files failed. 1 of 3 files damaged.',
     ),
     'the report, one not done': (
         report_of('not done', 'ok'),
-        '1 of 2 files failed. To convert what was not converted, run again with --missing.',
+        'Error: 1 of 2 files failed. To convert what was not converted, run again with --missing.',
     ),
     'many': (report_of(number=23), '... and 3 more, in /outputs.'),
+    'more failed than rows': (
+        report_of(*['failed'] * 21),
+        '... and 1 more, in /outputs.\n'
+        + ''.join(f'{number:02}.mp4 failed: Why.\n' for number in range(21))
+        + 'Error: 21 of 21 files failed.',
+    ),
     'table': (
         a_table,
         'File (1 of 1)   Time        In     Out  Result\n'
@@ -1017,7 +1021,7 @@ AFTERWARDS: Table = {
         'The pool is left. Its nodes bill until it is deleted. To delete it:\n<delete pool>',
     ),
     'cost of a job': (cost('job'), 'It costs nothing.'),
-    'cost of a container': (cost('container'), 'Its 3 files (27 bytes) bill.'),
+    'cost of a container': (cost('container'), 'It bills for 3 files (27 bytes).'),
     'cost of a pool': (
         cost('pool', 'time() < time("2026-11-22T16:50:21Z") ? 1 : 0'),
         f'Its nodes bill until '
@@ -1031,7 +1035,7 @@ AFTERWARDS: Table = {
     'outputs to fetch': (
         an_output_that_has_not_arrived,
         '1 output of this run, not yet in /outputs, can be fetched from container [output]:\n'
-        '  az storage blob download-batch --source output --destination "/outputs" <account>',
+        '<outputs /outputs>',
     ),
     'a deletion that fails': (
         a_deletion_that_fails,
@@ -1212,10 +1216,14 @@ def test_the_bound_of_the_bill_is_said_in_words() -> None:
 def test_the_commands_name_what_is_left_and_both_accounts() -> None:
     batch = '--account-name mybatch --account-endpoint https://mybatch.westeurope.batch.azure.com'
 
-    assert sample.deletion_commands('job', 'pool', 'container').splitlines() == [
+    commands = sample.az_commands('job', 'pool', 'container', 'outputs', output='out')
+
+    assert commands.splitlines() == [
         f'  az batch job delete --job-id LinuxFFmpegJob --yes {batch}',
         f'  az batch pool delete --pool-id LinuxFFmpegPool --yes {batch}',
         '  az storage container delete -n input --account-name mystorage',
+        '  az storage blob download-batch --source output --destination "out" '
+        '--account-name mystorage',
     ]
 
 
@@ -1230,10 +1238,13 @@ def test_the_commands_name_what_is_left_and_both_accounts() -> None:
 def test_the_commands_reach_storage_as_the_run_does(
     monkeypatch: pytest.MonkeyPatch, setting: str, value: str, options: str
 ) -> None:
-    usual = sample.storage_options()
+    kinds = ('container', 'outputs')
+    usual = [sample.az_commands(kind, output='out') for kind in kinds]
     monkeypatch.setattr(sample, setting, value)
 
-    assert sample.storage_options() == usual + options
+    assert [sample.az_commands(kind, output='out') for kind in kinds] == [
+        command + options for command in usual
+    ]
 
 
 # --- What no text shows ---------------------------------------------------------------------------
