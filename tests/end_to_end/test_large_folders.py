@@ -12,6 +12,7 @@ from typing import Any
 import imageio_ffmpeg
 import pytest
 
+from batch_python_tutorial_ffmpeg import outputs_of
 from tests.conftest import MakeVideo
 
 from .conftest import Sample, mp3s_of
@@ -212,17 +213,18 @@ def test_a_damaged_output_is_called_so_until_a_good_one_comes(
     sample: Sample, long_video: Path
 ) -> None:
     whole = long_video.read_bytes()
+    good, damaged = outputs_of('talk.mp4', sample.output)
     assert sample.run('-y').returncode == 0
-    good = (sample.output / 'talk.mp3').read_bytes()
+    content = good.read_bytes()
     damage(long_video)
 
     assert sample.run('-y').returncode == 1
-    assert sample.mp3s() == ['talk.damaged.mp3', 'talk.mp3']
-    assert (sample.output / 'talk.mp3').read_bytes() == good
+    assert sample.mp3s() == sorted([damaged.name, good.name])
+    assert good.read_bytes() == content
 
     long_video.write_bytes(whole)
     assert sample.run('-y').returncode == 0
-    assert sample.mp3s() == ['talk.mp3']
+    assert sample.mp3s() == [good.name]
 
 
 def test_missing_takes_what_has_changed_and_what_is_not_there(
@@ -230,12 +232,12 @@ def test_missing_takes_what_has_changed_and_what_is_not_there(
 ) -> None:
     videos = {name: make_video(f'{name}.mp4') for name in ('old', 'new', 'damaged', 'none')}
     sample.output.mkdir()
-    made = {'old': 'old.mp3', 'new': 'new.mp3', 'damaged': 'damaged.damaged.mp3'}
-    for name, output in made.items():
-        (sample.output / output).write_bytes(b'ID3')
-        later = 10 if name != 'old' else -10
+    for name, later in (('old', -10), ('new', 10), ('damaged', 10)):
+        good, damaged = outputs_of(f'{name}.mp4', sample.output)
+        output = damaged if name == 'damaged' else good
+        output.write_bytes(b'ID3')
         time = videos[name].stat().st_mtime + later
-        os.utime(sample.output / output, (time, time))
+        os.utime(output, (time, time))
 
     result = sample.run('-y', '--missing')
 
