@@ -178,8 +178,9 @@ class Run:
     cleaned_up: bool = True  # no deletion has failed
 
     def is_success(self) -> bool:
-        """Return whether all videos were converted without an error, as far as is known."""
-        return all(result.status == 'ok' for result in self.results.values())
+        """Return whether every video was converted without an error."""
+        good = [result for result in self.results.values() if result.status == 'ok']
+        return len(good) == len(self.videos)
 
 
 # --- The whole run --------------------------------------------------------------------------------
@@ -198,7 +199,7 @@ class Run:
 
 
 def convert_videos(options: argparse.Namespace, videos: dict[str, Path]) -> int:
-    """Take the steps of the tutorial, and clean up whatever happens; return the exit code."""
+    """Sign in, lock out other runs, and take the steps; return the exit code."""
     batch_client, blob_client = create_clients()
     say(f'Sample start: {datetime.now():%Y-%m-%d %H:%M:%S}\n')
     stopwatch = time.monotonic()
@@ -210,8 +211,8 @@ def convert_videos(options: argparse.Namespace, videos: dict[str, Path]) -> int:
     try:
         started = azure_now(blob_client)
         run = Run(options, videos, batch_client, blob_client, lock, started, stopwatch)
-        # A pool or container of somebody else ends the run. An old job of this sample is deleted if
-        # you agree, and ends the run if you do not.
+        # A pool, job or container of somebody else ends the run. An old job of this sample is
+        # deleted if you agree, and ends the run if you do not.
         make_room(run)
 
         say(create_container(blob_client, _INPUT_CONTAINER_NAME))
@@ -222,7 +223,7 @@ def convert_videos(options: argparse.Namespace, videos: dict[str, Path]) -> int:
 
 
 def take_steps(run: Run) -> int:
-    """Convert the videos, and clean up whatever happens; return the exit code."""
+    """Convert the videos, and clean up even after an error; return the exit code."""
     batch_client, blob_client, options = run.batch_client, run.blob_client, run.options
     succeeded = False
     try:
@@ -314,8 +315,8 @@ def create_clients() -> tuple[BatchServiceClient, BlobServiceClient]:
 
 # --- Step 1: upload the videos --------------------------------------------------------------------
 #
-# The videos go into one container, the outputs come into another. What the sample creates carries
-# metadata that says so. It deletes only what carries them.
+# The videos go into one container, the outputs come into another. All that the sample creates
+# carries metadata that say so, and it deletes nothing that does not carry them.
 
 
 def create_container(blob_service_client: BlobServiceClient, container_name: str) -> str:
@@ -335,9 +336,9 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
 # permits to read this one blob. Whoever has the URL has the permission, so it is never printed.
 #
 # A SAS is signed with a key: that of the account or, if you have signed in with Entra ID, one that
-# Storage gives you for some days (the user delegation key). Each is signed when its video is
-# uploaded, so it has to last as long as all the other uploads, and then the tasks: a day, and the
-# time limit for the tasks.
+# Storage gives you for some days (the user delegation key).
+# Each SAS is signed when its video is uploaded. It has to last until all the others are uploaded
+# (a day, at most) and the tasks have ended (the time limit).
 #
 # The metadata of the blob are the size of the file and the time of its last change. So the next run
 # can see whether the blob still is this file.
@@ -386,23 +387,22 @@ def upload_file_to_container(
 
 
 # One upload after the other leaves the line idle most of the time: each request waits for its
-# answer. So many videos are uploaded at once (`in_parallel`). For those that an earlier run has
-# uploaded there is only a new SAS.
+# answer. Therefore several videos are uploaded at once (`in_parallel` in part 2). Those that an
+# earlier run has uploaded only get a new SAS.
 
 
 def upload_videos(run: Run) -> list[batchmodels.ResourceFile]:
     """Upload the videos that are not there yet; return all as resource files, in their order."""
     there = find_uploaded(run)
-    lifetime = _UPLOAD_TIME + run.options.timeout  # of a SAS
-    expiry = azure_now(run.blob_client) + lifetime
-    user_delegation_key(run.blob_client, expiry)  # once, before each thread asks for its own
+    expiry = azure_now(run.blob_client) + _UPLOAD_TIME + run.options.timeout
+    user_delegation_key(run.blob_client, expiry)  # is kept: no thread has to ask for it
     sent = dict.fromkeys(run.videos, 0)  # bytes
     total = sum(path.stat().st_size for name, path in run.videos.items() if name not in there)
 
     def upload(name: str) -> batchmodels.ResourceFile:
-        def count_bytes(now: int, _total: int | None) -> None:
-            pause(0)  # raises an error after Ctrl-C
-            sent[name] = now
+        def count_bytes(so_far: int, _total: int | None) -> None:
+            pause(0)  # raises an error if the run has to stop, as after Ctrl-C
+            sent[name] = so_far
 
         if name not in there:
             say(f'Uploading file {name} to container [{_INPUT_CONTAINER_NAME}]...')
@@ -422,13 +422,15 @@ def upload_videos(run: Run) -> list[batchmodels.ResourceFile]:
 
         def show_bytes(_files: int) -> None:
             done = sum(sent.values())
-            size = rich.filesize.decimal
-            show(f'Uploading: {size(done)} of {size(total)}', done, total)
+            text = f'Uploading: {rich.filesize.decimal(done)} of {rich.filesize.decimal(total)}'
+            show(text, done, total)
 
         files = in_parallel(upload, list(run.videos), show_bytes)
 
-    if azure_now(run.blob_client) + lifetime - expiry > _UPLOAD_TIME:
-        return upload_videos(run)  # it took more than a day: all is there now, and is signed anew
+    # After more than a day each SAS would end before the tasks. All is there now, so it is only
+    # signed again.
+    if azure_now(run.blob_client) + run.options.timeout > expiry:
+        return upload_videos(run)
     return files
 
 
@@ -578,7 +580,7 @@ def create_job(
 # never becomes part of a command.
 #
 # ffmpeg ends with exit code 0 even if half of a video is missing or cannot be read. But then it
-# prints errors, and for a sound video it prints nothing. So the command keeps what ffmpeg prints
+# prints errors, and for an intact video it prints nothing. So the command keeps what ffmpeg prints
 # (the last 100 lines, in memory, since the disk may be full), and copies it to stderr:
 #
 # - If ffmpeg has failed, the video cannot be converted. The task ends with the exit code of ffmpeg
@@ -586,7 +588,7 @@ def create_job(
 # - If ffmpeg has printed anything, the video is damaged. The task ends with exit code 3, and keeps
 #   what could be converted.
 #
-# `sed` drops two messages that do not concern the sound: about chapters without their track, and
+# `sed` drops two messages that do not concern the audio: about chapters without their track, and
 # about a track without any content. (With `repeat`, ffmpeg prints a message again instead of "Last
 # message repeated".) The option -abort_on lets a video fail whose audio is empty. The video is
 # removed in any case, because the disk of a node is small.
@@ -661,8 +663,8 @@ def add_tasks(
         )
         tasks.append(task)
 
-    # Batch takes at most 100 tasks in a request. What it confirms is counted, so that a task which
-    # got lost on the way is known before the wait for it.
+    # Batch takes at most 100 tasks in a request. What it confirms is counted, so that a task that
+    # got lost on the way is noticed now, and not after the wait.
     def add_hundred(start: int) -> int:
         added = batch_service_client.task.add_collection(job_id, tasks[start : start + 100])
         return len(added.value)
@@ -678,8 +680,8 @@ def add_tasks(
 # which cost little but may be some seconds old. When they say that all tasks are completed, or have
 # not changed for a while, it looks for an unfinished task in the list, which is exact.
 #
-# `nodes_status` in part 2 asks for the nodes, too. Its error says why none will ever take a task:
-# then the wait ends, and what was converted by then is downloaded.
+# `nodes_status` in part 2 also looks at the nodes. If none of them will ever take a task, it raises
+# an error that says why. Then the wait ends, and what was converted by then is downloaded.
 
 
 def wait_for_tasks_to_complete(
@@ -692,7 +694,8 @@ def wait_for_tasks_to_complete(
     """Wait until all tasks are completed; return '' then, or why not all are."""
     say(f"Monitoring all tasks for 'Completed' state, timeout in {timeout!s:0>8}...")
     deadline = time.monotonic() + timeout.total_seconds()
-    give_up = deadline + _MARGIN.total_seconds()
+    give_up_at = deadline + _MARGIN.total_seconds()
+    get_counts = batch_service_client.job.get_task_counts
     unfinished = batchmodels.TaskListOptions(
         filter="state ne 'completed'", select='id', max_results=1
     )
@@ -702,18 +705,17 @@ def wait_for_tasks_to_complete(
 
     with progress() as show:
         while True:
-            get_counts = batch_service_client.job.get_task_counts
-            counts = ask_patiently(give_up, get_counts, job_id).task_counts
+            counts = ask_patiently(give_up_at, get_counts, job_id).task_counts
             total = counts.active + counts.running + counts.completed
             all_completed = counts.completed > 0 and counts.completed == total
-            every_fifth_time = polls_without_news % 5 == 4
-            if all_completed or every_fifth_time:
+            no_news_for_a_while = polls_without_news % 5 == 4
+            if all_completed or no_news_for_a_while:
                 tasks = batch_service_client.task.list(job_id, unfinished)
-                if not ask_patiently(give_up, any, tasks):  # any() reads as far as the first
+                if not ask_patiently(give_up_at, any, tasks):  # any() stops at the first task
                     return ''
             else:
                 try:
-                    nodes = ask_patiently(give_up, nodes_status, batch_service_client, pool_id)
+                    nodes = ask_patiently(give_up_at, nodes_status, batch_service_client, pool_id)
                 except SampleError as error:
                     return str(error)
 
@@ -762,10 +764,11 @@ def read_results(
             result.reason = f'not done: {why_unfinished}'
         results[result.name] = result
 
-    # What ffmpeg has printed is in a file on the node.
-    unhappy = [result for result in results.values() if result.reason and result.has_verdict]
-    for result in unhappy[:_SHOWN_FILES]:
-        get_file = batch_service_client.file.get_from_task
+    # What ffmpeg has printed is in a file on the node. Each costs a request, so only the first are
+    # asked for.
+    not_good = [result for result in results.values() if result.reason and result.has_verdict]
+    get_file = batch_service_client.file.get_from_task
+    for result in not_good[:_SHOWN_FILES]:
         text = last_lines(get_file, job_id, result.task_id, 'stderr.txt')
         if 'does not contain any stream' in text:
             result.reason += ': no audio track'
@@ -1482,17 +1485,25 @@ def make_room(run: Run) -> None:
         warn(f'{plural(sum(existing), "file")} in {run.options.output} will be replaced.')
 
     job = none_if_gone(run.batch_client.job.get, _JOB_ID)
-    if job is None:
-        return
+    if job is not None:
+        delete_old_job(run, job)
+
+
+def delete_old_job(run: Run, job: Any) -> None:
+    """Delete a job of an earlier run if the user agrees, or raise an error."""
     counts = run.batch_client.job.get_task_counts(_JOB_ID).task_counts
     unfinished = counts.active + counts.running
     say(f'Job [{_JOB_ID}] exists: {plural(counts.completed, "task")} done, {unfinished} not done.')
     answer = run.options.answer
     if answer == 'no' and not unfinished:
         answer = 'yes'  # --keep has kept it for this run to replace
-    if answer != 'yes' and counts.completed:
+    if is_ours(job) and counts.completed and answer != 'yes':
         commands = az_commands('outputs', output=run.options.output)
-        warn(f'To fetch what it has converted first, if that is not done yet:\n{commands}')
+        warn(
+            f'Its outputs stay in container [{_OUTPUT_CONTAINER_NAME}]. To convert only the rest, '
+            f'answer no, fetch them, and run again with --missing -y:\n{commands}'
+        )
+
     if (
         not is_ours(job)
         or query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no'
@@ -1561,7 +1572,7 @@ def check_existing_pool(pool: Any, vm_size: str) -> None:
 
 
 def check_only(options: argparse.Namespace, videos: dict[str, Path]) -> None:
-    """Say what a run would find and cost, without making anything; SampleError if it would fail."""
+    """Say what a run would find and cost, and make nothing; SampleError for what is in the way."""
     batch_client, blob_client = create_clients()
     azure_now(blob_client)  # warns if the clock is off
     image_end = look_at_what_exists(batch_client, blob_client, options.vm_size)
@@ -1572,8 +1583,8 @@ def check_only(options: argparse.Namespace, videos: dict[str, Path]) -> None:
     say(f'{plural(len(videos), "file")}, {rich.filesize.decimal(size)}. Pool: {pool}.')
     if videos:
         say(f'A run has {describe_bill(options)}')
-        say('Not checked: whether your quota allows these nodes, and whether a file fits on one.')
-    if none_if_gone(batch_client.job.get, _JOB_ID) is not None:
+        say('Not checked: your quota, the size of the nodes, and whether each file fits on one.')
+    if none_if_gone(batch_client.job.get, _JOB_ID) is not None and options.answer != 'yes':
         raise SampleError(f'Job [{_JOB_ID}] exists. To delete it:\n{az_commands("job")}')
 
 
@@ -2371,7 +2382,7 @@ def removing(run: Run, kind: str) -> Iterator[None]:
 
 
 def user_agrees(run: Run, kind: str) -> bool:
-    """Return whether something may be deleted, by what the user answers."""
+    """Return whether the user agrees to a deletion. What nobody needs is not asked about."""
     question, default = f'Delete {kind}?', 'yes'
     if kind == 'container':
         needed = needed_videos(run)
@@ -2406,7 +2417,7 @@ def needed_videos(run: Run) -> list[int]:
     return sizes
 
 
-def az_commands(*kinds: str, output: Any = '') -> str:
+def az_commands(*kinds: str, output: Path | str = '.') -> str:
     """Return commands of the Azure CLI by line.
 
     They delete the job, the pool or the (input) container, or fetch the outputs.

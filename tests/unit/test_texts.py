@@ -603,7 +603,8 @@ EXISTING: Table = {
     'an old job': (
         an_old_job_and_yes,
         'Job [LinuxFFmpegJob] exists: 1 task done, 2 not done.\n'
-        'To fetch what it has converted first, if that is not done yet:\n<outputs /outputs>',
+        'Its outputs stay in container [output]. To convert only the rest, answer no, fetch them, '
+        'and run again with --missing -y:\n<outputs /outputs>',
     ),
     'the question about an old job': (a_question_about_an_old_job, 'Delete it and go on? [y/N]'),
     'an old job that stays': (
@@ -619,7 +620,7 @@ EXISTING: Table = {
         check,
         'Both accounts answer. Image: server-gen1 is supported until 2027-06-30.\n'
         '3 files, 48 bytes. Pool: exists.\nA run has <the bill>\n'
-        'Not checked: whether your quota allows these nodes, and whether a file fits on one.',
+        'Not checked: your quota, the size of the nodes, and whether each file fits on one.',
     ),
     '--check, no end of the image': (check_without_an_end, 'without an announced end'),
     'outputs that are there': (an_output_that_is_there, '1 file in /outputs will be replaced.'),
