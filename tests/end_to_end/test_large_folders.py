@@ -6,14 +6,15 @@ import os
 import random
 import signal
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import imageio_ffmpeg
 import pytest
 
 from batch_python_tutorial_ffmpeg import outputs_of
 from tests.conftest import MakeVideo
+from tests.local_azure.faults import RequestFault
 
 from .conftest import Sample, mp3s_of
 
@@ -40,47 +41,54 @@ def uploaded(sample: Sample) -> set[str]:
         return {blob.name for blob in client.get_container_client('input').list_blobs()}
 
 
-def start_until_some_are_there(sample: Sample, *options: str) -> Any:
-    """Start the sample, and return when a random number of its uploads have been sent."""
-    sample.azure.set_latency(0.05)
-    some = random.Random().randrange(1, 30)
-    return sample.start_until(lambda: len(uploads(sample)) > some, *options)
+@dataclass
+class Broken:
+    """An upload of forty videos that is under way: some are there, the others hang."""
+
+    process: subprocess.Popen[str]
+    missing: set[str]
+    hanging: RequestFault
+
+
+@pytest.fixture
+def broken(sample: Sample, talks: list[Path]) -> Broken:
+    numbers = random.sample(range(len(talks)), random.randrange(1, 25))
+    missing = {talks[number].name for number in numbers}
+    path = f'/input/talk%20({"|".join(f"{number:02}" for number in numbers)})'
+    hanging = sample.azure.hang_requests('PUT', path, count=None, service='storage')
+    process = sample.start_until(lambda: hanging.hits and uploaded(sample) == set(FORTY) - missing)
+    return Broken(process, missing, hanging)
 
 
 # --- An upload that goes on where it stopped ------------------------------------------------------
 
 
-@pytest.mark.usefixtures('talks')
-def test_an_upload_that_was_ended_by_sigterm_goes_on_where_it_stopped(sample: Sample) -> None:
-    process = start_until_some_are_there(sample)
-    process.send_signal(signal.SIGTERM)
-    assert sample.finish(process).returncode == 130
-    there = uploaded(sample)
-    assert there
-    sample.azure.set_latency(0)
+def test_an_upload_that_was_ended_by_sigterm_goes_on_where_it_stopped(
+    sample: Sample, broken: Broken
+) -> None:
+    broken.process.send_signal(signal.SIGTERM)
+    assert sample.finish(broken.process).returncode == 130
+    broken.hanging.remove()
     sample.azure.requests.clear()
 
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert uploads(sample) == sorted(set(FORTY) - there)
+    assert set(uploads(sample)) == broken.missing
     assert sample.mp3s() == mp3s_of(*FORTY)
     assert sample.nothing_is_left()
 
 
-@pytest.mark.usefixtures('talks')
-def test_an_upload_that_was_killed_goes_on_where_it_stopped(sample: Sample) -> None:
-    process = start_until_some_are_there(sample)
-    sample.kill(process)
+def test_an_upload_that_was_killed_goes_on_where_it_stopped(sample: Sample, broken: Broken) -> None:
+    sample.kill(broken.process)
     sample.break_lease()
-    sample.azure.set_latency(0)
-    there = uploaded(sample)
+    broken.hanging.remove()
     sample.azure.requests.clear()
 
     result = sample.run('-y')
 
     assert result.returncode == 0, result.stderr
-    assert uploads(sample) == sorted(set(FORTY) - there)
+    assert set(uploads(sample)) == broken.missing
     assert sample.mp3s() == mp3s_of(*FORTY)
 
 
