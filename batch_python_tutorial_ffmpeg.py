@@ -336,9 +336,9 @@ def create_container(blob_service_client: BlobServiceClient, container_name: str
 # permits to read this one blob. Whoever has the URL has the permission, so it is never printed.
 #
 # A SAS is signed with a key: that of the account or, if you have signed in with Entra ID, one that
-# Storage gives you for some days (the user delegation key).
-# Each SAS is signed when its video is uploaded. It has to last until all the others are uploaded
-# (a day, at most) and the tasks have ended (the time limit).
+# Storage gives you for some days (the user delegation key). Each SAS is signed when its video is
+# uploaded. It has to last until all the others are uploaded (a day, at most) and the tasks have
+# ended (the time limit).
 #
 # The metadata of the blob are the size of the file and the time of its last change. So the next run
 # can see whether the blob still is this file.
