@@ -1497,22 +1497,22 @@ def delete_old_job(run: Run, job: Any) -> None:
     answer = run.options.answer
     if answer == 'no' and not unfinished:
         answer = 'yes'  # --keep has kept it for this run to replace
-    if is_ours(job) and counts.completed and answer != 'yes':
-        commands = az_commands('outputs', output=run.options.output)
-        warn(
-            f'Its outputs stay in container [{_OUTPUT_CONTAINER_NAME}]. To convert only the rest, '
-            f'answer no, fetch them, and run again with --missing -y:\n{commands}'
-        )
 
-    if (
-        not is_ours(job)
-        or query_yes_no('Delete it and go on?', default='no', answer=answer) == 'no'
-    ):
-        raise SampleError(
-            f'Job [{_JOB_ID}] is in the way. Run with -y, which deletes a job of this sample, '
-            f'choose another _JOB_ID, or delete it:\n{az_commands("job")}'
-        )
-    none_if_gone(run.batch_client.job.delete, _JOB_ID)
+    if is_ours(job):
+        if counts.completed and answer != 'yes':
+            commands = az_commands('outputs', output=run.options.output)
+            warn(
+                f'Its outputs stay in container [{_OUTPUT_CONTAINER_NAME}]. To convert only the '
+                f'rest, answer no, fetch them, and run again with --missing -y:\n{commands}'
+            )
+        if query_yes_no('Delete it and go on?', default='no', answer=answer) == 'yes':
+            none_if_gone(run.batch_client.job.delete, _JOB_ID)
+            return
+
+    raise SampleError(
+        f'Job [{_JOB_ID}] is in the way. Run with -y, which deletes a job of this sample, '
+        f'choose another _JOB_ID, or delete it:\n{az_commands("job")}'
+    )
 
 
 def look_at_what_exists(batch_client: Any, blob_client: BlobServiceClient, vm_size: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.local_azure import LocalAzure, __main__ as command
+from tests.servers import local_azure_of_a_shell
 
 from .conftest import a_job, a_pool, a_task, wait_completed
 
@@ -50,21 +51,9 @@ def test_what_is_no_option_or_follows_two_hyphens_goes_to_the_script(
 
 
 def test_variables_of_serve_can_be_read_by_another_shell(tmp_path: Path) -> None:
-    file = tmp_path / 'azure.env'
-    with (
-        file.open('w') as output,
-        subprocess.Popen(
-            [sys.executable, '-m', 'tests.local_azure', '--serve'],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as server,
-    ):
-        assert server.stderr
-        while server.stderr.readline() != 'Ready.\n':
-            assert server.poll() is None
-
+    arguments = ('-m', 'tests.local_azure', '--serve')
+    variables = tmp_path / 'azure.env'
+    with local_azure_of_a_shell(*arguments, folder=ROOT, variables=variables) as server:
         check = subprocess.run(
             [
                 '/bin/sh',

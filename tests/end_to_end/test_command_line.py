@@ -16,10 +16,9 @@ import pytest
 
 from tests.conformance.conftest import address_of
 from tests.local_azure.__main__ import FAREWELL
-from tests.screen import CTRL_C, Screen
+from tests.screen import CTRL_C, TIMEOUT, Screen
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT = 300  # seconds, to end what hangs
 # Stands in for the sample: tells what it got, then does as it was told.
 SCRIPT = """
 import os, signal, sys, time

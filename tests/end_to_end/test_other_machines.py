@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.conftest import MakeVideo
 from tests.local_azure import LocalAzure
+from tests.servers import running
 
 from .conftest import Sample, mp3s_of
 
@@ -62,12 +62,8 @@ class Proxy(BaseHTTPRequestHandler):
 def proxy() -> Iterator[str]:
     """The host and port of the proxy."""
     server = ThreadingHTTPServer(('127.0.0.1', 0), Proxy)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f'127.0.0.1:{server.server_port}'
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield f'127.0.0.1:{server.server_port}'
 
 
 def test_a_proxy_that_refuses_is_named_without_its_password(sample: Sample, proxy: str) -> None:

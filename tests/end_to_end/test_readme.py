@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 import batch_python_tutorial_ffmpeg as sample_script
 from tests.conftest import MakeVideo
+from tests.servers import local_azure_of_a_shell
 
 from .conftest import SCRIPT, TIMEOUT, Sample, mp3s_of
 
@@ -78,23 +78,10 @@ def test_a_copy_of_the_script_runs_with_the_variables_of_a_local_azure(copy: Pat
     serve, variables = command_with('--serve').split(' > ')
     own_copy = command_with('my_copy.py')
     shutil.copy(copy / SCRIPT.name, copy / 'my_copy.py')
-    with (
-        (copy / variables).open('w') as file,
-        subprocess.Popen(
-            [sys.executable, *serve.split()[1:]],
-            cwd=copy,
-            stdout=file,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as server,
-    ):
-        assert server.stderr
-        while server.stderr.readline() != 'Ready.\n':
-            assert server.poll() is None
-
+    arguments = serve.split()[1:]
+    with local_azure_of_a_shell(*arguments, folder=copy, variables=copy / variables):
         result = run(own_copy, copy)
 
-        server.send_signal(signal.SIGINT)
     assert_converted_all(result, copy)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +16,7 @@ import requests
 from tests.conftest import MakeVideo
 from tests.local_azure import LocalAzure
 from tests.local_azure.faults import Service
+from tests.servers import running
 
 from .conftest import Sample, mp3s_of
 
@@ -225,12 +225,8 @@ def authority(azure: LocalAzure) -> Iterator[str]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(azure.root / 'server.pem')
     server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield f'https://127.0.0.1:{server.server_port}'
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield f'https://127.0.0.1:{server.server_port}'
 
 
 def test_a_service_principal_signs_in_with_its_secret(sample: Sample, authority: str) -> None:
